@@ -1,0 +1,85 @@
+//! What a method returns.
+
+use syn::{GenericArgument, PathArguments, PathSegment, ReturnType, Type};
+
+use super::travel::{self, Place};
+use crate::problems::Problems;
+use crate::signature;
+
+/// What travels back from a method.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// The value itself: the method does not fail by itself.
+    Plain(Type),
+    /// A value or the service's own error.
+    Fallible {
+        /// What is returned in `Ok`.
+        value: Type,
+        /// What is returned in `Err`.
+        error: Type,
+    },
+}
+
+// === impl Output ===
+
+impl Output {
+    /// Reads a return type; `None` if it is unusable, which is then reported.
+    pub(crate) fn parse(output: &ReturnType, one_way: bool, problems: &mut Problems) -> Option<Self> {
+        let ReturnType::Type(_, ty) = output else { return Some(Self::Plain(syn::parse_quote!(()))) };
+        if one_way && !is_unit(ty) {
+            problems.at(
+                output,
+                "a one-way method returns nothing, as nobody waits for it: remove the return type or `#[oneway]`",
+            );
+            return None;
+        }
+        let before = problems.count();
+        travel::check(ty, Place::Return, problems);
+        let output = match result_segment(ty) {
+            Some(segment) => Self::parse_result(ty, segment, problems)?,
+            None => Self::Plain(ty.as_ref().clone()),
+        };
+        (problems.count() == before).then_some(output)
+    }
+
+    fn parse_result(ty: &Type, segment: &PathSegment, problems: &mut Problems) -> Option<Self> {
+        let types = type_arguments(&segment.arguments);
+        if let [value, error] = types.as_slice() {
+            return Some(Self::Fallible { value: (*value).clone(), error: (*error).clone() });
+        }
+        let value = types.first().map_or_else(|| "T".to_owned(), |value| signature::of(value));
+        problems.at(
+            ty,
+            format!(
+                "this `Result` hides its error type, which callers must know: \
+                 write the error type out, as in `Result<{value}, ChatError>`"
+            ),
+        );
+        None
+    }
+}
+
+fn is_unit(ty: &Type) -> bool {
+    matches!(signature::peel(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
+fn result_segment(ty: &Type) -> Option<&PathSegment> {
+    match signature::peel(ty) {
+        Type::Path(ty) => ty.path.segments.last().filter(|segment| segment.ident == "Result"),
+        _ => None,
+    }
+}
+
+/// The types between a segment's angle brackets; nothing if there is anything else between them.
+fn type_arguments(arguments: &PathArguments) -> Vec<&Type> {
+    let PathArguments::AngleBracketed(arguments) = arguments else { return Vec::new() };
+    arguments
+        .args
+        .iter()
+        .map(|argument| match argument {
+            GenericArgument::Type(ty) => Some(ty),
+            _ => None,
+        })
+        .collect::<Option<_>>()
+        .unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! The items made of a contract: one file each, in the order in which they are generated.
+//!
+//! Two rules hold in all of them. What the macro adds carries the macro's hygiene ([`own`]), so that it clashes with no
+//! name of the user's and no lint of the user's crate speaks of code that the user did not write. And every path is
+//! absolute, so that it means the same in every module.
+
+mod arguments;
+mod call;
+mod client;
+mod contract;
+mod serve;
+mod server;
+mod trait_;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote_spanned};
+use syn::Path;
+use syn::ext::IdentExt as _;
+
+use crate::contract::{Contract, Method, Output, Target};
+use crate::problems::Problems;
+
+/// The whole macro: problems first, then everything that is sound.
+pub(crate) fn service(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let mut problems = Problems::default();
+    let target = Target::parse(attribute, item, &mut problems);
+    let mut expansion = problems.into_compile_errors();
+    expansion.extend(match target {
+        Target::Contract(contract) => Expansion::new(&contract).expand(),
+        Target::Other(source) => source,
+    });
+    expansion
+}
+
+/// A contract with the names of what is made of it.
+struct Expansion<'a> {
+    contract: &'a Contract,
+    /// `::qmesh::__private`, where everything that generated code needs is kept.
+    private: TokenStream,
+    /// The trait's visibility, which everything generated shares.
+    visibility: TokenStream,
+    /// `Chat`
+    service: Ident,
+    /// `ChatCall`
+    call: Ident,
+    /// `ChatContract`
+    contract_type: Ident,
+    /// `ChatServer`
+    server: Ident,
+    /// `ChatClient`
+    client: Ident,
+    /// The type parameter that stands for the user's implementation.
+    implementation: Ident,
+}
+
+// === impl Expansion ===
+
+impl<'a> Expansion<'a> {
+    fn new(contract: &'a Contract) -> Self {
+        let service = own(&contract.declaration.ident);
+        let bare = service.unraw();
+        let runtime = &contract.runtime;
+        let visibility = &contract.declaration.vis;
+        let implementation = if bare == "S" { "T" } else { "S" };
+        Self {
+            contract,
+            private: quote_spanned!(Span::mixed_site()=> #runtime::__private),
+            visibility: own_tokens(quote::quote!(#visibility)),
+            call: format_ident!("{}Call", bare),
+            contract_type: format_ident!("{}Contract", bare),
+            server: format_ident!("{}Server", bare),
+            client: format_ident!("{}Client", bare),
+            implementation: Ident::new(implementation, Span::mixed_site()),
+            service,
+        }
+    }
+
+    fn expand(&self) -> TokenStream {
+        let mut items = self.declare_trait();
+        items.extend(self.contract.methods.iter().map(|method| self.declare_arguments(method)));
+        items.extend(self.declare_call());
+        items.extend(self.declare_contract());
+        items.extend(self.implement_serve());
+        items.extend(self.declare_server());
+        items.extend(self.declare_client());
+        items
+    }
+
+    /// `Reply<Vec<Line>, ChatError>`: where a method's answer goes.
+    fn reply(&self, method: &Method) -> TokenStream {
+        let Self { private, .. } = self;
+        match &method.output {
+            Output::Plain(value) => {
+                quote_spanned!(Span::mixed_site()=> #private::Reply<#value, #private::Never>)
+            }
+            Output::Fallible { value, error } => {
+                quote_spanned!(Span::mixed_site()=> #private::Reply<#value, #error>)
+            }
+        }
+    }
+
+    /// The path of a crate inside `__private` as the text that serde's derive macros want.
+    fn private_text(&self, name: &str) -> String {
+        let Path { leading_colon, segments } = &self.contract.runtime;
+        let leading = if leading_colon.is_some() { "::" } else { "" };
+        let segments: Vec<String> = segments.iter().map(|segment| segment.ident.to_string()).collect();
+        format!("{leading}{}::__private::{name}", segments.join("::"))
+    }
+}
+
+/// A user's identifier where it stands, but as the macro's word.
+fn own(ident: &Ident) -> Ident {
+    let mut ident = ident.clone();
+    ident.set_span(own_span(ident.span()));
+    ident
+}
+
+/// A place in the user's code, with the macro's hygiene.
+fn own_span(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
+}
+
+/// The user's tokens where they stand, but as the macro's words.
+fn own_tokens(tokens: TokenStream) -> TokenStream {
+    use proc_macro2::{Group, TokenTree};
+    tokens
+        .into_iter()
+        .map(|tree| match tree {
+            TokenTree::Group(group) => {
+                let mut own = Group::new(group.delimiter(), own_tokens(group.stream()));
+                own.set_span(own_span(group.span()));
+                TokenTree::Group(own)
+            }
+            mut leaf => {
+                leaf.set_span(own_span(leaf.span()));
+                leaf
+            }
+        })
+        .collect()
+}
