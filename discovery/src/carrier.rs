@@ -1,0 +1,17 @@
+//! The port through which gossip leaves this crate: bytes to a node id.
+
+use bytes::Bytes;
+use qmesh_transport::NodeId;
+
+/// Carries gossip over whatever sessions the runtime holds.
+///
+/// Gossip is idempotent: a lost message costs a round, never correctness. So a carrier keeps at most one waiting
+/// message per peer.
+pub trait Carrier: Send + Sync + 'static {
+    /// Hands over a message for a peer. Called from the gossip loop, so it never blocks and never dials by itself: a newer
+    /// message replaces one that still waits for the same peer, and without a session it waits or is dropped.
+    ///
+    /// The far side hands the bytes to [`GopherMap::received`](crate::GopherMap::received) with the id that *its* session
+    /// proves.
+    fn send(&self, to: NodeId, message: Bytes);
+}

@@ -1,0 +1,155 @@
+//! How often to gossip, and when silence is death.
+
+use std::time::Duration;
+
+/// What one node of a full digest takes: 2 + 26 id, 8 generation, 19 address, 24 heartbeat and versions.
+pub(crate) const DIGEST_ENTRY_BYTES: usize = 79;
+
+/// The largest message that chitchat makes: it fills 65,507 bytes and counts neither its header nor the end mark.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 65_510;
+
+/// The most nodes that a digest carries while the largest record still fits beside it.
+pub(crate) const NODES_MAX: usize = 740;
+
+// A record is text (4/3), has a node's id and its key in front, and may start in a fresh block.
+const _: () = assert!(
+    NODES_MAX * DIGEST_ENTRY_BYTES + crate::RECORD_BYTES_MAX.div_ceil(3) * 4 + 512 <= MESSAGE_BYTES_MAX,
+    "a full digest leaves room for the largest record"
+);
+
+/// The timing and the bounds of gossip.
+///
+/// A silent node is found dead after about `interval * phi_threshold`; every node sends about
+/// `6 * nodes * 79 / interval` bytes per second.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The time between two rounds of gossip. Default 200 ms; halving it doubles the traffic.
+    pub interval: Duration,
+    /// Silence, in mean gaps between signs of life, after which a node counts as dead. Default 8; below 6, busy machines
+    /// flap.
+    pub phi_threshold: f64,
+    /// How many gaps the mean is taken over. Default 100; 8 bytes each per node.
+    pub window: usize,
+    /// Gaps above this do not enter the mean. Default 10 s.
+    pub gap_max: Duration,
+    /// How long a dead node is remembered and still gossiped to now and then. Each restart of a node takes a place
+    /// of [`nodes_max`](Self::nodes_max) for this long. Default 5 min.
+    pub dead_grace: Duration,
+    /// The most nodes in the mesh, former runs of a node within `dead_grace` included. One more is refused, and counted.
+    /// Default and upper bound 740: above that, a message's digest leaves no room for a record.
+    pub nodes_max: usize,
+    /// How many received messages wait for the gossip loop; more are dropped, and counted. Default 256, of at most 64 KiB as
+    /// they arrive and 1 MiB inflated.
+    pub inbox_messages_max: usize,
+}
+
+/// A setting that cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gossip setting `{setting}`: {problem}")]
+pub struct ConfigError {
+    /// Which setting.
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl Config {
+    /// One host or one rack: a dead node is noticed in under two seconds. 86 KB/s per node at 50 nodes.
+    #[must_use]
+    pub const fn local() -> Self {
+        Self {
+            interval: Duration::from_millis(200),
+            phi_threshold: 8.0,
+            window: 100,
+            gap_max: Duration::from_secs(10),
+            dead_grace: Duration::from_mins(5),
+            nodes_max: NODES_MAX,
+            inbox_messages_max: 256,
+        }
+    }
+
+    /// One data centre: an interval of 500 ms, dead ones are remembered for 15 min.
+    #[must_use]
+    pub const fn lan() -> Self {
+        Self { interval: Duration::from_millis(500), dead_grace: Duration::from_mins(15), ..Self::local() }
+    }
+
+    /// Between data centres: an interval of 1 s, threshold 12, gaps up to 30 s, dead ones are remembered for 30 min.
+    #[must_use]
+    pub const fn wan() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            phi_threshold: 12.0,
+            gap_max: Duration::from_secs(30),
+            dead_grace: Duration::from_mins(30),
+            ..Self::local()
+        }
+    }
+
+    /// Checks that the settings work together.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first setting that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |holds: bool, setting, problem| {
+            if holds { Ok(()) } else { Err(ConfigError { setting, problem }) }
+        };
+        check(self.interval >= Duration::from_millis(10), "interval", "is under 10 ms")?;
+        check(
+            self.phi_threshold.is_finite() && self.phi_threshold >= 2.0,
+            "phi_threshold",
+            "is under 2 or no number",
+        )?;
+        check(self.window >= 5, "window", "is under 5")?;
+        check(self.gap_max >= self.interval * 2, "gap_max", "is under two intervals")?;
+        check(
+            self.dead_grace >= self.silence() * 4,
+            "dead_grace",
+            "is under four times the time to find a node dead",
+        )?;
+        check((2..=NODES_MAX).contains(&self.nodes_max), "nodes_max", "is not 2 to 740")?;
+        check(self.inbox_messages_max > 0, "inbox_messages_max", "is 0")
+    }
+
+    /// The silence after which a node counts as dead, where signs of life come once per interval.
+    pub(crate) fn silence(&self) -> Duration {
+        self.interval.mul_f64(self.phi_threshold)
+    }
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::local()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presets_are_valid() {
+        for config in [Config::local(), Config::lan(), Config::wan()] {
+            assert_eq!(config.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_setting_that_cannot_work_is_named() {
+        let local = Config::local;
+        for (config, setting) in [
+            (Config { interval: Duration::ZERO, ..local() }, "interval"),
+            (Config { phi_threshold: f64::NAN, ..local() }, "phi_threshold"),
+            (Config { window: 0, ..local() }, "window"),
+            (Config { gap_max: Duration::ZERO, ..local() }, "gap_max"),
+            (Config { dead_grace: Duration::from_secs(1), ..local() }, "dead_grace"),
+            (Config { nodes_max: NODES_MAX + 1, ..local() }, "nodes_max"),
+            (Config { inbox_messages_max: 0, ..local() }, "inbox_messages_max"),
+        ] {
+            assert_eq!(config.validate().unwrap_err().setting, setting);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! One node's part in the mesh: it announces, listens and keeps the directory.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use qmesh_transport::{Credentials, NodeId};
+
+use crate::{
+    Announcement, Carrier, Config, ConfigError, Directory, GossipStats, GossipStopped, NodeState,
+    RecordTooLarge,
+    gossip::Gossip,
+    membership::{Event, Membership},
+    record::{Order, Sealed},
+};
+
+/// How many known peers a restarted gossip loop asks first.
+const GREETED_PEERS_MAX: usize = 8;
+
+/// A node's part in the mesh. Cheap to clone; all clones are the same node. When the last one is dropped, gossip ends
+/// without a word, as if the node had been killed; [`leave`](Self::leave) says so.
+#[derive(Clone)]
+pub struct GopherMap {
+    node: Arc<Node>,
+}
+
+struct Node {
+    credentials: Credentials,
+    incarnation: u64,
+    interval: std::time::Duration,
+    directory: Directory,
+    membership: Arc<dyn Membership>,
+    own: Mutex<Own>,
+    starting: tokio::sync::Mutex<()>,
+    suspicions: std::sync::atomic::AtomicU64,
+}
+
+/// What this node announces, and under which numbers.
+struct Own {
+    announcement: Announcement,
+    generation: u64,
+    version: u64,
+}
+
+/// Why gossip did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting cannot work. Nothing was started.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The first record cannot be announced. Nothing was started.
+    #[error(transparent)]
+    TooLarge(#[from] RecordTooLarge),
+    /// The node has left; only a new incarnation comes back.
+    #[error("the node has left the mesh")]
+    Left,
+}
+
+/// Why nothing was announced. What was announced before stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnnounceError {
+    /// The record would be larger than peers accept.
+    #[error(transparent)]
+    TooLarge(#[from] RecordTooLarge),
+    /// The node has left; nothing follows that.
+    #[error("the node has left the mesh")]
+    Left,
+}
+
+impl GopherMap {
+    /// Starts gossip. Nobody is known at first: [`greet`](Self::greet) whom a session was opened to.
+    ///
+    /// `incarnation` is `max(stored + 1, milliseconds since 1970)`, so that it grows with each start of the node. Where
+    /// it did not (nothing was stored, and the clock went back), the mesh says so and [`stopped`](Self::stopped) tells.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was started.
+    pub async fn start(
+        config: Config,
+        credentials: Credentials,
+        incarnation: u64,
+        announcement: Announcement,
+        carrier: Arc<dyn Carrier>,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        let directory = Directory::new(credentials.id());
+        let interval = config.interval;
+        let gossip = Gossip::new(config, credentials.clone(), carrier, directory.clone());
+        let own = Own { announcement, generation: 0, version: 0 };
+        let node = Node {
+            credentials,
+            incarnation,
+            interval,
+            directory,
+            membership: Arc::new(gossip),
+            own: Mutex::new(own),
+            starting: tokio::sync::Mutex::default(),
+            suspicions: 0.into(),
+        };
+        let map = Self { node: Arc::new(node) };
+        map.restart().await?;
+        Ok(map)
+    }
+
+    /// Who is alive and what they offer. It outlives restarts of gossip.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.node.directory
+    }
+
+    /// Changes what this node announces. The new record goes to the peers that are alive at once, and to the others by
+    /// gossip. A change that changes nothing announces nothing.
+    ///
+    /// `change` runs under a lock: it is quick, and calls nothing of this type.
+    ///
+    /// # Errors
+    /// [`AnnounceError`]; what was announced before stays.
+    pub fn announce(&self, change: impl FnOnce(&mut Announcement)) -> Result<(), AnnounceError> {
+        let node = &*self.node;
+        let mut own = node.own.lock();
+        if own.announcement.state == NodeState::Gone {
+            return Err(AnnounceError::Left);
+        }
+        let mut announcement = own.announcement.clone();
+        change(&mut announcement);
+        if announcement == own.announcement {
+            return Ok(());
+        }
+        let sealed = node.seal(own.generation, own.version + 1, &announcement)?;
+        own.announcement = announcement;
+        own.version += 1;
+        node.directory.apply(Event::Records(vec![Arc::clone(&sealed.record)]));
+        node.membership.announce(sealed);
+        Ok(())
+    }
+
+    /// Takes a message in that the [`Carrier`] of `from` sent. `from` is the id that the session proves, and a node's, not a
+    /// client's. Never blocks; what is wrong with a message is counted in [`stats`](Self::stats).
+    pub fn received(&self, from: NodeId, message: Bytes) {
+        self.node.membership.received(from, message);
+    }
+
+    /// Gossips with a peer at once: call it when a session with it has come up.
+    pub fn greet(&self, peer: NodeId) {
+        self.node.membership.greet(peer);
+    }
+
+    /// Notes that a session with a peer has died. It is counted, and does not shorten the peer's life here: a cut path
+    /// between two nodes is no death, and the others may still hear it. Whoever picks endpoints knows about
+    /// sessions without asking.
+    pub fn suspect(&self, _peer: NodeId) {
+        self.node.suspicions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Resolves when gossip has ended, with the reason. Whoever supervises this node then calls
+    /// [`restart`](Self::restart): at once after [`GossipStopped::Superseded`], with backoff after
+    /// [`GossipStopped::Broken`], never after [`GossipStopped::InOrder`].
+    ///
+    /// # Cancel safety
+    /// Cancelling loses nothing: an end that was not seen is seen by the next call.
+    pub async fn stopped(&self) -> GossipStopped {
+        self.node.membership.stopped().await
+    }
+
+    /// Starts gossip anew, in place of a run that ended or still runs: with the same record, the same directory, and a
+    /// generation above all that were seen of this node.
+    ///
+    /// # Errors
+    /// [`StartError::Left`] after [`leave`](Self::leave).
+    ///
+    /// # Cancel safety
+    /// Cancelled, it may leave gossip stopped, or started. Calling it again is safe.
+    pub async fn restart(&self) -> Result<(), StartError> {
+        let node = &*self.node;
+        let _one_at_a_time = node.starting.lock().await;
+        let sealed = {
+            let mut own = node.own.lock();
+            if own.announcement.state == NodeState::Gone {
+                return Err(StartError::Left);
+            }
+            let newest = own.generation.max(node.membership.newest_generation());
+            let generation = node.incarnation.max(newest.saturating_add(1));
+            let sealed = node.seal(generation, own.version + 1, &own.announcement)?;
+            (own.generation, own.version) = (generation, own.version + 1);
+            node.directory.apply(Event::Records(vec![Arc::clone(&sealed.record)]));
+            sealed
+        };
+        node.membership.start(sealed).await;
+        let snapshot = node.directory.snapshot();
+        let peers = snapshot.nodes().map(|record| record.id).filter(|id| *id != node.credentials.id());
+        peers.take(GREETED_PEERS_MAX).for_each(|peer| node.membership.greet(peer));
+        Ok(())
+    }
+
+    /// Leaves the mesh in order: announces [`NodeState::Gone`], which peers with a session learn at once, keeps gossiping for
+    /// two intervals for the sake of the others, and ends gossip. A second call does nothing.
+    ///
+    /// # Cancel safety
+    /// Cancelled, the announcement stands and gossip may still run; calling it again ends gossip.
+    pub async fn leave(&self) {
+        // A record without services is never too large, and who has left already need not say it twice.
+        let said = self.announce(|own| {
+            own.state = NodeState::Gone;
+            own.addresses.clear();
+            own.services.clear();
+        });
+        if said.is_ok() {
+            tokio::time::sleep(self.node.interval * 2).await;
+        }
+        self.node.membership.stop().await;
+    }
+
+    /// What gossip did since the node started.
+    #[must_use]
+    pub fn stats(&self) -> GossipStats {
+        let suspicions = self.node.suspicions.load(std::sync::atomic::Ordering::Relaxed);
+        GossipStats { suspicions, ..self.node.membership.stats() }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    fn seal(
+        &self,
+        generation: u64,
+        version: u64,
+        announcement: &Announcement,
+    ) -> Result<Sealed, RecordTooLarge> {
+        let order = Order { incarnation: self.incarnation, generation, version };
+        Sealed::seal(&self.credentials, order, announcement)
+    }
+}
+
+impl fmt::Debug for GopherMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GopherMap")
+            .field("id", &self.node.credentials.id())
+            .field("directory", self.directory())
+            .finish()
+    }
+}

@@ -1,0 +1,256 @@
+//! chitchat behind the [`Membership`] port. Nothing outside of this module names it.
+//!
+//! ```text
+//!            received             announce, greet
+//!               |                        |
+//!        wire: decode                    |
+//!        filter: verify, take out        |
+//!        wire: encode                    |
+//!               | inbox (bounded)        |
+//!    Driver: chitchat's socket, in chitchat's own task
+//!               |                        |
+//!            carrier                 directory
+//! ```
+
+mod driver;
+mod filter;
+mod member;
+mod tally;
+mod wire;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chitchat::{
+    ChitchatConfig, ChitchatHandle, ChitchatMessage, Deserializable, FailureDetectorConfig, spawn_chitchat,
+};
+use parking_lot::Mutex;
+use qmesh_transport::{Credentials, NodeId};
+use rustls_pki_types::UnixTime;
+use tokio::sync::{Notify, mpsc};
+
+use self::{
+    driver::{Driver, LateSocket},
+    filter::{Filter, Passed},
+    member::{address_of, chitchat_id},
+    tally::Tally,
+    wire::{Entry, MemberId, Message, NodeDelta, Status},
+};
+use crate::{
+    Carrier, Config, Directory, GossipStats, GossipStopped, Rejection,
+    config::DIGEST_ENTRY_BYTES,
+    membership::{Event, Membership},
+    record::Sealed,
+};
+
+/// How many peers get a new record at once; the others learn it from them within a few intervals.
+const PUSH_PEERS_MAX: usize = 64;
+
+/// Gossip by chitchat.
+pub(crate) struct Gossip {
+    shared: Arc<Shared>,
+    run: Mutex<Option<Run>>,
+}
+
+/// What outlives a run, and what the driver shares with the handle.
+struct Shared {
+    config: Config,
+    own: NodeId,
+    mesh: String,
+    carrier: Arc<dyn Carrier>,
+    directory: Directory,
+    filter: Mutex<Filter>,
+    /// Our newest record, until chitchat has it.
+    announcement: Mutex<Option<Sealed>>,
+    announced: Notify,
+    tally: Tally,
+}
+
+/// One life of chitchat's loop.
+struct Run {
+    generation: u64,
+    handle: ChitchatHandle,
+    inbox: mpsc::Sender<(NodeId, ChitchatMessage)>,
+}
+
+impl Gossip {
+    pub(crate) fn new(
+        config: Config,
+        credentials: Credentials,
+        carrier: Arc<dyn Carrier>,
+        directory: Directory,
+    ) -> Self {
+        let shared = Shared {
+            own: credentials.id(),
+            mesh: credentials.mesh().to_owned(),
+            carrier,
+            directory,
+            filter: Mutex::new(Filter::new(credentials, config.nodes_max)),
+            announcement: Mutex::default(),
+            announced: Notify::new(),
+            tally: Tally::default(),
+            config,
+        };
+        Self { shared: Arc::new(shared), run: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Membership for Gossip {
+    async fn start(&self, own: Sealed) {
+        let generation = own.record.generation;
+        self.shared.filter.lock().begin(generation);
+        *self.shared.announcement.lock() = Some(own);
+        let (inbox, messages) = mpsc::channel(self.shared.config.inbox_messages_max);
+        let (socket, attach) = LateSocket::new(Arc::clone(&self.shared));
+        let spawned = spawn_chitchat(chitchat_config(&self.shared, generation), Vec::new(), &socket).await;
+        let handle = spawned.expect("chitchat fails to start only where its socket fails to open");
+        let driver = Driver::new(Arc::clone(&self.shared), generation, messages, handle.chitchat()).await;
+        // chitchat's task may be gone already only if all of tokio's is; whoever waits for its end learns that.
+        let _gone = attach.send(driver);
+        let former = self.run.lock().replace(Run { generation, handle, inbox });
+        if let Some(former) = former {
+            end(former).await;
+        }
+    }
+
+    fn announce(&self, own: Sealed) {
+        let push = Bytes::from(push_message(&own));
+        *self.shared.announcement.lock() = Some(own);
+        self.shared.announced.notify_one();
+        let snapshot = self.shared.directory.snapshot();
+        let peers = snapshot.nodes().map(|record| record.id).filter(|id| *id != self.shared.own);
+        for peer in peers.take(PUSH_PEERS_MAX) {
+            self.shared.send(peer, push.clone());
+        }
+    }
+
+    fn received(&self, from: NodeId, message: Bytes) {
+        let tally = &self.shared.tally;
+        tally.received(message.len());
+        let passed = match Message::decode(&message) {
+            Ok(message) => self.shared.filter.lock().pass(from, message, UnixTime::now()),
+            Err(rejection) => return tally.reject(from, rejection),
+        };
+        let Passed { message, records, rejected, unproven, own_heartbeat } = passed;
+        rejected.into_iter().for_each(|rejection| tally.reject(from, rejection));
+        tally.unproven(unproven);
+        if let Some(heartbeat) = own_heartbeat {
+            tally.own_heartbeat_told(heartbeat);
+        }
+        if !records.is_empty() {
+            self.shared.directory.apply(Event::Records(records));
+        }
+        let Some(message) = message else { return };
+        match ChitchatMessage::deserialize(&mut &message.encode()[..]) {
+            Ok(message) => {
+                let run = self.run.lock();
+                let refused = run.as_ref().is_some_and(|run| run.inbox.try_send((from, message)).is_err());
+                if refused {
+                    tally.inbox_full();
+                }
+            }
+            Err(_) => tally.reject(from, Rejection::Malformed),
+        }
+        // A newer run of ours may have shown up, for the driver to see.
+        self.shared.announced.notify_one();
+    }
+
+    fn greet(&self, peer: NodeId) {
+        if let Some(run) = &*self.run.lock() {
+            // It fails only where the loop has ended, and then a restart greets again.
+            let _ended = run.handle.gossip(address_of(peer));
+        }
+    }
+
+    fn newest_generation(&self) -> u64 {
+        self.shared.filter.lock().newest_own_generation()
+    }
+
+    async fn stopped(&self) -> GossipStopped {
+        loop {
+            let current =
+                self.run.lock().as_ref().map(|run| (run.generation, run.handle.termination_watcher()));
+            let Some((generation, ended)) = current else { return GossipStopped::InOrder };
+            let outcome = ended.await;
+            if self.run.lock().as_ref().is_some_and(|run| run.generation != generation) {
+                continue;
+            }
+            let newest = self.newest_generation();
+            return match outcome {
+                Ok(()) => GossipStopped::InOrder,
+                Err(_) if newest > generation => GossipStopped::Superseded { generation: newest },
+                Err(_) => GossipStopped::Broken,
+            };
+        }
+    }
+
+    async fn stop(&self) {
+        let run = self.run.lock().take();
+        if let Some(run) = run {
+            end(run).await;
+        }
+    }
+
+    fn stats(&self) -> GossipStats {
+        let digest_nodes = self.shared.filter.lock().digest_nodes();
+        GossipStats {
+            digest_nodes,
+            digest_bytes: 2 + digest_nodes * DIGEST_ENTRY_BYTES,
+            ..self.shared.tally.stats()
+        }
+    }
+}
+
+/// Ends a run in order; whether it had broken before does not matter any more.
+async fn end(run: Run) {
+    let _outcome = run.handle.shutdown().await;
+}
+
+/// An ACK that nobody asked for: chitchat takes our record from it as from any other.
+fn push_message(own: &Sealed) -> Vec<u8> {
+    let record = &own.record;
+    let entry = Entry {
+        key: filter::KEY.to_owned(),
+        value: own.text.to_string(),
+        version: record.version,
+        status: Status::Set,
+    };
+    let member = MemberId::new(record.id, record.generation);
+    let node = NodeDelta { member, collected: 0, from: 0, entries: vec![entry], newest: None };
+    Message::Ack { delta: vec![node] }.encode()
+}
+
+fn chitchat_config(shared: &Shared, generation: u64) -> ChitchatConfig {
+    let config = &shared.config;
+    ChitchatConfig {
+        chitchat_id: chitchat_id(shared.own, generation),
+        cluster_id: shared.mesh.clone(),
+        gossip_interval: config.interval,
+        listen_addr: address_of(shared.own),
+        // chitchat fixes its seeds at its start. Ours change, and are greeted.
+        seed_nodes: Vec::new(),
+        failure_detector_config: FailureDetectorConfig {
+            phi_threshold: config.phi_threshold,
+            sampling_window_size: config.window,
+            max_interval: config.gap_max,
+            // chitchat's default of 5 s would have a young node's death noticed after 40 s.
+            initial_interval: config.interval,
+            dead_node_grace_period: config.dead_grace,
+        },
+        // Nothing is ever deleted.
+        marked_for_deletion_grace_period: config.dead_grace,
+        catchup_callback: None,
+        extra_liveness_predicate: None,
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn send(&self, to: NodeId, message: Bytes) {
+        self.tally.sent(message.len());
+        self.carrier.send(to, message);
+    }
+}

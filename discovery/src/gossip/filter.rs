@@ -1,0 +1,380 @@
+//! What of a message chitchat may see.
+//!
+//! chitchat believes whatever a member says, about anybody. A single lying member could take a healthy node's services
+//! away, kill it in every view, or panic every gossip loop. So a message is looked through first, and what its subject did not
+//! sign, or what no honest node says, is taken out:
+//!
+//! | part of a message | passes if |
+//! |---|---|
+//! | a record | its owner signed exactly this, in this generation, as this version; it is chitchat's only key, set for ever |
+//! | a node's digest | a record of that generation has been verified, or the node itself speaks, on its own session |
+//! | a heartbeat | a node of that age can have reached it |
+//! | news about ourselves | never; but a record of ours with a newer generation tells us to take one above it |
+//!
+//! **Heartbeats are not signed.** A lying member can make a dead node look alive for as long as it lies. It cannot make a
+//! living one look dead: a heartbeat told too high is seen by its owner in the next digests, and overtaken.
+//! Whoever forges within these limits is a member, whose certificate the authority gave out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use qmesh_transport::{Credentials, NodeId};
+use rustls_pki_types::UnixTime;
+
+use super::{
+    member::node_of,
+    wire::{DigestEntry, Entry, MemberId, Message, NodeDelta, Status},
+};
+use crate::{NodeRecord, Rejection, record};
+
+/// The only key of every node: its record.
+pub(super) const KEY: &str = "r";
+
+/// The most runs of one node that gossip remembers. One that restarts every ten seconds leaves 30 behind in five minutes.
+const RUNS_PER_NODE_MAX: usize = 64;
+
+/// The most records of one message that may fail to verify before the rest of it is dropped: verifying costs about 0.1 ms.
+const FAILURES_PER_MESSAGE_MAX: usize = 16;
+
+/// Far above any real rate (a node of 50 reaches 0.05), far below what would overflow in a thousand years.
+const HEARTBEATS_PER_MS_MAX: u64 = 10;
+
+/// How far a node's clock may be from ours, so that its generation does not tell its age.
+const CLOCK_ERROR_MAX: Duration = Duration::from_hours(24 * 30);
+
+/// What passed of a message, and what it taught us.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    /// What chitchat may see.
+    pub(super) message: Option<Message>,
+    /// Records that were verified just now.
+    pub(super) records: Vec<Arc<NodeRecord>>,
+    /// What was taken out.
+    pub(super) rejected: Vec<Rejection>,
+    /// How many nodes in the digest are not proven to exist.
+    pub(super) unproven: u64,
+    /// The highest heartbeat that was told of this run of ours.
+    pub(super) own_heartbeat: Option<u64>,
+}
+
+/// Judges messages by what it has verified before. It remembers exactly the nodes that chitchat may know.
+pub(super) struct Filter {
+    credentials: Credentials,
+    own_generation: u64,
+    newest_own_generation: u64,
+    nodes_max: usize,
+    nodes: BTreeMap<NodeId, Known>,
+    /// All runs of all `nodes`.
+    runs: usize,
+}
+
+/// What is known of one node.
+struct Known {
+    name: String,
+    newest: Option<Proven>,
+    runs: BTreeMap<u64, Presence>,
+}
+
+/// The newest verified record of a node, and the text it came as: the same text need not be verified again.
+struct Proven {
+    text: String,
+    record: Arc<NodeRecord>,
+}
+
+/// Whether chitchat had the run when it was last looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Seen,
+    Missing,
+}
+
+impl Filter {
+    pub(super) fn new(credentials: Credentials, nodes_max: usize) -> Self {
+        Self {
+            credentials,
+            own_generation: 0,
+            newest_own_generation: 0,
+            nodes_max,
+            nodes: BTreeMap::new(),
+            runs: 0,
+        }
+    }
+
+    /// A new run of our own begins.
+    pub(super) fn begin(&mut self, generation: u64) {
+        self.own_generation = generation;
+        self.newest_own_generation = self.newest_own_generation.max(generation);
+    }
+
+    /// The newest generation that a record signed by us has shown.
+    pub(super) const fn newest_own_generation(&self) -> u64 {
+        self.newest_own_generation
+    }
+
+    /// The nodes in our digest, this one included.
+    pub(super) const fn digest_nodes(&self) -> usize {
+        self.runs + 1
+    }
+
+    /// Looks a message of `from` through.
+    pub(super) fn pass(&mut self, from: NodeId, message: Message, now: UnixTime) -> Passed {
+        let mut passed = Passed::default();
+        // Records come first: they prove that the nodes of the digest exist.
+        passed.message = match message {
+            Message::Syn { mesh, .. } if mesh != self.credentials.mesh() => {
+                passed.rejected.push(Rejection::OtherMesh);
+                None
+            }
+            Message::BadCluster => {
+                passed.rejected.push(Rejection::OtherMesh);
+                None
+            }
+            Message::Syn { digest, mesh } => {
+                Some(Message::Syn { digest: self.pass_digest(from, digest, now, &mut passed), mesh })
+            }
+            Message::SynAck { digest, delta } => {
+                let delta = self.pass_delta(delta, now, &mut passed);
+                Some(Message::SynAck { digest: self.pass_digest(from, digest, now, &mut passed), delta })
+            }
+            Message::Ack { delta } => Some(Message::Ack { delta: self.pass_delta(delta, now, &mut passed) }),
+        };
+        passed
+    }
+
+    /// Forgets the runs that chitchat has forgotten: those absent from `kept` now and the last time. Returns the nodes of
+    /// which nothing is left.
+    pub(super) fn forget_all_but(&mut self, kept: &BTreeSet<(NodeId, u64)>) -> Vec<NodeId> {
+        for (id, known) in &mut self.nodes {
+            // A run may have been admitted while its message still waits for chitchat: it gets a second chance.
+            known.runs.retain(|generation, presence| {
+                let was = *presence;
+                let is_kept = kept.contains(&(*id, *generation));
+                *presence = if is_kept { Presence::Seen } else { Presence::Missing };
+                is_kept || was == Presence::Seen
+            });
+        }
+        let forgotten: Vec<_> =
+            self.nodes.extract_if(.., |_, known| known.runs.is_empty()).map(|(id, _)| id).collect();
+        self.runs = self.nodes.values().map(|known| known.runs.len()).sum();
+        forgotten
+    }
+
+    fn pass_digest(
+        &mut self,
+        from: NodeId,
+        digest: Vec<DigestEntry>,
+        now: UnixTime,
+        passed: &mut Passed,
+    ) -> Vec<DigestEntry> {
+        digest
+            .into_iter()
+            .filter(|entry| match self.digest_entry(from, entry, now) {
+                Ok(Digested::Known) => true,
+                Ok(Digested::Ourselves) => {
+                    passed.own_heartbeat = passed.own_heartbeat.max(Some(entry.heartbeat));
+                    true
+                }
+                Ok(Digested::Former) => false,
+                Ok(Digested::Unproven) => {
+                    passed.unproven += 1;
+                    false
+                }
+                Err(rejection) => {
+                    passed.rejected.push(rejection);
+                    false
+                }
+            })
+            .collect()
+    }
+
+    fn digest_entry(
+        &mut self,
+        from: NodeId,
+        entry: &DigestEntry,
+        now: UnixTime,
+    ) -> Result<Digested, Rejection> {
+        let id = self.identify(&entry.member)?;
+        let generation = entry.member.generation;
+        if entry.collected != 0 {
+            return Err(Rejection::Collected);
+        }
+        let is_ours = id == self.credentials.id();
+        if is_ours && generation != self.own_generation {
+            return Ok(Digested::Former);
+        }
+        // Others judge our heartbeat by their clocks: what they believe, we must be able to overtake.
+        let clock_error = if is_ours { CLOCK_ERROR_MAX * 2 } else { CLOCK_ERROR_MAX };
+        if entry.heartbeat > heartbeat_max(generation, clock_error, now) {
+            return Err(Rejection::Heartbeat);
+        }
+        if is_ours {
+            return Ok(Digested::Ourselves);
+        }
+        let known = self.nodes.get(&id);
+        if known.is_some_and(|known| known.runs.contains_key(&generation)) {
+            return Ok(Digested::Known);
+        }
+        if known.is_some_and(|known| known.is_former(generation)) {
+            return Ok(Digested::Former);
+        }
+        if id != from {
+            return Ok(Digested::Unproven);
+        }
+        self.admit(id, entry.member.name.clone(), generation)?;
+        Ok(Digested::Known)
+    }
+
+    fn pass_delta(&mut self, delta: Vec<NodeDelta>, now: UnixTime, passed: &mut Passed) -> Vec<NodeDelta> {
+        let mut failures = 0;
+        let mut kept = Vec::new();
+        for node in delta {
+            match self.node_delta(node, now) {
+                Ok(Some((node, fresh))) => {
+                    passed.records.extend(fresh);
+                    kept.push(node);
+                }
+                Ok(None) => {}
+                Err(rejection) => {
+                    passed.rejected.push(rejection);
+                    failures += usize::from(rejection == Rejection::Unverified);
+                }
+            }
+            if failures > FAILURES_PER_MESSAGE_MAX {
+                break;
+            }
+        }
+        kept
+    }
+
+    /// Checks one node's part of a delta. `Ok(None)` is what an honest peer may send and chitchat does not need.
+    #[expect(clippy::type_complexity, reason = "it is what passes, and what is new in it")]
+    fn node_delta(
+        &mut self,
+        node: NodeDelta,
+        now: UnixTime,
+    ) -> Result<Option<(NodeDelta, Option<Arc<NodeRecord>>)>, Rejection> {
+        let id = self.identify(&node.member)?;
+        let generation = node.member.generation;
+        let is_ours = id == self.credentials.id();
+        if is_ours && generation == self.own_generation {
+            return Err(Rejection::AboutUs);
+        }
+        let Some(entry) = only_entry(&node)? else { return Ok(None) };
+        if let Some(newest) = self.nodes.get(&id).and_then(|known| known.newest.as_ref())
+            && newest.text == entry.value
+            && newest.record.order() == (generation, entry.version)
+        {
+            self.admit(id, node.member.name.clone(), generation)?;
+            return Ok(Some((NodeDelta { from: 0, ..node }, None)));
+        }
+        let record =
+            record::open(&entry.value, &self.credentials, now).map_err(|_refused| Rejection::Unverified)?;
+        if record.id != id {
+            return Err(Rejection::Unverified);
+        }
+        if record.order() != (generation, entry.version) {
+            return Err(Rejection::Version);
+        }
+        if is_ours {
+            self.newest_own_generation = self.newest_own_generation.max(generation);
+            return Ok(None);
+        }
+        if self.nodes.get(&id).is_some_and(|known| known.is_outdated(&record)) {
+            return Ok(None);
+        }
+        self.admit(id, node.member.name.clone(), generation)?;
+        let (text, record) = (entry.value.clone(), Arc::new(record));
+        let proven = Proven { text, record: Arc::clone(&record) };
+        self.nodes.get_mut(&id).expect("it was admitted").newest = Some(proven);
+        // One entry holds everything, so the delta applies whatever was known before.
+        Ok(Some((NodeDelta { from: 0, ..node }, Some(record))))
+    }
+
+    /// Who is meant: the id, if name and address both say the same.
+    fn identify(&self, member: &MemberId) -> Result<NodeId, Rejection> {
+        let id = node_of(member.address).ok_or(Rejection::Identity)?;
+        let is_named = match self.nodes.get(&id) {
+            Some(known) => known.name == member.name,
+            None => id.to_string() == member.name,
+        };
+        if is_named { Ok(id) } else { Err(Rejection::Identity) }
+    }
+
+    fn admit(&mut self, id: NodeId, name: String, generation: u64) -> Result<(), Rejection> {
+        let known = self.nodes.get_mut(&id);
+        if let Some(presence) = known.and_then(|known| known.runs.get_mut(&generation)) {
+            *presence = Presence::Seen;
+            return Ok(());
+        }
+        let runs_of_node = self.nodes.get(&id).map_or(0, |known| known.runs.len());
+        if self.digest_nodes() >= self.nodes_max || runs_of_node >= RUNS_PER_NODE_MAX {
+            return Err(Rejection::Full);
+        }
+        let known =
+            self.nodes.entry(id).or_insert_with(|| Known { name, newest: None, runs: BTreeMap::new() });
+        known.runs.insert(generation, Presence::Seen);
+        self.runs += 1;
+        Ok(())
+    }
+}
+
+/// What a digest's entry is about.
+enum Digested {
+    /// A run that chitchat may know.
+    Known,
+    /// This run of ours.
+    Ourselves,
+    /// A run that a newer one has replaced.
+    Former,
+    /// A run that nobody has proven yet. A record of it follows, or it does not exist.
+    Unproven,
+}
+
+/// The single entry of an honest delta, which a message's end may have cut off.
+fn only_entry(node: &NodeDelta) -> Result<Option<&Entry>, Rejection> {
+    if node.collected != 0 {
+        return Err(Rejection::Collected);
+    }
+    // chitchat sends this for a node without entries, and ours have one always.
+    if node.newest.is_some() {
+        return Err(Rejection::Version);
+    }
+    for entry in &node.entries {
+        match entry.status {
+            _ if entry.key != KEY => return Err(Rejection::ForeignKey),
+            Status::Deleted => return Err(Rejection::Tombstone),
+            Status::Expiring => return Err(Rejection::TimeToLive),
+            Status::Set => {}
+        }
+    }
+    match &node.entries[..] {
+        [] => Ok(None),
+        [entry] => Ok(Some(entry)),
+        [_, _, ..] => Err(Rejection::Version),
+    }
+}
+
+/// The highest heartbeat that a run can have reached, given that generations are milliseconds since 1970 where they can be.
+fn heartbeat_max(generation: u64, clock_error: Duration, now: UnixTime) -> u64 {
+    let age = Duration::from_secs(now.as_secs()).saturating_sub(Duration::from_millis(generation));
+    let age = u64::try_from((age + clock_error).as_millis()).unwrap_or(u64::MAX);
+    age.saturating_mul(HEARTBEATS_PER_MS_MAX)
+}
+
+// === impl Known ===
+
+impl Known {
+    fn is_former(&self, generation: u64) -> bool {
+        self.newest.as_ref().is_some_and(|newest| newest.record.generation > generation)
+    }
+
+    fn is_outdated(&self, record: &NodeRecord) -> bool {
+        self.newest.as_ref().is_some_and(|newest| newest.record.order() > record.order())
+    }
+}
+
+#[cfg(test)]
+mod tests;

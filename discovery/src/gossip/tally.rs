@@ -1,0 +1,105 @@
+//! Counts what comes and goes, and warns, not too often, of what is wrong.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use qmesh_transport::NodeId;
+use tokio::time::Instant;
+
+use crate::{GossipStats, Rejection};
+
+/// The least time between two warnings of one reason.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+pub(super) struct Tally {
+    messages_out: AtomicU64,
+    bytes_out: AtomicU64,
+    messages_in: AtomicU64,
+    bytes_in: AtomicU64,
+    inbox_full: AtomicU64,
+    unproven: AtomicU64,
+    heartbeats_overtaken: AtomicU64,
+    own_heartbeat_told: AtomicU64,
+    rejected: Mutex<BTreeMap<Rejection, Rejected>>,
+}
+
+struct Rejected {
+    count: u64,
+    warned_at: Instant,
+}
+
+impl Tally {
+    pub(super) fn sent(&self, bytes: usize) {
+        self.messages_out.fetch_add(1, Relaxed);
+        self.bytes_out.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.messages_in.fetch_add(1, Relaxed);
+        self.bytes_in.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn inbox_full(&self) {
+        self.inbox_full.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn unproven(&self, nodes: u64) {
+        self.unproven.fetch_add(nodes, Relaxed);
+    }
+
+    /// Somebody told a heartbeat of ours, true or not.
+    pub(super) fn own_heartbeat_told(&self, heartbeat: u64) {
+        self.own_heartbeat_told.fetch_max(heartbeat, Relaxed);
+    }
+
+    pub(super) fn is_own_heartbeat_told(&self) -> bool {
+        self.own_heartbeat_told.load(Relaxed) != 0
+    }
+
+    /// The highest heartbeat of ours that was told since the last look.
+    pub(super) fn take_own_heartbeat_told(&self) -> u64 {
+        self.own_heartbeat_told.swap(0, Relaxed)
+    }
+
+    pub(super) fn heartbeat_overtaken(&self) {
+        self.heartbeats_overtaken.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn reject(&self, from: NodeId, reason: Rejection) {
+        let now = Instant::now();
+        let mut rejected = self.rejected.lock();
+        let known = rejected.get(&reason);
+        let count = known.map_or(0, |rejected| rejected.count) + 1;
+        let warned_at = known.map(|rejected| rejected.warned_at);
+        let is_due = warned_at.is_none_or(|at| now.duration_since(at) >= WARNING_INTERVAL);
+        if is_due {
+            tracing::warn!(target: "qmesh::discovery", %from, %reason, count, "kept from gossip");
+        }
+        let warned_at = warned_at.filter(|_| !is_due).unwrap_or(now);
+        rejected.insert(reason, Rejected { count, warned_at });
+    }
+
+    pub(super) fn stats(&self) -> GossipStats {
+        GossipStats {
+            messages_out: self.messages_out.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            messages_in: self.messages_in.load(Relaxed),
+            bytes_in: self.bytes_in.load(Relaxed),
+            inbox_full: self.inbox_full.load(Relaxed),
+            unproven: self.unproven.load(Relaxed),
+            heartbeats_overtaken: self.heartbeats_overtaken.load(Relaxed),
+            rejected: self
+                .rejected
+                .lock()
+                .iter()
+                .map(|(reason, rejected)| (*reason, rejected.count))
+                .collect(),
+            ..GossipStats::default()
+        }
+    }
+}
