@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{BoxFuture, poll_fn};
+use tracing::warn;
 
 use crate::{Address, NodeId, PeerIdentity};
 
@@ -99,7 +100,7 @@ impl Incoming {
     /// # Errors
     /// [`HandshakeError`] says whom we refused and why; no state is left.
     pub async fn handshake(self) -> Result<Arc<dyn Session>, HandshakeError> {
-        self.handshake.await
+        self.handshake.await.inspect_err(|error| warn!(target: "qmesh::transport", %error, "handshake failed"))
     }
 }
 
@@ -372,6 +373,14 @@ pub enum HandshakeError {
         /// Where the peer came from.
         remote: Address,
         /// What was wrong, in a sentence for an operator.
+        reason: String,
+    },
+    /// The peer refused our certificate.
+    #[error("{remote} refused us: {reason}")]
+    RefusedByPeer {
+        /// Where the peer came from.
+        remote: Address,
+        /// What the peer said, in a sentence for an operator.
         reason: String,
     },
     /// The peer did not finish within the handshake timeout.
