@@ -1,8 +1,13 @@
 //! The items made of a contract: one file each, in the order in which they are generated.
 //!
-//! Two rules hold in all of them. What the macro adds carries the macro's hygiene ([`own`]), so that it clashes with no
+//! Two rules hold in all of them. What the macro adds carries the macro's hygiene ([`own`], `generate!`), so that it clashes with no
 //! name of the user's and no lint of the user's crate speaks of code that the user did not write. And every path is
 //! absolute, so that it means the same in every module.
+
+/// Tokens with the macro's hygiene, as opposed to those of `quote!`, which pose as the user's.
+macro_rules! generate {
+    ($($token:tt)*) => { quote::quote_spanned!(proc_macro2::Span::mixed_site()=> $($token)*) };
+}
 
 mod arguments;
 mod call;
@@ -13,7 +18,7 @@ mod server;
 mod trait_;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote_spanned};
+use quote::format_ident;
 use syn::Path;
 use syn::ext::IdentExt as _;
 
@@ -64,7 +69,7 @@ impl<'a> Expansion<'a> {
         let implementation = if bare == "S" { "T" } else { "S" };
         Self {
             contract,
-            private: quote_spanned!(Span::mixed_site()=> #runtime::__private),
+            private: generate!(#runtime::__private),
             visibility: own_tokens(quote::quote!(#visibility)),
             call: format_ident!("{}Call", bare),
             contract_type: format_ident!("{}Contract", bare),
@@ -89,22 +94,19 @@ impl<'a> Expansion<'a> {
     /// `Reply<Vec<Line>, ChatError>`: where a method's answer goes.
     fn reply(&self, method: &Method) -> TokenStream {
         let Self { private, .. } = self;
-        match &method.output {
-            Output::Plain(value) => {
-                quote_spanned!(Span::mixed_site()=> #private::Reply<#value, #private::Never>)
-            }
-            Output::Fallible { value, error } => {
-                quote_spanned!(Span::mixed_site()=> #private::Reply<#value, #error>)
-            }
+        let Output { value, error } = &method.output;
+        match error {
+            Some(error) => generate!(#private::Reply<#value, #error>),
+            None => generate!(#private::Reply<#value, #private::Never>),
         }
     }
 
-    /// The path of a crate inside `__private` as the text that serde's derive macros want.
-    fn private_text(&self, name: &str) -> String {
+    /// The path of serde as the text that its derive macros want.
+    fn serde_path(&self) -> String {
         let Path { leading_colon, segments } = &self.contract.runtime;
         let leading = if leading_colon.is_some() { "::" } else { "" };
         let segments: Vec<String> = segments.iter().map(|segment| segment.ident.to_string()).collect();
-        format!("{leading}{}::__private::{name}", segments.join("::"))
+        format!("{leading}{}::__private::serde", segments.join("::"))
     }
 }
 

@@ -3,6 +3,7 @@
 use heck::ToUpperCamelCase as _;
 use quote::format_ident;
 use syn::ext::IdentExt as _;
+use syn::token::Semi;
 use syn::{Attribute, FnArg, Generics, Ident, Receiver, ReceiverKind, Safety, Signature, TraitItemFn};
 
 use super::attributes::Marks;
@@ -20,6 +21,8 @@ pub(crate) struct Method {
     pub(crate) attributes: Vec<Attribute>,
     /// The signature as the user wrote it.
     pub(crate) signature: Signature,
+    /// Its semicolon.
+    pub(crate) semi: Semi,
     /// The name on the wire.
     pub(crate) name: String,
     /// The variant of the enum of calls.
@@ -73,6 +76,7 @@ impl Method {
             exclusive: exclusive?,
             idempotent: marks.idempotent.is_some(),
             one_way: marks.one_way.is_some(),
+            semi: function.semi_token.unwrap_or_default(),
             signature,
         })
     }
@@ -84,7 +88,7 @@ impl Method {
             modifiers: syn::FnModifiers::default(),
             sig: self.signature,
             default: None,
-            semi_token: Some(syn::token::Semi::default()),
+            semi_token: Some(self.semi),
         }
     }
 }

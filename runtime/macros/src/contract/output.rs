@@ -8,16 +8,11 @@ use crate::signature;
 
 /// What travels back from a method.
 #[derive(Debug)]
-pub(crate) enum Output {
-    /// The value itself: the method does not fail by itself.
-    Plain(Type),
-    /// A value or the service's own error.
-    Fallible {
-        /// What is returned in `Ok`.
-        value: Type,
-        /// What is returned in `Err`.
-        error: Type,
-    },
+pub(crate) struct Output {
+    /// What is returned when all went well.
+    pub(crate) value: Type,
+    /// The service's own error, if the method returns a `Result`.
+    pub(crate) error: Option<Type>,
 }
 
 // === impl Output ===
@@ -25,7 +20,9 @@ pub(crate) enum Output {
 impl Output {
     /// Reads a return type; `None` if it is unusable, which is then reported.
     pub(crate) fn parse(output: &ReturnType, one_way: bool, problems: &mut Problems) -> Option<Self> {
-        let ReturnType::Type(_, ty) = output else { return Some(Self::Plain(syn::parse_quote!(()))) };
+        let ReturnType::Type(_, ty) = output else {
+            return Some(Self { value: syn::parse_quote!(()), error: None });
+        };
         if one_way && !is_unit(ty) {
             problems.at(
                 output,
@@ -37,7 +34,7 @@ impl Output {
         travel::check(ty, Place::Return, problems);
         let output = match result_segment(ty) {
             Some(segment) => Self::parse_result(ty, segment, problems)?,
-            None => Self::Plain(ty.as_ref().clone()),
+            None => Self { value: ty.as_ref().clone(), error: None },
         };
         (problems.count() == before).then_some(output)
     }
@@ -45,7 +42,7 @@ impl Output {
     fn parse_result(ty: &Type, segment: &PathSegment, problems: &mut Problems) -> Option<Self> {
         let types = type_arguments(&segment.arguments);
         if let [value, error] = types.as_slice() {
-            return Some(Self::Fallible { value: (*value).clone(), error: (*error).clone() });
+            return Some(Self { value: (*value).clone(), error: Some((*error).clone()) });
         }
         let value = types.first().map_or_else(|| "T".to_owned(), |value| signature::of(value));
         problems.at(

@@ -72,14 +72,8 @@ impl<'ast> Visit<'ast> for Traveller<'_> {
                 .at(ty, "streams are not part of this version: calls are unary or one-way; pass a `Vec` or call again");
         } else if path.is_ident("str") {
             self.borrowed(ty, "`str`", "String");
-        } else if path.segments.first().is_some_and(|segment| segment.ident == "Self") {
-            self.problems.at(
-                ty,
-                format!(
-                    "`Self` is the service, which does not travel: {} a type that you name",
-                    self.place.verb()
-                ),
-            );
+        } else if is_service(path) {
+            self.refuse_service(ty);
         } else {
             visit::visit_type_path(self, ty);
         }
@@ -106,14 +100,16 @@ impl Traveller<'_> {
         let owned = match signature::peel(&reference.elem) {
             Type::Path(ty) if ty.path.is_ident("str") => "String".to_owned(),
             Type::Slice(slice) => format!("Vec<{}>", signature::of(&slice.elem)),
-            Type::Path(ty) if ty.path.is_ident("Self") => {
-                self.problems
-                    .at(reference, "`Self` is the service, which does not travel: name another type");
-                return;
-            }
+            Type::Path(ty) if is_service(&ty.path) => return self.refuse_service(reference),
             other => signature::of(other),
         };
         self.borrowed(reference, &format!("`{written}`"), &owned);
+    }
+
+    fn refuse_service(&mut self, tokens: impl ToTokens) {
+        let verb = self.place.verb();
+        self.problems
+            .at(tokens, format!("`Self` is the service, which does not travel: {verb} a type that you name"));
     }
 
     /// Refuses what points at something that stays behind.
@@ -136,4 +132,9 @@ fn is_stream(path: &Path) -> bool {
         (segment.ident == "Receiver" || segment.ident == "Sender")
             && matches!(segment.arguments, PathArguments::AngleBracketed(_))
     })
+}
+
+/// Whether a path is `Self` or something of it.
+fn is_service(path: &Path) -> bool {
+    path.segments.first().is_some_and(|segment| segment.ident == "Self")
 }

@@ -1,7 +1,6 @@
 //! The structs in which arguments travel: a map by parameter name.
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote_spanned;
+use proc_macro2::TokenStream;
 
 use super::{Expansion, own};
 use crate::contract::Method;
@@ -14,10 +13,10 @@ impl Expansion<'_> {
         let Self { private, visibility, .. } = self;
         let ident = &method.arguments;
         let text = ident.to_string();
-        let serde = self.private_text("serde");
+        let serde = self.serde_path();
         let names = method.parameters.iter().map(|parameter| own(&parameter.ident));
         let types = method.parameters.iter().map(|parameter| &parameter.ty);
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             #[doc(hidden)]
             #[derive(#private::serde::Serialize, #private::serde::Deserialize)]
             #[serde(crate = #serde)]

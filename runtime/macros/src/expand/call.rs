@@ -1,7 +1,6 @@
 //! The enum of typed calls, which local and remote dispatch share.
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote_spanned;
+use proc_macro2::TokenStream;
 
 use super::Expansion;
 
@@ -13,17 +12,14 @@ impl Expansion<'_> {
         let Self { visibility, call, .. } = self;
         let methods = &self.contract.methods;
         let variants: Vec<_> = methods.iter().map(|method| &method.variant).collect();
-        let names = variants.iter().map(ToString::to_string);
+        let names = variants.iter().map(|variant| format!("{call}::{variant}"));
         let arguments = methods.iter().map(|method| &method.arguments);
         let replies = methods.iter().map(|method| self.reply(method));
-        let text = call.to_string();
-        let this = if variants.is_empty() {
-            quote_spanned!(Span::mixed_site()=> *self)
-        } else {
-            quote_spanned!(Span::mixed_site()=> self)
-        };
-        quote_spanned! {Span::mixed_site()=>
+        // Without variants, which happens when all methods were refused, only the place itself can be matched.
+        let place = if variants.is_empty() { generate!(*self) } else { generate!(self) };
+        generate! {
             #[doc(hidden)]
+            #[non_exhaustive]
             #visibility enum #call {
                 #(#variants(#arguments, #replies),)*
             }
@@ -31,8 +27,7 @@ impl Expansion<'_> {
             #[automatically_derived]
             impl ::core::fmt::Debug for #call {
                 fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                    formatter.write_str(::core::concat!(#text, "::"))?;
-                    formatter.write_str(match #this {
+                    formatter.write_str(match #place {
                         #(Self::#variants(..) => #names,)*
                     })
                 }

@@ -1,7 +1,7 @@
 //! The client: one method for each method of the contract, each returning a call that has not been made yet.
 
 use proc_macro2::{Literal, Span, TokenStream};
-use quote::{ToTokens as _, quote_spanned};
+use quote::ToTokens as _;
 use syn::Attribute;
 
 use super::{Expansion, own};
@@ -25,7 +25,7 @@ impl Expansion<'_> {
             .iter()
             .enumerate()
             .map(|(number, method)| self.client_method(number, method));
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             #[doc = #about]
             #[derive(::core::clone::Clone, ::core::fmt::Debug)]
             #visibility struct #client {
@@ -41,6 +41,11 @@ impl Expansion<'_> {
                 }
             }
 
+            #[allow(
+                clippy::too_many_arguments,
+                clippy::impl_trait_in_params,
+                reason = "the signatures are those of the contract"
+            )]
             impl #client {
                 #(#methods)*
             }
@@ -57,19 +62,14 @@ impl Expansion<'_> {
         let parameters = method.parameters.iter().map(take);
         let fields = method.parameters.iter().map(fill);
         let (verb, returned) = match &method.output {
-            _ if method.one_way => {
-                ("send", quote_spanned!(Span::mixed_site()=> #private::OneWay<#contract_type, #arguments>))
-            }
+            _ if method.one_way => ("send", generate!(#private::OneWay<#contract_type, #arguments>)),
             output => {
                 let shape = self.shape(output);
-                (
-                    "call",
-                    quote_spanned!(Span::mixed_site()=> #private::Call<#contract_type, #arguments, #shape>),
-                )
+                ("call", generate!(#private::Call<#contract_type, #arguments, #shape>))
             }
         };
         let verb = proc_macro2::Ident::new(verb, Span::mixed_site());
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             #(#attributes)*
             #(#[doc = #note])*
             #visibility fn #ident(&self #(, #parameters)*) -> #returned {
@@ -81,55 +81,45 @@ impl Expansion<'_> {
     /// `Fallible<Vec<Line>, ChatError>` or `Plain<u64>`: what awaiting the call gives.
     fn shape(&self, output: &Output) -> TokenStream {
         let Self { private, .. } = self;
-        match output {
-            Output::Plain(value) => quote_spanned!(Span::mixed_site()=> #private::Plain<#value>),
-            Output::Fallible { value, error } => {
-                quote_spanned!(Span::mixed_site()=> #private::Fallible<#value, #error>)
-            }
+        let Output { value, error } = output;
+        match error {
+            Some(error) => generate!(#private::Fallible<#value, #error>),
+            None => generate!(#private::Plain<#value>),
         }
     }
 
     /// The lines of documentation that follow the user's.
     fn note(&self, method: &Method) -> Vec<String> {
-        let service = self.service.to_string();
-        let link = format!("[`{service}::{}`]", method.name);
+        let link = format!("[`{}::{}`]", self.service, method.name);
         let wire = format!("`{}/{}`", self.contract.name.value(), method.name);
-        let result = match &method.output {
+        let mut paragraphs = Vec::new();
+        if method.attributes.iter().any(|each| each.path().is_ident("doc")) {
+            paragraphs.push(String::new());
+        }
+        let Output { value, error } = &method.output;
+        let value = readable(value);
+        paragraphs.push(match error {
             _ if method.one_way => format!(
-                "Sends {wire}, which runs {link}. Awaiting it hands the message over: \
+                " Sends {wire}, which runs {link}. Awaiting it hands the message over: \
                  there is no answer, and nothing tells whether the service has run it."
             ),
-            Output::Plain(value) => format!(
-                "Calls {wire}, which runs {link}. Awaiting it gives `{}`, or the `Failure` of the call: \
-                 its outcome says whether the method may have run.",
-                readable(value)
-            ),
-            Output::Fallible { value, error } => format!(
-                "Calls {wire}, which runs {link}. Awaiting it gives `{}`; or `CallError::Service` with the service's \
-                 `{}`; or `CallError::Failed` with the failure of the call, whose outcome says whether the method \
-                 may have run.",
-                readable(value),
+            Some(error) => format!(
+                " Calls {wire}, which runs {link}. Awaiting it gives `{value}`, or `CallError::Service` with the \
+                 service's `{}`, or `CallError::Failed` with the failure of the call, whose outcome says whether \
+                 the method may have run.",
                 readable(error)
             ),
-        };
-        let separator = method.attributes.iter().any(|each| each.path().is_ident("doc")).then(String::new);
-        let repeat = method.idempotent.then(|| {
-            [
-                String::new(),
-                "It is idempotent: a call whose outcome is unknown is made again within its budget."
-                    .to_owned(),
-            ]
+            None => format!(
+                " Calls {wire}, which runs {link}. Awaiting it gives `{value}`, or the `Failure` of the call, \
+                 whose outcome says whether the method may have run."
+            ),
         });
-        separator
-            .into_iter()
-            .chain([format!(" {result}")])
-            .chain(
-                repeat
-                    .into_iter()
-                    .flatten()
-                    .map(|line| if line.is_empty() { line } else { format!(" {line}") }),
-            )
-            .collect()
+        if method.idempotent {
+            let repeat =
+                " It is idempotent: a call whose outcome is unknown is made again, within its budget.";
+            paragraphs.extend([String::new(), repeat.to_owned()]);
+        }
+        paragraphs
     }
 }
 
@@ -142,9 +132,9 @@ fn describes(attribute: &Attribute) -> bool {
 fn take(parameter: &Parameter) -> TokenStream {
     let (ident, ty) = (own(&parameter.ident), &parameter.ty);
     if parameter.is_string() {
-        quote_spanned!(Span::mixed_site()=> #ident: impl ::core::convert::Into<#ty>)
+        generate!(#ident: impl ::core::convert::Into<#ty>)
     } else {
-        quote_spanned!(Span::mixed_site()=> #ident: #ty)
+        generate!(#ident: #ty)
     }
 }
 
@@ -152,7 +142,7 @@ fn take(parameter: &Parameter) -> TokenStream {
 fn fill(parameter: &Parameter) -> TokenStream {
     let ident = own(&parameter.ident);
     if parameter.is_string() {
-        quote_spanned!(Span::mixed_site()=> #ident: ::core::convert::Into::into(#ident))
+        generate!(#ident: ::core::convert::Into::into(#ident))
     } else {
         ident.into_token_stream()
     }

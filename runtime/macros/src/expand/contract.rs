@@ -1,10 +1,10 @@
-//! The contract as a type: its name, the table of its methods, and how the bytes of a call become typed.
+//! The contract as a type: its name, the table of its methods, and how a call is read from bytes or refused.
 
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::quote_spanned;
 
 use super::{Expansion, own_span};
-use crate::contract::{Method, Output};
+use crate::contract::Method;
 use crate::signature;
 
 // === impl Expansion ===
@@ -15,11 +15,12 @@ impl Expansion<'_> {
         let Self { private, visibility, call, contract_type, service, .. } = self;
         let name = &self.contract.name;
         let methods = self.contract.methods.iter().map(|method| self.describe(method));
-        let decode = self.decode();
+        let (decode, refuse) = (self.decode(), self.refuse());
         let doc = format!("The contract [`{service}`] as a type: its name and the table of its methods.");
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             #[doc = #doc]
             #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]
+            #[non_exhaustive]
             #visibility struct #contract_type;
 
             #[automatically_derived]
@@ -29,6 +30,8 @@ impl Expansion<'_> {
                 type Call = #call;
 
                 #decode
+
+                #refuse
             }
         }
     }
@@ -40,7 +43,7 @@ impl Expansion<'_> {
         let output = signature::of_return(&method.signature.output);
         let names = method.parameters.iter().map(|parameter| &parameter.name);
         let types = method.parameters.iter().map(|parameter| signature::of(&parameter.ty));
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             #private::Method {
                 name: #name,
                 parameters: &[#(#private::Parameter { name: #names, ty: #types }),*],
@@ -61,7 +64,7 @@ impl Expansion<'_> {
             .iter()
             .enumerate()
             .map(|(number, method)| self.decode_method(number, method));
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             fn decode(
                 method: usize,
                 codec: #private::Codec,
@@ -82,10 +85,23 @@ impl Expansion<'_> {
         let number = Literal::usize_unsuffixed(number);
         // What a type lacks to travel back is reported under that type.
         let reply = quote_spanned!(output_span(method)=> #private::Reply::wire(responder(), codec));
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             #number => {
                 let arguments = codec.arguments(arguments)?;
                 ::core::result::Result::Ok(#call::#variant(arguments, #reply))
+            }
+        }
+    }
+
+    /// `fn refuse(call: ChatCall, failure: Failure)`: answers a call that will not run.
+    fn refuse(&self) -> TokenStream {
+        let Self { private, call, .. } = self;
+        let variants = self.contract.methods.iter().map(|method| &method.variant);
+        generate! {
+            fn refuse(call: Self::Call, failure: #private::Failure) {
+                match call {
+                    #(#call::#variants(_, reply) => reply.refuse(failure),)*
+                }
             }
         }
     }
@@ -93,8 +109,5 @@ impl Expansion<'_> {
 
 fn output_span(method: &Method) -> Span {
     use syn::spanned::Spanned as _;
-    own_span(match &method.output {
-        Output::Plain(value) => value.span(),
-        Output::Fallible { value, .. } => value.span(),
-    })
+    own_span(method.output.value.span())
 }

@@ -1,10 +1,9 @@
 //! How a service runs a call: `&self` methods beside others, every method alone.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::TokenStream;
 
 use super::{Expansion, own};
-use crate::contract::{Method, Output};
+use crate::contract::Method;
 
 // === impl Expansion ===
 
@@ -16,9 +15,9 @@ impl Expansion<'_> {
         let shared = methods.iter().filter(|method| !method.exclusive).map(|method| self.run(method));
         let all = methods.iter().map(|method| self.run(method));
         let misrouted = self.misrouted();
-        quote_spanned! {Span::mixed_site()=>
+        generate! {
             #[automatically_derived]
-            #[allow(deprecated, unused_variables, reason = "a deprecated method is still served")]
+            #[allow(deprecated, reason = "a deprecated method is still served")]
             impl<#implementation: #service> #private::Serve<#implementation> for #contract_type {
                 async fn shared(service: &#implementation, cx: &#private::Context, call: #call) {
                     match call {
@@ -38,28 +37,24 @@ impl Expansion<'_> {
 
     /// `ChatCall::History(arguments, reply) => reply.fulfil(…).await,`
     ///
-    /// Arguments are read as fields and never bound, so that a parameter may have any name.
+    /// Arguments are read as fields and never bound, so that a parameter may have any name. The handler is called
+    /// inside the future that the reply runs, so that whatever it does counts as begun, even before its first await.
     fn run(&self, method: &Method) -> TokenStream {
         let Self { call, service, implementation, .. } = self;
         let (variant, name) = (&method.variant, own(&method.signature.ident));
-        let cx = method.context.then(|| quote_spanned!(Span::mixed_site()=> cx,));
+        let cx = method.context.then(|| generate!(cx,));
         let fields = method.parameters.iter().map(|parameter| own(&parameter.ident));
-        let handler = quote_spanned! {Span::mixed_site()=>
+        let handler = generate! {
             <#implementation as #service>::#name(service, #cx #(arguments.#fields),*)
         };
-        let answer = match &method.output {
-            Output::Fallible { .. } => handler,
-            Output::Plain(_) => quote_spanned! {Span::mixed_site()=>
-                async move { ::core::result::Result::Ok(#handler.await) }
-            },
-        };
-        let arguments = if method.parameters.is_empty() {
-            quote!(_)
+        let answer = if method.output.error.is_some() {
+            generate!(#handler.await)
         } else {
-            quote_spanned!(Span::mixed_site()=> arguments)
+            generate!(::core::result::Result::Ok(#handler.await))
         };
-        quote_spanned! {Span::mixed_site()=>
-            #call::#variant(#arguments, reply) => reply.fulfil(#answer).await,
+        let arguments = if method.parameters.is_empty() { generate!(_) } else { generate!(arguments) };
+        generate! {
+            #call::#variant(#arguments, reply) => reply.fulfil(async move { #answer }).await,
         }
     }
 
@@ -74,7 +69,7 @@ impl Expansion<'_> {
             .map(|method| &method.variant)
             .collect();
         (!exclusive.is_empty()).then(|| {
-            quote_spanned! {Span::mixed_site()=>
+            generate! {
                 #(#call::#exclusive(..))|* => #private::misrouted(<Self as #private::Contract>::NAME),
             }
         })

@@ -1,7 +1,7 @@
 //! The trait that a service implements: the user's, with futures that may move between threads.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote, quote_spanned};
+use quote::ToTokens as _;
 use syn::{ReturnType, Token, TypeParamBound};
 
 use super::Expansion;
@@ -16,10 +16,11 @@ impl Expansion<'_> {
         let (attributes, visibility, ident) = (&declaration.attrs, &declaration.vis, &declaration.ident);
         let (trait_token, written) = (&declaration.trait_token, declaration.supertraits.iter());
         let supplied = self.supplied_supertraits();
-        let methods = self.contract.methods.iter().map(|method| declare_method(method));
+        let methods = self.contract.methods.iter().map(declare_method);
         // A refused method is compiled as it stands: the one complaint about it is ours.
-        let refused = self.contract.refused.iter().map(|item| quote!(#[allow(async_fn_in_trait)] #item));
-        quote! {
+        let refused = self.contract.refused.iter().map(|item| generate!(#[allow(async_fn_in_trait)] #item));
+        // The braces are the macro's: the trait must not look unused to a program that is a client alone.
+        generate! {
             #(#attributes)*
             #visibility #trait_token #ident: #(#written +)* #supplied {
                 #(#methods)*
@@ -34,7 +35,7 @@ impl Expansion<'_> {
         let written: Vec<String> =
             self.contract.declaration.supertraits.iter().filter_map(last_segment).collect();
         let missing = markers.iter().filter(|marker| !written.iter().any(|bound| *marker == bound));
-        quote_spanned!(Span::mixed_site()=> #(::core::marker::#missing +)* 'static)
+        generate!(#(::core::marker::#missing +)* 'static)
     }
 }
 
@@ -50,12 +51,13 @@ fn declare_method(method: &Method) -> TokenStream {
     let attributes = &method.attributes;
     let mut signature = method.signature.clone();
     let output = match std::mem::replace(&mut signature.output, ReturnType::Default) {
-        ReturnType::Default => quote_spanned!(Span::mixed_site()=> ()),
+        ReturnType::Default => generate!(()),
         ReturnType::Type(_, ty) => ty.into_token_stream(),
     };
     signature.asyncness = None::<Token![async]>;
-    quote_spanned! {Span::mixed_site()=>
+    let semi = &method.semi;
+    generate! {
         #(#attributes)*
-        #signature -> impl ::core::future::Future<Output = #output> + ::core::marker::Send;
+        #signature -> impl ::core::future::Future<Output = #output> + ::core::marker::Send #semi
     }
 }
