@@ -1,7 +1,7 @@
 //! The limit: quinn with nothing on top but frames.
 //!
 //! Mutual TLS 1.3, one long-lived bidirectional stream, calls pipelined on it. The client's callers append to an
-//! [`Outbox`] that one task empties in one write; the server handles requests in its reader and answers all that one
+//! [`outbox`] that one task empties in one write; the server handles requests in its reader and answers all that one
 //! read brought in one write. No contracts, deadlines, outcomes or supervision: a runtime that has them comes close
 //! to this, or wastes something.
 

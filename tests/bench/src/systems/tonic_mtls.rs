@@ -45,7 +45,7 @@ const STREAMS_MAX: u32 = 4096;
 /// tonic with mutual TLS.
 pub(super) struct TonicMtls;
 
-/// A client of [`Echo`].
+/// One gRPC channel.
 #[derive(Clone)]
 pub(super) struct Caller {
     grpc: client::Grpc<Channel>,
