@@ -8,7 +8,9 @@ use std::sync::Arc;
 use rustls::{AlertDescription, CertificateError, OtherError};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::{Address, CertificateRefused, Credentials, DialError, HandshakeError, NodeId, PeerIdentity, Role};
+use crate::{
+    Address, CertificateRefused, Credentials, DialError, HandshakeError, NodeId, PeerIdentity, Role,
+};
 
 /// Why we do not talk to a peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,14 +51,20 @@ pub(crate) fn judge_dialer(
 pub(crate) fn sentence(alert: AlertDescription) -> String {
     let known = match alert {
         AlertDescription::UnknownCA => "it does not trust our authority",
-        AlertDescription::CertificateExpired => "our certificate is expired or not yet valid there: check both clocks",
+        AlertDescription::CertificateExpired => {
+            "our certificate is expired or not yet valid there: check both clocks"
+        }
         AlertDescription::AccessDenied => "it belongs to another mesh",
         AlertDescription::CertificateRequired => "we presented no certificate",
         AlertDescription::BadCertificate => "it expected another node at this address",
-        AlertDescription::UnsupportedCertificate => "our certificate was not issued for this: a client cannot be dialled",
+        AlertDescription::UnsupportedCertificate => {
+            "our certificate was not issued for this: a client cannot be dialled"
+        }
         AlertDescription::CertificateUnknown => "it cannot read our certificate",
         AlertDescription::NoApplicationProtocol => "it does not speak our protocol",
-        AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => "it shares no TLS version or cipher with us",
+        AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
+            "it shares no TLS version or cipher with us"
+        }
         other => return format!("TLS alert {}", u8::from(other)),
     };
     known.to_owned()

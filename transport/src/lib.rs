@@ -2,13 +2,15 @@
 mod address;
 mod bind;
 mod handshake;
-mod quic;
 mod identity;
+mod memory;
 mod node_id;
+mod quic;
 mod session;
 pub use address::*;
 pub use bind::*;
-pub use quic::*;
 pub use identity::*;
+pub use memory::*;
 pub use node_id::*;
+pub use quic::*;
 pub use session::*;

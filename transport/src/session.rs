@@ -17,6 +17,9 @@ use tracing::warn;
 
 use crate::{Address, NodeId, PeerIdentity};
 
+/// The most of a close reason that travels, in bytes.
+const REASON_BYTES_MAX: usize = 256;
+
 /// An authenticated association with one peer, shared by everything that uses it.
 ///
 /// Dropping the last handle closes the session with [`CloseCode::DROPPED`].
@@ -100,8 +103,15 @@ impl Incoming {
     /// # Errors
     /// [`HandshakeError`] says whom we refused and why; no state is left.
     pub async fn handshake(self) -> Result<Arc<dyn Session>, HandshakeError> {
-        self.handshake.await.inspect_err(|error| warn!(target: "qmesh::transport", %error, "handshake failed"))
+        self.handshake
+            .await
+            .inspect_err(|error| warn!(target: "qmesh::transport", %error, "handshake failed"))
     }
+}
+
+/// As much of a close reason as travels.
+pub(crate) fn shortened(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)]
 }
 
 impl fmt::Debug for Incoming {

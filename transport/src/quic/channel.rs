@@ -63,7 +63,12 @@ impl QuicReader {
 }
 
 impl RawReader for QuicReader {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut, limit: usize) -> Poll<Result<usize, ReadError>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<Result<usize, ReadError>> {
         match &self.end {
             None => {}
             Some(End::Finished) => return Poll::Ready(Ok(0)),

@@ -103,7 +103,11 @@ impl QuicConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let patience = self.idle_timeout >= 2 * self.keep_alive;
         let idle_range = Duration::from_millis(100)..=Duration::from_secs(3600);
-        ConfigError::unless(idle_range.contains(&self.idle_timeout), "idle_timeout", "is 100 ms to one hour")?;
+        ConfigError::unless(
+            idle_range.contains(&self.idle_timeout),
+            "idle_timeout",
+            "is 100 ms to one hour",
+        )?;
         ConfigError::unless(!self.keep_alive.is_zero(), "keep_alive", "is more than zero")?;
         ConfigError::unless(patience, "keep_alive", "is at most half of idle_timeout")?;
         ConfigError::unless(!self.handshake_timeout.is_zero(), "handshake_timeout", "is more than zero")?;

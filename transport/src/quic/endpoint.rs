@@ -9,8 +9,8 @@ use std::{
 
 use aws_lc_rs::hmac;
 use quinn::{
-    ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, NoneTokenLog, ServerConfig, TransportConfig,
-    ValidationTokenConfig,
+    ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, NoneTokenLog, ServerConfig,
+    TransportConfig, ValidationTokenConfig,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -76,8 +76,14 @@ impl QuicEndpoint {
         Self::on(socket, Tls::new(credentials), config, None).map_err(failed)
     }
 
-    fn on(socket: UdpSocket, tls: Tls, config: QuicConfig, accepting: Option<ServerConfig>) -> io::Result<Self> {
-        let runtime = quinn::default_runtime().ok_or_else(|| io::Error::other("bind inside a tokio runtime"))?;
+    fn on(
+        socket: UdpSocket,
+        tls: Tls,
+        config: QuicConfig,
+        accepting: Option<ServerConfig>,
+    ) -> io::Result<Self> {
+        let runtime =
+            quinn::default_runtime().ok_or_else(|| io::Error::other("bind inside a tokio runtime"))?;
         let bound = socket.local_addr()?;
         let own = endpoint_config(&tls, &config)?;
         let endpoint = Endpoint::new(own, accepting.clone(), socket, runtime)?;

@@ -3,7 +3,9 @@
 use quinn::{ApplicationClose, ConnectionError, TransportErrorCode};
 use rustls::AlertDescription;
 
-use crate::{Address, CertificateRefused, CloseCode, DialError, HandshakeError, SessionClosed, handshake::sentence};
+use crate::{
+    Address, CertificateRefused, CloseCode, DialError, HandshakeError, SessionClosed, handshake::sentence,
+};
 
 use super::tls::Verdict;
 
@@ -13,7 +15,9 @@ const ALERTS: u64 = 0x100;
 /// Why a session ended that the peer, or the path, ended.
 pub(super) fn closed(error: &ConnectionError) -> SessionClosed {
     match error {
-        ConnectionError::ApplicationClosed(close) => SessionClosed::Peer { code: close_code(close), reason: words(close) },
+        ConnectionError::ApplicationClosed(close) => {
+            SessionClosed::Peer { code: close_code(close), reason: words(close) }
+        }
         ConnectionError::TimedOut => SessionClosed::Silent,
         ConnectionError::Reset => SessionClosed::Restarted,
         other => match peers_alert(other) {
@@ -31,7 +35,9 @@ pub(super) fn dial(error: &ConnectionError, verdict: &Verdict, address: &Address
     let address = address.clone();
     match error {
         ConnectionError::TimedOut => DialError::Unreachable(address),
-        ConnectionError::ConnectionClosed(close) if close.error_code == TransportErrorCode::CONNECTION_REFUSED => {
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
             DialError::RefusedByPeer { address, reason: "it takes no sessions now".to_owned() }
         }
         ConnectionError::ApplicationClosed(close) => {

@@ -14,11 +14,9 @@ use super::{
     reason,
 };
 use crate::{
-    Address, Channel, ChannelId, ChannelReader, ChannelWriter, CloseCode, PeerIdentity, Session, SessionClosed, SessionStats,
+    Address, Channel, ChannelId, ChannelReader, ChannelWriter, CloseCode, PeerIdentity, Session,
+    SessionClosed, SessionStats, session::shortened,
 };
-
-/// The most that travels of a close reason, in bytes.
-const REASON_BYTES_MAX: usize = 256;
 
 /// The one handle of a session; its channels hold the connection without it, so its drop closes.
 pub(super) struct QuicSession {
@@ -57,8 +55,7 @@ impl Link {
 
     fn close(&self, code: CloseCode, reason: &str) {
         if self.end().is_none() && self.closing.set(code).is_ok() {
-            let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
-            self.connection.close(code.0.into(), reason.as_bytes());
+            self.connection.close(code.0.into(), shortened(reason).as_bytes());
         }
     }
 }

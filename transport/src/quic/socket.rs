@@ -22,7 +22,8 @@ pub(super) fn bind(address: SocketAddr, buffer: usize) -> io::Result<UdpSocket> 
 
 /// A socket on a port that the system chooses, for both families where the system has both.
 pub(super) fn bind_any(buffer: usize) -> io::Result<UdpSocket> {
-    bind((Ipv6Addr::UNSPECIFIED, 0).into(), buffer).or_else(|_no_ipv6| bind((Ipv4Addr::UNSPECIFIED, 0).into(), buffer))
+    bind((Ipv6Addr::UNSPECIFIED, 0).into(), buffer)
+        .or_else(|_no_ipv6| bind((Ipv4Addr::UNSPECIFIED, 0).into(), buffer))
 }
 
 fn enlarge(socket: &Socket, wanted: usize) -> io::Result<()> {

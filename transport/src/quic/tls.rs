@@ -64,7 +64,9 @@ impl Tls {
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(judge)
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(self.credentials.certified()))));
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(
+                self.credentials.certified(),
+            ))));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.enable_sni = false;
         // A resumed session would skip the verdict, and outlive the certificate.
@@ -96,7 +98,8 @@ impl Tls {
 
 impl Judge {
     fn settle(&self, verdict: Result<PeerIdentity, Refusal>) -> Result<(), Error> {
-        let answer = verdict.as_ref().map(|_peer| ()).map_err(|refusal| Error::InvalidCertificate(refusal.as_tls()));
+        let answer =
+            verdict.as_ref().map(|_peer| ()).map_err(|refusal| Error::InvalidCertificate(refusal.as_tls()));
         // TLS asks once in a handshake; the first answer is the one that counted.
         self.verdict.get_or_init(|| verdict);
         answer
@@ -116,7 +119,10 @@ impl Judge {
     }
 }
 
-fn chain<'a>(end_entity: &CertificateDer<'a>, intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+fn chain<'a>(
+    end_entity: &CertificateDer<'a>,
+    intermediates: &[CertificateDer<'a>],
+) -> Vec<CertificateDer<'a>> {
     [std::slice::from_ref(end_entity), intermediates].concat()
 }
 
@@ -137,7 +143,12 @@ impl ServerCertVerifier for Judge {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.settle(judge_acceptor(&self.credentials, &chain(end_entity, intermediates), self.expected, now))?;
+        self.settle(judge_acceptor(
+            &self.credentials,
+            &chain(end_entity, intermediates),
+            self.expected,
+            now,
+        ))?;
         Ok(ServerCertVerified::assertion())
     }
 
