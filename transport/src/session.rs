@@ -196,15 +196,21 @@ impl ChannelReader {
     /// # Errors
     /// The stream was reset, or the session ended; the bytes read before stay in `buffer`.
     ///
+    /// # Panics
+    /// If `limit` is 0, which could not be told from the half-close.
+    ///
     /// # Cancel safety
     /// Cancelling loses no byte.
     pub async fn read(&mut self, buffer: &mut BytesMut, limit: usize) -> Result<usize, ReadError> {
-        poll_fn(|cx| self.0.poll_read(cx, buffer, limit)).await
+        poll_fn(|cx| self.poll_read(cx, buffer, limit)).await
     }
 
     /// As [`read`](Self::read), for hand-written futures.
     ///
     /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
     /// As [`read`](Self::read).
     pub fn poll_read(
         &mut self,
@@ -212,6 +218,7 @@ impl ChannelReader {
         buffer: &mut BytesMut,
         limit: usize,
     ) -> Poll<Result<usize, ReadError>> {
+        assert!(limit > 0, "a read of no bytes says nothing");
         self.0.poll_read(cx, buffer, limit)
     }
 

@@ -121,13 +121,6 @@ fn check_header(declaration: &ItemTrait, problems: &mut Problems) {
         problems
             .at(clause, "a contract cannot have a where clause: write bounds of the service as supertraits");
     }
-    for attribute in declaration.attrs.iter().filter(|each| attributes::is_conditional(each)) {
-        problems.at(
-            attribute,
-            "this condition would hold for the trait but not for what is generated from it: \
-             put it above `#[qmesh::service]`",
-        );
-    }
 }
 
 /// Sorts a trait's items into methods and what is refused.

@@ -12,7 +12,7 @@ use crate::problems::Problems;
 /// The complaints about `item` under `#[qmesh::service(attribute)]`, in order.
 fn complaints(attribute: &str, item: &str) -> Vec<String> {
     let mut problems = Problems::default();
-    let _ = Target::parse(tokens(attribute), tokens(item), &mut problems);
+    drop(Target::parse(tokens(attribute), tokens(item), &mut problems));
     problems.messages()
 }
 

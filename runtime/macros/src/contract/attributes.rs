@@ -62,8 +62,9 @@ fn refuse_condition(attribute: &Attribute, problems: &mut Problems) {
     }
 }
 
-/// Whether an attribute depends on how the crate is built.
-pub(crate) fn is_conditional(attribute: &Attribute) -> bool {
+/// Whether an attribute depends on how the crate is built. The compiler resolves those on the trait itself before it
+/// calls the macro, but not those inside.
+fn is_conditional(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
 }
 

@@ -91,7 +91,7 @@ fn check_pattern(typed: &PatType, problems: &mut Problems) -> Option<Ident> {
             problems.at(
                 &typed.pat,
                 "a parameter of a contract is a plain name, by which its value travels: \
-                 write `name: Type` and take it apart in the implementation",
+                 write `name: Type` here and the pattern in the implementation",
             );
             None
         }

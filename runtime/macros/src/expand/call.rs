@@ -27,9 +27,9 @@ impl Expansion<'_> {
             #[automatically_derived]
             impl ::core::fmt::Debug for #call {
                 fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                    formatter.write_str(match #place {
-                        #(Self::#variants(..) => #names,)*
-                    })
+                    match #place {
+                        #(Self::#variants(..) => formatter.write_str(#names),)*
+                    }
                 }
             }
         }

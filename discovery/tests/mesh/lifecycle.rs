@@ -1,0 +1,169 @@
+//! Nodes join, change, leave, die and restart.
+
+use std::time::Duration;
+
+use qmesh_discovery::{AnnounceError, Change, NodeState, RECORD_BYTES_MAX, StartError};
+use tokio::time::timeout;
+
+use crate::network::{Mesh, service};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn fifty_nodes_join_through_one_and_a_killed_one_is_gone_everywhere_within_two_seconds() {
+    let (mut mesh, mut ids) = Mesh::of(50).await;
+    let snapshot = mesh.map(ids[7]).directory().snapshot();
+    assert_eq!(snapshot.endpoints("chat.Chat").len(), 50);
+    assert_eq!(snapshot.service_names().collect::<Vec<_>>(), ["chat.Chat"]);
+
+    mesh.throughout("all live", 3 * SECOND, |mesh| mesh.agree(&ids)).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..5 {
+        let dead = ids.swap_remove(ids.len() / 2);
+        mesh.kill(dead);
+        slowest = slowest.max(mesh.until("the dead are gone", 2 * SECOND, |mesh| mesh.agree(&ids)).await);
+        mesh.throughout("the others live", SECOND, |mesh| mesh.agree(&ids)).await;
+    }
+    println!("slowest detection at 50 nodes: {slowest:?}");
+    println!("{:#?}", mesh.map(ids[0]).stats());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_reaches_all_peers_at_once() {
+    let (mesh, ids) = Mesh::of(10).await;
+    mesh.map(ids[3]).announce(|own| own.services.push(service("mail.Box"))).unwrap();
+    let is_known = |mesh: &Mesh| {
+        ids.iter().all(|id| mesh.map(*id).directory().snapshot().endpoints("mail.Box").len() == 1)
+    };
+    let took = mesh.until("all know", SECOND, is_known).await;
+    assert!(took < Duration::from_millis(50), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_ready_nodes_are_endpoints() {
+    let (mesh, ids) = Mesh::of(3).await;
+    mesh.map(ids[1]).announce(|own| own.state = NodeState::Draining).unwrap();
+    let endpoints = |mesh: &Mesh| mesh.map(ids[0]).directory().snapshot().endpoints("chat.Chat").len();
+    mesh.until("one drains", SECOND, |mesh| endpoints(mesh) == 2).await;
+    assert_eq!(mesh.view(ids[0], ids[1]).unwrap().state, NodeState::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_is_gone_within_an_interval_and_can_announce_nothing_more() {
+    let (mut mesh, mut ids) = Mesh::of(50).await;
+    let mut watch = mesh.map(ids[0]).directory().watch();
+    assert_eq!(watch.next().await.len(), 50);
+
+    let leaver = ids.remove(20);
+    let map = mesh.map(leaver).clone();
+    let (_, took) = tokio::join!(map.leave(), async {
+        mesh.until("all others know", SECOND, |mesh| ids.iter().all(|id| mesh.view(*id, leaver).is_none())).await
+    });
+    assert!(took <= mesh.config.interval, "{took:?}");
+    let changes = watch.next().await;
+    assert!(matches!(&changes[..], [Change::Left(record)] if record.id == leaver), "{changes:?}");
+
+    assert_eq!(map.announce(|own| own.state = NodeState::Ready), Err(AnnounceError::Left));
+    assert_eq!(map.restart().await, Err(StartError::Left));
+    map.leave().await;
+    mesh.kill(leaver);
+    mesh.throughout("it stays away", 5 * SECOND, |mesh| mesh.agree(&ids)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_joins_updates_and_deaths_and_survives_being_cancelled() {
+    let (mut mesh, ids) = Mesh::of(2).await;
+    let mut watch = mesh.map(ids[0]).directory().watch();
+    assert!(matches!(&watch.next().await[..], [Change::Joined(_), Change::Joined(_)]));
+    assert!(timeout(SECOND, watch.next()).await.is_err(), "nothing changes");
+
+    mesh.map(ids[1]).announce(|own| own.zone = Some("cellar".to_owned())).unwrap();
+    let changes = watch.next().await;
+    assert!(matches!(&changes[..], [Change::Updated { before, after }]
+        if before.zone.is_none() && after.zone.as_deref() == Some("cellar")));
+
+    mesh.kill(ids[1]);
+    let changes = watch.next().await;
+    assert!(matches!(&changes[..], [Change::Died(record)] if record.id == ids[1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_node_replaces_its_former_self_without_a_gap() {
+    let (mut mesh, ids) = Mesh::of(5).await;
+    mesh.kill(ids[2]);
+    let again = mesh.start("node-2", 1_000).await;
+    assert_eq!(again, ids[2]);
+    mesh.greet(again, ids[0]);
+    let is_new = |mesh: &Mesh| ids.iter().all(|id| mesh.view(*id, again).is_some_and(|node| node.incarnation == 1_000));
+    mesh.until("all know the new one", 2 * SECOND, is_new).await;
+    mesh.throughout("it stays", 5 * SECOND, is_new).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_clock_went_back_replaces_its_former_self() {
+    let mut mesh = Mesh::new();
+    let (first, other) = (mesh.start("first", 1_000).await, mesh.start("other", 1).await);
+    mesh.greet(first, other);
+    mesh.until("both know both", 5 * SECOND, |mesh| mesh.agree(&[first, other])).await;
+    mesh.kill(first);
+
+    mesh.start("first", 10).await;
+    mesh.greet(first, other);
+    let is_new = |mesh: &Mesh| mesh.view(other, first).is_some_and(|node| node.incarnation == 10);
+    mesh.until("the new one is known", 2 * SECOND, is_new).await;
+    mesh.throughout("it stays", 5 * SECOND, is_new).await;
+    let record = mesh.view(first, first).unwrap();
+    assert!(record.generation > 1_000, "{record:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_gossip_keeps_the_directory_and_nobody_notices() {
+    let (mesh, ids) = Mesh::of(10).await;
+    let before = mesh.view(ids[0], ids[4]).unwrap();
+    mesh.map(ids[4]).restart().await.unwrap();
+    mesh.throughout("all know all", 6 * SECOND, |mesh| mesh.agree(&ids)).await;
+    let after = mesh.view(ids[0], ids[4]).unwrap();
+    assert!(after.generation > before.generation && after.version > before.version);
+    assert_eq!(after.incarnation, before.incarnation);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_too_large_is_refused_with_the_limit_and_the_old_one_stays() {
+    let (mesh, ids) = Mesh::of(2).await;
+    let many = (0..200).map(|number| service(&format!("service.Number{number}")));
+    let refused = mesh.map(ids[0]).announce(|own| own.services.extend(many)).unwrap_err();
+    let AnnounceError::TooLarge(too_large) = refused else { panic!("{refused}") };
+    assert_eq!(too_large.limit, RECORD_BYTES_MAX);
+    assert!(too_large.bytes > RECORD_BYTES_MAX);
+    assert!(refused.to_string().contains("4096"), "{refused}");
+
+    mesh.map(ids[0]).announce(|own| own.zone = Some("cellar".to_owned())).unwrap();
+    let is_known = |mesh: &Mesh| mesh.view(ids[1], ids[0]).is_some_and(|node| node.zone.is_some());
+    mesh.until("later changes arrive", SECOND, is_known).await;
+    assert_eq!(mesh.view(ids[1], ids[0]).unwrap().services.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_services_fit_into_a_record() {
+    let (mesh, ids) = Mesh::of(2).await;
+    let forty = (0..40).map(|number| service(&format!("company.product.Service{number}")));
+    mesh.map(ids[0]).announce(|own| own.services = forty.collect()).unwrap();
+    let is_known = |mesh: &Mesh| mesh.view(ids[1], ids[0]).is_some_and(|node| node.services.len() == 40);
+    mesh.until("it arrives", SECOND, is_known).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_mesh_refuses_one_more_and_counts_it() {
+    let mut mesh = Mesh::new();
+    mesh.config.nodes_max = 3;
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        ids.push(mesh.start(&format!("node-{number}"), 1).await);
+        mesh.greet(ids[number], ids[0]);
+    }
+    mesh.until("three know three", 5 * SECOND, |mesh| mesh.agree(&ids)).await;
+    let late = mesh.start("late", 1).await;
+    mesh.greet(late, ids[0]);
+    mesh.throughout("it stays out", 3 * SECOND, |mesh| ids.iter().all(|id| mesh.view(*id, late).is_none())).await;
+    assert!(mesh.map(ids[0]).stats().rejections(qmesh_discovery::Rejection::Full) > 0);
+}

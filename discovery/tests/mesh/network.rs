@@ -1,0 +1,209 @@
+//! An in-memory carrier between many nodes, with a delay and cuts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use qmesh_discovery::{
+    Announcement, Carrier, Config, GopherMap, GossipStopped, NodeRecord, NodeState, ServiceRecord,
+};
+use qmesh_transport::{Address, Authority, Credentials, Identity, NodeId};
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+/// How long a message takes.
+const DELAY: Duration = Duration::from_millis(1);
+
+/// How often a condition is looked at: the resolution of all measured times.
+const STEP: Duration = Duration::from_millis(10);
+
+/// Some nodes, and what lies between them.
+pub struct Mesh {
+    pub config: Config,
+    authority: Authority,
+    identity: Identity,
+    links: Arc<Links>,
+    nodes: BTreeMap<NodeId, Node>,
+    tasks: JoinSet<()>,
+}
+
+struct Node {
+    map: GopherMap,
+    supervisor: AbortHandle,
+}
+
+/// Messages on their way, and who may hear whom.
+#[derive(Default)]
+struct Links {
+    queue: Mutex<VecDeque<(Instant, NodeId, NodeId, Bytes)>>,
+    queued: Notify,
+    up: Mutex<BTreeMap<NodeId, GopherMap>>,
+    cut_off: Mutex<BTreeSet<NodeId>>,
+}
+
+struct Port {
+    from: NodeId,
+    links: Arc<Links>,
+}
+
+impl Carrier for Port {
+    fn send(&self, to: NodeId, message: Bytes) {
+        self.links.queue.lock().push_back((Instant::now() + DELAY, self.from, to, message));
+        self.links.queued.notify_one();
+    }
+}
+
+impl Links {
+    async fn deliver(self: Arc<Self>) {
+        loop {
+            let next = self.queue.lock().pop_front();
+            let Some((at, from, to, message)) = next else {
+                self.queued.notified().await;
+                continue;
+            };
+            sleep_until(at).await;
+            let cut_off = self.cut_off.lock();
+            let (up, is_cut) = (self.up.lock(), cut_off.contains(&from) != cut_off.contains(&to));
+            // A killed node's last words are on their way, but there is no session that they could come over.
+            if let Some(map) = up.get(&to).filter(|_| !is_cut && up.contains_key(&from)) {
+                map.received(from, message);
+            }
+        }
+    }
+}
+
+impl Mesh {
+    pub fn new() -> Self {
+        let authority = Authority::ephemeral("test").unwrap();
+        let identity = Identity::issued_by(&authority);
+        let links = Arc::new(Links::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&links).deliver());
+        Self { config: Config::local(), authority, identity, links, nodes: BTreeMap::new(), tasks }
+    }
+
+    /// A mesh of `count` nodes that have joined through the first, and know each other.
+    pub async fn of(count: usize) -> (Self, Vec<NodeId>) {
+        let mut mesh = Self::new();
+        let mut ids = Vec::new();
+        for number in 0..count {
+            ids.push(mesh.start(&format!("node-{number}"), 1).await);
+            mesh.greet(ids[number], ids[0]);
+        }
+        mesh.until("all know all", Duration::from_secs(10), |mesh| mesh.agree(&ids)).await;
+        (mesh, ids)
+    }
+
+    pub fn credentials(&self, name: &str) -> Credentials {
+        self.identity.credentials(name).unwrap()
+    }
+
+    /// Credentials of the same mesh name, by another authority.
+    pub fn stranger(&self) -> Credentials {
+        let other = Authority::ephemeral(self.authority.mesh()).unwrap();
+        Identity::issued_by(&other).credentials("stranger").unwrap()
+    }
+
+    pub async fn start(&mut self, name: &str, incarnation: u64) -> NodeId {
+        let credentials = self.credentials(name);
+        let id = credentials.id();
+        let port = Arc::new(Port { from: id, links: Arc::clone(&self.links) });
+        let announcement = announcement(name);
+        let map = GopherMap::start(self.config.clone(), credentials, incarnation, announcement, port).await.unwrap();
+        self.links.up.lock().insert(id, map.clone());
+        let supervisor = self.tasks.spawn(supervise(map.clone()));
+        self.nodes.insert(id, Node { map, supervisor });
+        id
+    }
+
+    /// A session between the two has come up.
+    pub fn greet(&self, from: NodeId, to: NodeId) {
+        if from != to {
+            self.map(from).greet(to);
+            self.map(to).greet(from);
+        }
+    }
+
+    /// Ends a node without a word.
+    pub fn kill(&mut self, id: NodeId) {
+        let node = self.nodes.remove(&id).unwrap();
+        node.supervisor.abort();
+        self.links.up.lock().remove(&id);
+    }
+
+    /// Cuts some nodes off from all others, in place of any former cut.
+    pub fn cut_off(&self, ids: &[NodeId]) {
+        *self.links.cut_off.lock() = ids.iter().copied().collect();
+    }
+
+    pub fn map(&self, id: NodeId) -> &GopherMap {
+        &self.nodes[&id].map
+    }
+
+    pub fn ids(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// What `viewer` knows of `id`.
+    pub fn view(&self, viewer: NodeId, id: NodeId) -> Option<Arc<NodeRecord>> {
+        self.map(viewer).directory().snapshot().node(id).cloned()
+    }
+
+    /// Whether every running node sees exactly `ids`.
+    pub fn agree(&self, ids: &[NodeId]) -> bool {
+        let wanted: BTreeSet<_> = ids.iter().copied().collect();
+        self.ids().into_iter().all(|viewer| self.sees(viewer, &wanted))
+    }
+
+    pub fn sees(&self, viewer: NodeId, wanted: &BTreeSet<NodeId>) -> bool {
+        self.map(viewer).directory().snapshot().nodes().map(|record| record.id).eq(wanted.iter().copied())
+    }
+
+    /// Lets time pass until a condition holds, and returns how long it took.
+    pub async fn until(&self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) -> Duration {
+        let began = Instant::now();
+        let wait = async {
+            while !holds(self) {
+                sleep(STEP).await;
+            }
+        };
+        assert!(timeout(limit, wait).await.is_ok(), "{what}: not within {limit:?}");
+        began.elapsed()
+    }
+
+    /// Lets time pass, in which a condition holds throughout.
+    pub async fn throughout(&self, what: &str, time: Duration, holds: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            assert!(holds(self), "{what}: no longer after {:?}", began.elapsed());
+            sleep(STEP).await;
+        }
+    }
+}
+
+/// What the runtime's supervisor does.
+async fn supervise(map: GopherMap) {
+    while map.stopped().await != GossipStopped::InOrder {
+        map.restart().await.unwrap();
+    }
+}
+
+pub fn announcement(name: &str) -> Announcement {
+    Announcement {
+        state: NodeState::Ready,
+        addresses: vec![Address::memory(name)],
+        zone: None,
+        services: vec![service("chat.Chat")],
+    }
+}
+
+pub fn service(name: &str) -> ServiceRecord {
+    ServiceRecord { name: name.to_owned(), version: "1.0.0".to_owned(), weight: 1, fingerprint: 7 }
+}

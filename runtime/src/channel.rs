@@ -1,0 +1,11 @@
+//! A call channel: one end calls, the other serves. Many calls share one, pipelined.
+
+pub(crate) mod caller;
+pub(crate) mod failure_code;
+pub(crate) mod open;
+pub(crate) mod serve;
+
+/// Bytes queued towards the peer above which patient writers wait, and a service's channel reads no further calls.
+pub(crate) const HIGH_WATER: usize = 256 * 1024;
+/// Room in a frame beside its arguments or body.
+pub(crate) const FRAME_OVERHEAD: usize = 64;

@@ -1,0 +1,461 @@
+//! The calling end of a call channel.
+//!
+//! Calls are encoded on the caller's task and appended to the outbox; the channel's loop writes what has gathered, and
+//! hands each reply to the caller that waits for it. No timer per call: the loop looks at the deadlines every
+//! [`TICK`] while calls are under way.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes};
+use parking_lot::Mutex;
+use prost::Message;
+use qmesh_transport::{ChannelWriter, ResetCode};
+use slab::Slab;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, sleep},
+};
+
+use crate::{
+    channel::failure_code,
+    failure::{Failure, Reason},
+    service::RawReply,
+    wire::{
+        frame::{self, Chunk, FrameError, Frames, kind, status},
+        messages::{Opened, WireFailure},
+        outbox::Outbox,
+    },
+};
+
+/// How late a call may learn that its time is over.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The calling end of one channel.
+#[derive(Debug)]
+pub(crate) struct ChannelCaller {
+    outbox: Outbox,
+    pending: Mutex<Pending>,
+    /// Wakes the loop's watch over the deadlines.
+    timed: Notify,
+    credit: Credit,
+    opened: Opened,
+    load: Arc<Load>,
+    ended: AtomicBool,
+    /// The session is replaced: finish what runs, begin nothing.
+    retired: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    calls: Slab<Slot>,
+    /// The loop watches the deadlines.
+    watched: bool,
+    ended: Option<String>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Waiting {
+        to: oneshot::Sender<Result<RawReply, Failure>>,
+        deadline: Instant,
+        /// Where the call begins in the outbox's stream of bytes.
+        at: u64,
+    },
+    /// Nobody waits any more, but the id is taken until the reply has come.
+    Abandoned,
+}
+
+/// One-way sends: how many went out, and how many the service has acknowledged.
+#[derive(Debug, Default)]
+struct Credit {
+    sent: AtomicU64,
+    acknowledged: AtomicU64,
+    granted: Notify,
+}
+
+/// What an endpoint has to do, as far as this node knows: the calls of ours that it has not answered, times how long
+/// calls wait in its queue.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    in_flight: AtomicU32,
+    /// log2 of the microseconds that a call waited, from the last reply.
+    queue_age: AtomicU32,
+}
+
+/// A call under way. Dropping it cancels the call on the far node.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    caller: Arc<ChannelCaller>,
+    id: usize,
+    /// Tells this call from a later one of the same id.
+    at: u64,
+    reply: oneshot::Receiver<Result<RawReply, Failure>>,
+    done: bool,
+}
+
+/// What came of trying to send one way without waiting.
+#[derive(Debug)]
+pub(crate) enum TrySend {
+    Sent,
+    /// Wait for credit or room, then try again.
+    Full,
+    Failed(Failure),
+}
+
+impl ChannelCaller {
+    pub(crate) fn new(opened: Opened, load: Arc<Load>, high_water: usize) -> Self {
+        Self {
+            outbox: Outbox::new(high_water),
+            pending: Mutex::default(),
+            timed: Notify::new(),
+            credit: Credit::default(),
+            opened,
+            load,
+            ended: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether new calls may begin here.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.ended.load(Relaxed) && !self.retired.load(Relaxed)
+    }
+
+    /// Begins no further call; the channel ends when those under way have their replies.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Relaxed);
+        self.timed.notify_one();
+    }
+
+    /// Whether calls are under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.pending.lock().calls.is_empty()
+    }
+
+    /// Why the service refuses calls of this method, if it does.
+    #[inline]
+    fn check(&self, method: usize, length: usize) -> Result<(), Failure> {
+        let Some(opened) = self.opened.methods.get(method) else {
+            return Err(Failure::not_sent(Reason::Protocol, "the service did not answer for this method"));
+        };
+        if !opened.refused.is_empty() {
+            let reason = if opened.unknown { Reason::UnknownMethod } else { Reason::Incompatible };
+            return Err(Failure::not_executed(reason, opened.refused.clone()));
+        }
+        let limit = self.opened.message_bytes_max;
+        if length as u64 > limit {
+            let detail = format!("the arguments are {length} bytes; the limit is {limit}");
+            return Err(Failure::not_sent(Reason::TooLarge, detail));
+        }
+        Ok(())
+    }
+
+    /// Begins a call. It is queued when this returns.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        method: usize,
+        arguments: &[u8],
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<InFlight, Failure> {
+        self.check(method, arguments.len())?;
+        let remaining = deadline.saturating_duration_since(now).as_millis().clamp(1, u64::MAX.into());
+        let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
+        let (to, reply) = oneshot::channel();
+        let mut pending = self.pending.lock();
+        if let Some(why) = &pending.ended {
+            return Err(Failure::not_sent(Reason::ConnectionLost, why.clone()));
+        }
+        if pending.calls.len() as u64 >= self.opened.calls_max {
+            let detail = format!("{} calls are unanswered on this channel, its limit", self.opened.calls_max);
+            return Err(Failure::not_sent(Reason::Overloaded, detail));
+        }
+        let entry = pending.calls.vacant_entry();
+        let id = entry.key();
+        let pushed = self.outbox.push(|buffer| {
+            frame::put(buffer, kind::CALL, |buffer| {
+                frame::put_varint(buffer, id as u64);
+                frame::put_varint(buffer, method as u64);
+                frame::put_varint(buffer, remaining);
+                buffer.put_slice(arguments);
+            });
+        });
+        let Ok(at) = pushed else {
+            return Err(Failure::not_sent(Reason::ConnectionLost, "the channel has ended"));
+        };
+        entry.insert(Slot::Waiting { to, deadline, at });
+        let watched = std::mem::replace(&mut pending.watched, true);
+        drop(pending);
+        if !watched {
+            self.timed.notify_one();
+        }
+        self.load.in_flight.fetch_add(1, Relaxed);
+        Ok(InFlight { caller: Arc::clone(self), id, at, reply, done: false })
+    }
+
+    /// Sends one way if the service's credit and the outbox have room now.
+    pub(crate) fn try_send(&self, method: usize, arguments: &[u8]) -> TrySend {
+        if let Err(failure) = self.check(method, arguments.len()) {
+            return TrySend::Failed(failure);
+        }
+        if !self.credit.take(self.opened.one_way_window) {
+            return TrySend::Full;
+        }
+        let mut room = true;
+        let pushed = self.outbox.push_bounded(&mut room, |buffer| {
+            frame::put(buffer, kind::ONE_WAY, |buffer| {
+                frame::put_varint(buffer, method as u64);
+                buffer.put_slice(arguments);
+            });
+        });
+        match pushed {
+            Ok(_) if room => TrySend::Sent,
+            Ok(_) => {
+                self.credit.give_back();
+                TrySend::Full
+            }
+            Err(_) => TrySend::Failed(Failure::not_sent(Reason::ConnectionLost, "the channel has ended")),
+        }
+    }
+
+    /// Waits until a one-way send may have room, or the channel has ended.
+    pub(crate) async fn send_room(&self) {
+        loop {
+            let granted = self.credit.granted.notified();
+            tokio::pin!(granted);
+            granted.as_mut().enable();
+            if self.ended.load(Relaxed) || self.credit.has(self.opened.one_way_window) {
+                break;
+            }
+            granted.await;
+        }
+        self.outbox.room().await;
+    }
+
+    fn cancel(&self, id: usize) {
+        // Without the channel there is nothing left to cancel.
+        let _ended = self.outbox.push(|buffer| {
+            frame::put(buffer, kind::CANCEL, |buffer| frame::put_varint(buffer, id as u64));
+        });
+    }
+
+    /// Ends the channel: calls that the writer never took are *not sent*, all others *unknown*.
+    pub(crate) fn end(&self, why: &str) {
+        let taken = self.outbox.close();
+        self.ended.store(true, Relaxed);
+        let mut pending = self.pending.lock();
+        pending.ended.get_or_insert_with(|| why.to_owned());
+        let calls = std::mem::take(&mut pending.calls);
+        drop(pending);
+        self.credit.granted.notify_waiters();
+        self.timed.notify_one();
+        for (_, slot) in calls {
+            let Slot::Waiting { to, at, .. } = slot else { continue };
+            let failure = if at >= taken {
+                Failure::not_sent(Reason::ConnectionLost, why)
+            } else {
+                Failure::unknown(Reason::ConnectionLost, why)
+            };
+            drop(to.send(Err(failure)));
+        }
+    }
+
+    /// Runs the channel until it ends; returns why.
+    pub(crate) async fn run(self: Arc<Self>, mut frames: Frames, mut writer: ChannelWriter) -> String {
+        let read = self.read(&mut frames);
+        let write = self.write(&mut writer);
+        tokio::select! {
+            ended = read => match ended {
+                Ok(()) => "the service closed the channel".to_owned(),
+                Err(error) => error.to_string(),
+            },
+            ended = write => ended,
+            () = self.watch_deadlines() => "the channel was retired".to_owned(),
+        }
+    }
+
+    async fn write(&self, writer: &mut ChannelWriter) -> String {
+        while let Some(batch) = self.outbox.take().await {
+            if let Err(error) = writer.write_all(batch).await {
+                return error.to_string();
+            }
+        }
+        "the channel was closed here".to_owned()
+    }
+
+    async fn read(&self, frames: &mut Frames) -> Result<(), FrameError> {
+        while let Some(mut chunk) = frames.next().await? {
+            while let Some((kind, payload)) = chunk.next() {
+                if let Err(error) = self.receive(kind, &chunk, payload) {
+                    frames.stop(ResetCode::PROTOCOL);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, kind: u8, chunk: &Chunk, payload: std::ops::Range<usize>) -> Result<(), FrameError> {
+        let end = payload.end;
+        let mut bytes = &chunk.bytes[payload];
+        match kind {
+            kind::REPLY => {
+                let id = frame::take_varint(&mut bytes, kind)?;
+                let status = frame::take_u8(&mut bytes, kind)?;
+                let age = frame::take_u8(&mut bytes, kind)?;
+                self.load.queue_age.store(age.into(), Relaxed);
+                let body = chunk.bytes.slice(end - bytes.len()..end);
+                self.reply(id, status, body)
+            }
+            kind::ACKNOWLEDGE => {
+                let mut done = 0_u64;
+                for _ in 0..3 {
+                    done = done.saturating_add(frame::take_varint(&mut bytes, kind)?);
+                }
+                self.credit.acknowledge(done).ok_or(FrameError::Malformed(kind))
+            }
+            other => Err(FrameError::Unexpected(other)),
+        }
+    }
+
+    /// A reply to a call that nobody made breaks the protocol.
+    fn reply(&self, id: u64, status: u8, body: Bytes) -> Result<(), FrameError> {
+        let slot = usize::try_from(id).ok().and_then(|id| self.pending.lock().calls.try_remove(id));
+        let Some(slot) = slot else { return Err(FrameError::Malformed(kind::REPLY)) };
+        let Slot::Waiting { to, .. } = slot else { return Ok(()) };
+        let answer = match status {
+            status::VALUE | status::SERVICE_ERROR => Ok(RawReply { status, body }),
+            status::FAILURE => {
+                let wire = WireFailure::decode(body).map_err(|_malformed| FrameError::Malformed(kind::REPLY))?;
+                Err(failure_code::from_wire(wire))
+            }
+            _ => return Err(FrameError::Malformed(kind::REPLY)),
+        };
+        // Its caller may have gone this very moment.
+        drop(to.send(answer));
+        Ok(())
+    }
+
+    /// Ends calls whose time is over. Returns when a retired channel has no call left.
+    async fn watch_deadlines(&self) {
+        loop {
+            let idle = {
+                let mut pending = self.pending.lock();
+                pending.watched = !pending.calls.is_empty();
+                !pending.watched
+            };
+            if idle {
+                if self.retired.load(Relaxed) {
+                    return;
+                }
+                self.timed.notified().await;
+                continue;
+            }
+            sleep(TICK).await;
+            self.expire(Instant::now());
+        }
+    }
+
+    fn expire(&self, now: Instant) {
+        let mut expired = Vec::new();
+        for (id, slot) in &mut self.pending.lock().calls {
+            if matches!(slot, Slot::Waiting { deadline, .. } if *deadline <= now) {
+                expired.push((id, std::mem::replace(slot, Slot::Abandoned)));
+            }
+        }
+        for (id, slot) in expired {
+            self.cancel(id);
+            if let Slot::Waiting { to, .. } = slot {
+                let failure = Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
+                drop(to.send(Err(failure)));
+            }
+        }
+    }
+}
+
+impl Slot {
+    const fn is_at(&self, place: u64) -> bool {
+        matches!(self, Self::Waiting { at, .. } if *at == place)
+    }
+}
+
+// === impl InFlight ===
+
+impl Future for InFlight {
+    type Output = Result<RawReply, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = std::task::ready!(Pin::new(&mut self.reply).poll(cx));
+        self.done = true;
+        Poll::Ready(answer.unwrap_or_else(|_| {
+            Err(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
+        }))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.caller.load.in_flight.fetch_sub(1, Relaxed);
+        if self.done {
+            return;
+        }
+        let abandoned = {
+            let mut pending = self.caller.pending.lock();
+            match pending.calls.get_mut(self.id) {
+                Some(slot) if slot.is_at(self.at) => {
+                    Some(std::mem::replace(slot, Slot::Abandoned))
+                }
+                _ => None,
+            }
+        };
+        if abandoned.is_some() {
+            self.caller.cancel(self.id);
+        }
+    }
+}
+
+// === impl Credit ===
+
+impl Credit {
+    fn has(&self, window: u64) -> bool {
+        self.sent.load(Relaxed).saturating_sub(self.acknowledged.load(Relaxed)) < window
+    }
+
+    fn take(&self, window: u64) -> bool {
+        let limit = self.acknowledged.load(Relaxed).saturating_add(window);
+        self.sent.fetch_update(Relaxed, Relaxed, |sent| (sent < limit).then_some(sent + 1)).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.sent.fetch_sub(1, Relaxed);
+    }
+
+    /// `None` when more is acknowledged than was sent, or less than before.
+    fn acknowledge(&self, done: u64) -> Option<()> {
+        if done > self.sent.load(Relaxed) || done < self.acknowledged.load(Relaxed) {
+            return None;
+        }
+        self.acknowledged.store(done, Relaxed);
+        self.granted.notify_waiters();
+        Some(())
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Smaller is better.
+    #[inline]
+    pub(crate) fn score(&self) -> u64 {
+        let age = self.queue_age.load(Relaxed).min(40);
+        u64::from(self.in_flight.load(Relaxed) + 1) << age
+    }
+}

@@ -1,0 +1,124 @@
+//! Opening a call channel: the caller says which service, codec and methods it means; the service answers for each
+//! method, so that two versions of a contract agree on all they have in common.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use qmesh_transport::{Channel, Session, WriteError};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    channel::{FRAME_OVERHEAD, failure_code},
+    codec::Codec,
+    config::Limits,
+    failure::{Failure, Reason},
+    service::{Endpoint, Method, encode_failure},
+    wire::{
+        frame::{self, FrameError, Frames, kind},
+        messages::{Open, OpenMethod, Opened, OpenedMethod, WireFailure},
+    },
+};
+
+/// A channel that both sides agree on, from the caller's side.
+#[derive(Debug)]
+pub(crate) struct OpenChannel {
+    pub(crate) opened: Opened,
+    pub(crate) frames: Frames,
+    pub(crate) writer: qmesh_transport::ChannelWriter,
+}
+
+/// The methods that a caller asks for.
+pub(crate) fn methods_of(contract: &[Method]) -> Vec<OpenMethod> {
+    contract.iter().map(|method| OpenMethod { name: method.name.to_owned(), signature: method.to_string() }).collect()
+}
+
+/// Opens a call channel.
+///
+/// A failure is *not sent* or *not executed*: no call has begun.
+pub(crate) async fn open(
+    session: &Arc<dyn Session>,
+    request: Open,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<OpenChannel, Failure> {
+    let late = |_| Failure::not_sent(Reason::DeadlineExceeded, "the channel was not opened in time");
+    let lost = |error: &dyn std::fmt::Display| Failure::not_sent(Reason::ConnectionLost, error.to_string());
+    let opening = async {
+        let Channel { reader, mut writer, .. } = session.open().await.map_err(|error| lost(&error))?;
+        writer.write_all(message(kind::OPEN, &request)).await.map_err(|error: WriteError| lost(&error))?;
+        let mut frames = Frames::new(reader, limits.message_bytes_max + FRAME_OVERHEAD);
+        match frames.first().await.map_err(|error| lost(&error))? {
+            Some((kind::OPENED, payload)) => {
+                let opened = Opened::decode(payload).map_err(|error| lost(&error))?;
+                Ok(OpenChannel { opened, frames, writer })
+            }
+            Some((kind::REFUSED, payload)) => {
+                let refused = WireFailure::decode(payload).map_err(|error| lost(&error))?;
+                Err(failure_code::from_wire(refused))
+            }
+            Some((kind, _)) => Err(lost(&FrameError::Unexpected(kind))),
+            None => Err(lost(&"the peer closed the channel")),
+        }
+    };
+    timeout_at(deadline.min(Instant::now() + OPEN_MAX), opening).await.map_err(late)?
+}
+
+/// A peer that does not answer for so long does not serve us.
+const OPEN_MAX: Duration = Duration::from_secs(5);
+
+/// What the service offers of what the caller asks: the answer, and for each of the caller's methods our own.
+pub(crate) fn negotiate(
+    open: &Open,
+    endpoint: &dyn Endpoint,
+    limits: &Limits,
+) -> Result<(Codec, Vec<Option<usize>>, Opened), Failure> {
+    let Some(codec) = Codec::from_name(&open.codec) else {
+        let detail = format!("{} speaks msgpack and json, not `{}`", open.service, open.codec);
+        return Err(Failure::not_executed(Reason::UnknownCodec, detail));
+    };
+    let (numbers, methods) = open.methods.iter().map(|asked| answer_for(asked, endpoint)).unzip();
+    let opened = Opened {
+        methods,
+        one_way_window: limits.one_way_window,
+        calls_max: limits.calls_per_channel as u64,
+        message_bytes_max: limits.message_bytes_max as u64,
+    };
+    Ok((codec, numbers, opened))
+}
+
+fn answer_for(asked: &OpenMethod, endpoint: &dyn Endpoint) -> (Option<usize>, OpenedMethod) {
+    let service = endpoint.name();
+    let found = endpoint.methods().iter().enumerate().find(|(_, method)| method.name == asked.name);
+    let Some((number, method)) = found else {
+        let known: Vec<_> = endpoint.methods().iter().map(|method| method.name).collect();
+        let refused = format!("{service} has no method `{}`; it has {}", asked.name, known.join(", "));
+        return (None, OpenedMethod { refused, unknown: true, ..OpenedMethod::default() });
+    };
+    let ours = method.to_string();
+    if !asked.signature.is_empty() && asked.signature != ours {
+        let refused = format!("the method differs: the caller means `{}`, the service has `{ours}`", asked.signature);
+        return (None, OpenedMethod { refused, ..OpenedMethod::default() });
+    }
+    let answer = OpenedMethod {
+        refused: String::new(),
+        unknown: false,
+        one_way: method.one_way,
+        idempotent: method.idempotent,
+    };
+    (Some(number), answer)
+}
+
+/// A frame around a Protobuf message.
+pub(crate) fn message(kind: u8, message: &impl Message) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(frame::HEAD + message.encoded_len());
+    frame::put(&mut bytes, kind, |buffer| message.encode_raw(buffer));
+    bytes.freeze()
+}
+
+/// The frame that refuses a channel.
+pub(crate) fn refusal(failure: &Failure) -> Bytes {
+    let mut bytes = BytesMut::new();
+    frame::put(&mut bytes, kind::REFUSED, |buffer| buffer.extend_from_slice(&encode_failure(failure)));
+    bytes.freeze()
+}

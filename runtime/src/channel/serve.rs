@@ -1,0 +1,226 @@
+//! The serving end of a call channel: all the calls that one read brought go to the service together.
+
+use std::{sync::Arc, time::Duration};
+
+use qmesh_transport::{ChannelWriter, ResetCode};
+use tokio::time::Instant;
+
+use crate::{
+    channel::HIGH_WATER,
+    codec::Codec,
+    config::Limits,
+    failure::{Failure, Reason},
+    service::{CallScope, Caller, Context, Contract, Envelope, LocalEndpoint, Replies, Responder},
+    wire::{
+        frame::{self, FrameError, Frames, kind},
+        outbox::Outbox,
+    },
+};
+
+/// A channel that both sides agree on, from the service's side.
+#[derive(Debug)]
+pub(crate) struct ServedChannel {
+    pub(crate) frames: Frames,
+    pub(crate) writer: ChannelWriter,
+    pub(crate) codec: Codec,
+    /// For each of the caller's methods, ours.
+    pub(crate) methods: Vec<Option<usize>>,
+    pub(crate) caller: Caller,
+    pub(crate) limits: Limits,
+}
+
+struct Serving<C: Contract> {
+    endpoint: Arc<LocalEndpoint<C>>,
+    replies: Arc<Replies>,
+    scope: Arc<CallScope>,
+    codec: Codec,
+    methods: Vec<Option<usize>>,
+    calls_max: usize,
+    batch: Vec<Envelope<C>>,
+}
+
+/// Serves the channel until it ends; then everything that its caller asked for is cancelled.
+pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: ServedChannel) {
+    let ServedChannel { mut frames, mut writer, codec, methods, caller, limits } = channel;
+    let age = Arc::clone(&endpoint.inbox.age);
+    let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, limits.message_bytes_max));
+    let scope = Arc::new(CallScope { caller, core: Arc::clone(&endpoint.core) });
+    let ending = Ending(Arc::clone(&replies));
+    let mut serving = Serving {
+        endpoint,
+        replies: Arc::clone(&replies),
+        scope,
+        codec,
+        methods,
+        calls_max: limits.calls_per_channel,
+        batch: Vec::new(),
+    };
+    let read = async {
+        let ended = serving.read(&mut frames).await;
+        if let Err(error) = &ended {
+            let caller = serving.scope.caller.name();
+            tracing::debug!(target: "qmesh::service", service = C::NAME, caller, %error, "channel ended");
+            if !matches!(error, FrameError::Read(_)) {
+                frames.stop(ResetCode::PROTOCOL);
+            }
+            return;
+        }
+        // The caller asks for nothing more: it still gets its answers.
+        while serving.replies.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        serving.replies.outbox.end();
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = read => {}
+        () = write(&replies.outbox, &mut writer) => {}
+    }
+    drop(ending);
+}
+
+async fn write(outbox: &Outbox, writer: &mut ChannelWriter) {
+    while let Some(batch) = outbox.take().await {
+        if writer.write_all(batch).await.is_err() {
+            return;
+        }
+    }
+    // A session that has ended needs no half-close.
+    drop(writer.finish());
+}
+
+/// The channel has ended, in whatever way.
+struct Ending(Arc<Replies>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.outbox.close();
+        self.0.cancel_all();
+    }
+}
+
+// === impl Serving ===
+
+impl<C: Contract> Serving<C> {
+    async fn read(&mut self, frames: &mut Frames) -> Result<(), FrameError> {
+        while let Some(mut chunk) = frames.next().await? {
+            let now = Instant::now();
+            while let Some((kind, payload)) = chunk.next() {
+                self.receive(kind, &chunk.bytes[payload], now)?;
+                if self.batch.len() >= self.endpoint.inbox.capacity().min(64) {
+                    self.hand_over(now).await;
+                }
+            }
+            drop(chunk);
+            self.hand_over(now).await;
+            // A caller that does not read its answers is not asked for more.
+            if self.replies.outbox.is_full() {
+                self.replies.outbox.room().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, kind: u8, mut payload: &[u8], now: Instant) -> Result<(), FrameError> {
+        match kind {
+            kind::CALL => {
+                let call = frame::take_varint(&mut payload, kind)?;
+                let call = u32::try_from(call).map_err(|_too_large| FrameError::Malformed(kind))?;
+                let method = self.method(&mut payload, kind)?;
+                let remaining = frame::take_varint(&mut payload, kind)?;
+                self.call(call, method, now + Duration::from_millis(remaining.min(LONGEST_MS)), payload, now)
+            }
+            kind::ONE_WAY => {
+                let method = self.method(&mut payload, kind)?;
+                self.one_way(method, payload, now);
+                Ok(())
+            }
+            kind::CANCEL => {
+                let call = frame::take_varint(&mut payload, kind)?;
+                // A call that has its answer cannot be cancelled any more.
+                if let Ok(call) = u32::try_from(call) {
+                    self.replies.cancel(call);
+                }
+                Ok(())
+            }
+            other => Err(FrameError::Unexpected(other)),
+        }
+    }
+
+    /// Our number of the caller's method: one that was refused at the opening is not called.
+    fn method(&self, payload: &mut &[u8], kind: u8) -> Result<usize, FrameError> {
+        let theirs = frame::take_varint(payload, kind)?;
+        let ours = usize::try_from(theirs).ok().and_then(|theirs| self.methods.get(theirs).copied().flatten());
+        ours.ok_or(FrameError::Malformed(kind))
+    }
+
+    fn call(
+        &mut self,
+        call: u32,
+        method: usize,
+        deadline: Instant,
+        arguments: &[u8],
+        now: Instant,
+    ) -> Result<(), FrameError> {
+        if self.replies.in_flight() >= self.calls_max {
+            return Err(FrameError::Malformed(kind::CALL));
+        }
+        let Some(cancelled) = self.replies.enter(call) else { return Err(FrameError::Malformed(kind::CALL)) };
+        let responder = || Responder::call(Arc::clone(&self.replies), call);
+        match C::decode(method, self.codec, arguments, responder) {
+            Ok(typed) => {
+                let context = Context::new(Arc::clone(&self.scope), Some(deadline), Some(cancelled));
+                self.batch.push(Envelope { call: typed, method, context, queued_at: now });
+            }
+            Err(error) => {
+                let detail = format!("the service cannot read the arguments: {error}");
+                self.replies.send_failure(call, &Failure::not_executed(Reason::BadArguments, detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn one_way(&mut self, method: usize, arguments: &[u8], now: Instant) {
+        self.replies.enter_one_way();
+        let responder = || Responder::one_way(Arc::clone(&self.replies));
+        match C::decode(method, self.codec, arguments, responder) {
+            Ok(typed) => {
+                let context = Context::new(Arc::clone(&self.scope), None, None);
+                self.batch.push(Envelope { call: typed, method, context, queued_at: now });
+            }
+            Err(error) => {
+                let detail = format!("the service cannot read the arguments: {error}");
+                responder().fail(&Failure::not_executed(Reason::BadArguments, detail));
+            }
+        }
+    }
+
+    /// Hands the batch to the service: at once if it has that many slots, else one after the other.
+    async fn hand_over(&mut self, now: Instant) {
+        let inbox = &self.endpoint.inbox;
+        if self.batch.is_empty() {
+            return;
+        }
+        if inbox.try_admit(self.batch.len()) {
+            inbox.push(&mut self.batch);
+            return;
+        }
+        let mut single = Vec::with_capacity(1);
+        for envelope in self.batch.drain(..) {
+            let admitted = match envelope.context.deadline() {
+                Some(deadline) => inbox.admit(deadline.max(now)).await,
+                None => inbox.admit_patiently().await,
+            };
+            match admitted {
+                Ok(()) => {
+                    single.push(envelope);
+                    inbox.push(&mut single);
+                }
+                Err(failure) => C::refuse(envelope.call, failure),
+            }
+        }
+    }
+}
+
+/// A call that claims more time than a day has a day.
+const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;

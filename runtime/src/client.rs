@@ -1,0 +1,80 @@
+//! Calling a service by name, wherever it is.
+
+mod call;
+mod dynamic;
+mod engine;
+mod remote;
+mod route;
+
+use std::{fmt, sync::Arc};
+
+pub use call::{Call, Fallible, OneWay, Plain, Returns};
+pub(crate) use dynamic::call_json;
+pub use dynamic::{DynamicError, ServiceError};
+pub(crate) use remote::Remote;
+pub(crate) use route::{Route, RouteSpec};
+
+use crate::{
+    node::NodeHandle,
+    service::{Contract, Reply},
+};
+
+/// Calls the services of contract `C`, here or anywhere in the mesh.
+///
+/// Cheap to make and to clone; making one cannot fail: a call waits for an endpoint until its time is over.
+pub struct Client<C: Contract> {
+    node: NodeHandle,
+    route: Arc<Route>,
+    contract: std::marker::PhantomData<fn() -> C>,
+}
+
+/// The client that `#[qmesh::service]` writes for a contract, for example `ChatClient`.
+pub trait ServiceClient: Sized {
+    /// The contract that it calls.
+    type Contract: Contract;
+    /// Wraps the untyped client.
+    fn from_client(client: Client<Self::Contract>) -> Self;
+}
+
+impl<C: Contract> Client<C> {
+    pub(crate) fn new(node: NodeHandle) -> Self {
+        let route = node.route(C::NAME, C::METHODS);
+        Self { node, route, contract: std::marker::PhantomData }
+    }
+
+    /// A call of the method of that number. `make` builds the typed call for an endpoint on this node.
+    #[must_use]
+    pub fn call<A, R: Returns>(
+        &self,
+        method: usize,
+        arguments: A,
+        make: fn(A, Reply<R::Value, R::Error>) -> C::Call,
+    ) -> Call<C, A, R> {
+        Call::new(self.clone(), method, arguments, make)
+    }
+
+    /// A one-way send of the method of that number.
+    #[must_use]
+    pub fn send<A>(
+        &self,
+        method: usize,
+        arguments: A,
+        make: fn(A, Reply<(), crate::service::Never>) -> C::Call,
+    ) -> OneWay<C, A> {
+        OneWay::new(self.clone(), method, arguments, make)
+    }
+}
+
+// === impl Client ===
+
+impl<C: Contract> Clone for Client<C> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone(), route: Arc::clone(&self.route), contract: std::marker::PhantomData }
+    }
+}
+
+impl<C: Contract> fmt::Debug for Client<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&C::NAME).finish()
+    }
+}

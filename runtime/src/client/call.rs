@@ -1,0 +1,436 @@
+//! A call: a builder until it is awaited, then a future.
+//!
+//! The usual case (an endpoint with an open channel, or one on this node) starts at the first poll without a further
+//! allocation; whatever has to wait or be repeated goes the patient way of [`Journey`].
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+use tower::retry::budget::Budget;
+
+use crate::{
+    channel::caller::{InFlight, TrySend},
+    client::{Client, Remote, engine::Journey},
+    codec::Codec,
+    failure::{CallError, Failure, Reason},
+    service::{CallAnswer, Contract, Context as CallContext, Envelope, LocalEndpoint, Never, RawReply, Reply},
+    wire::frame::status,
+};
+
+/// What a method returns, and what its client does.
+pub trait Returns: 'static {
+    /// The value.
+    type Value: Serialize + DeserializeOwned + Send + 'static;
+    /// The service's own error.
+    type Error: Serialize + DeserializeOwned + Send + 'static;
+    /// What the client gets.
+    type Output;
+    /// Makes the one of the other.
+    fn output(answer: CallResult<Self>) -> Self::Output;
+}
+
+/// The answer of the service, or why there is none.
+pub type CallResult<R> = Result<Result<<R as Returns>::Value, <R as Returns>::Error>, Failure>;
+
+/// A method that returns a plain `T`: its client gets `Result<T, Failure>`.
+#[derive(Debug)]
+pub struct Plain<T>(PhantomData<fn() -> T>);
+
+/// A method that returns `Result<T, E>`: its client gets `Result<T, CallError<E>>`.
+#[derive(Debug)]
+pub struct Fallible<T, E>(PhantomData<fn() -> (T, E)>);
+
+/// A call: set its options, then await it. Nothing happens before that.
+///
+/// # Cancel safety
+/// Dropping it cancels the call: what is queued does not run, a running `&self` handler is dropped, a `&mut self` one
+/// is told.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct Call<C: Contract, A, R: Returns> {
+    client: Client<C>,
+    method: usize,
+    timeout: Option<Duration>,
+    make: fn(A, Reply<R::Value, R::Error>) -> C::Call,
+    state: State<A, R>,
+}
+
+enum State<A, R: Returns> {
+    New(A),
+    /// On its way to one endpoint.
+    Started { call: InFlight, remote: Arc<Remote>, arguments: Vec<u8>, deadline: Instant },
+    /// The patient way.
+    Patient(BoxFuture<'static, CallResult<R>>),
+    Done,
+}
+
+/// A one-way send: set its options, then await it. Nothing happens before that.
+///
+/// It resolves when the service has a place for it, not when it has been handled.
+///
+/// # Cancel safety
+/// Dropping it before it resolves sends nothing.
+#[must_use = "a send does nothing until it is awaited"]
+pub struct OneWay<C: Contract, A> {
+    client: Client<C>,
+    method: usize,
+    timeout: Option<Duration>,
+    make: fn(A, Reply<(), Never>) -> C::Call,
+    state: SendState<A>,
+}
+
+enum SendState<A> {
+    New(A),
+    Patient(BoxFuture<'static, Result<(), Failure>>),
+    Done,
+}
+
+impl<C: Contract, A, R: Returns> Call<C, A, R> {
+    pub(crate) const fn new(
+        client: Client<C>,
+        method: usize,
+        arguments: A,
+        make: fn(A, Reply<R::Value, R::Error>) -> C::Call,
+    ) -> Self {
+        Self { client, method, timeout: None, make, state: State::New(arguments) }
+    }
+
+    /// How long the call may take, from its first poll to the end of its last attempt (default: the node's
+    /// [`call_timeout`](crate::Config::call_timeout), 10 s).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl<C: Contract, A, R: Returns> Call<C, A, R>
+where
+    A: Serialize + Send + 'static,
+{
+    fn start(&mut self, arguments: A) -> State<A, R> {
+        let (client, method) = (self.client.clone(), self.method);
+        let node = client.node.inner();
+        client.route.budget.deposit();
+        let now = Instant::now();
+        let deadline = now + self.timeout.unwrap_or(node.config().call_timeout);
+        if let Some(local) = client.route.local(node) {
+            match local.as_any().downcast::<LocalEndpoint<C>>() {
+                Ok(local) => return State::Patient(self.start_local(local, arguments, deadline, now)),
+                Err(_) => return State::failed(Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT)),
+            }
+        }
+        let arguments = match client.route.spec.codec.encode(&arguments) {
+            Ok(arguments) => arguments,
+            Err(error) => return State::failed(error.into()),
+        };
+        let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
+        if let Some(remote) = client.route.pick(node, &[])
+            && let Some(channel) = remote.channel()
+        {
+            match channel.start(method, &arguments, now, deadline) {
+                Ok(call) => return State::Started { call, remote, arguments, deadline },
+                Err(failure) => {
+                    if let Err(failure) = journey.failed_at(&remote, failure) {
+                        return State::failed(failure);
+                    }
+                }
+            }
+        }
+        State::patient(journey, arguments)
+    }
+
+    /// Hands the call to an endpoint on this node: the arguments move, no codec runs. What the endpoint has no room
+    /// for goes elsewhere.
+    fn start_local(
+        &self,
+        local: Arc<LocalEndpoint<C>>,
+        arguments: A,
+        deadline: Instant,
+        now: Instant,
+    ) -> BoxFuture<'static, CallResult<R>> {
+        let (client, method, make) = (self.client.clone(), self.method, self.make);
+        let (to, answer) = oneshot::channel();
+        let reply = Reply::local(to);
+        if local.inbox.try_admit(1) {
+            let dropped = enqueue(&client, &local, make(arguments, reply), method, Some(deadline), now);
+            return Box::pin(await_local::<R>(answer, deadline, dropped));
+        }
+        Box::pin(async move {
+            if let Err(failure) = local.inbox.admit(deadline).await {
+                let node = client.node.inner();
+                if client.route.pick(node, &[]).is_none() {
+                    return Err(failure);
+                }
+                let encoded = client.route.spec.codec.encode(&arguments)?;
+                let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
+                return journey.call(&encoded).await.and_then(|raw| decode::<R>(client.route.spec.codec, &raw));
+            }
+            let now = Instant::now();
+            let dropped = enqueue(&client, &local, make(arguments, reply), method, Some(deadline), now);
+            await_local::<R>(answer, deadline, dropped).await
+        })
+    }
+}
+
+const OTHER_CONTRACT: &str = "this node serves another contract of the same name";
+
+/// Queues a call on this node. The returned guard cancels it when it is dropped.
+fn enqueue<C: Contract>(
+    client: &Client<C>,
+    local: &LocalEndpoint<C>,
+    call: C::Call,
+    method: usize,
+    deadline: Option<Instant>,
+    now: Instant,
+) -> tokio_util::sync::DropGuard {
+    let cancelled = tokio_util::sync::CancellationToken::new();
+    let scope = client.node.inner().local_scope(&local.core);
+    let context = CallContext::new(scope, deadline, Some(cancelled.clone()));
+    local.inbox.push(&mut vec![Envelope { call, method, context, queued_at: now }]);
+    cancelled.drop_guard()
+}
+
+async fn await_local<R: Returns>(
+    answer: oneshot::Receiver<CallAnswer<R::Value, R::Error>>,
+    deadline: Instant,
+    cancel: tokio_util::sync::DropGuard,
+) -> CallResult<R> {
+    let answer = timeout_at(deadline, answer).await;
+    match answer {
+        Ok(Ok(answer)) => {
+            // There is nothing left to cancel.
+            drop(cancel.disarm());
+            answer
+        }
+        Ok(Err(_)) => Err(Failure::unknown(Reason::Unavailable, "the service ended without a word")),
+        Err(_) => Err(Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time")),
+    }
+}
+
+pub(crate) fn decode<R: Returns>(codec: Codec, raw: &RawReply) -> CallResult<R> {
+    let unreadable = |error: crate::codec::BadArguments| {
+        let detail = format!("the service ran, but its answer cannot be read: {error}");
+        Failure::unknown(Reason::BadReply, detail)
+    };
+    match raw.status {
+        status::VALUE => codec.decode(&raw.body).map(Ok).map_err(unreadable),
+        _ => codec.decode(&raw.body).map(Err).map_err(unreadable),
+    }
+}
+
+impl<C: Contract, A, R: Returns> Future for Call<C, A, R>
+where
+    A: Serialize + Send + Unpin + 'static,
+{
+    type Output = R::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
+        let this = self.get_mut();
+        let answer = loop {
+            match &mut this.state {
+                State::New(_) => {
+                    let State::New(arguments) = std::mem::replace(&mut this.state, State::Done) else { continue };
+                    this.state = this.start(arguments);
+                }
+                State::Started { call, .. } => {
+                    let answer = ready!(Pin::new(call).poll(cx));
+                    let State::Started { remote, arguments, deadline, .. } =
+                        std::mem::replace(&mut this.state, State::Done)
+                    else {
+                        continue;
+                    };
+                    match answer {
+                        Ok(raw) => break decode::<R>(this.client.route.spec.codec, &raw),
+                        Err(failure) => this.state = this.again(&remote, failure, arguments, deadline),
+                    }
+                }
+                State::Patient(patient) => break ready!(patient.as_mut().poll(cx)),
+                State::Done => panic!("a call was polled after it had resolved"),
+            }
+        };
+        this.state = State::Done;
+        let method = C::METHODS.get(this.method).map_or("", |method| method.name);
+        Poll::Ready(R::output(answer.map_err(|failure| failure.of(C::NAME, method))))
+    }
+}
+
+impl<C: Contract, A, R: Returns> Call<C, A, R> {
+    #[cold]
+    fn again(&self, remote: &Remote, failure: Failure, arguments: Vec<u8>, deadline: Instant) -> State<A, R> {
+        let node = Arc::clone(self.client.node.inner());
+        let mut journey = Journey::new(node, Arc::clone(&self.client.route), self.method, deadline);
+        match journey.failed_at(remote, failure) {
+            Ok(()) => State::patient(journey, arguments),
+            Err(failure) => State::failed(failure),
+        }
+    }
+}
+
+// === impl State ===
+
+impl<A, R: Returns> State<A, R> {
+    fn failed(failure: Failure) -> Self {
+        Self::Patient(Box::pin(std::future::ready(Err(failure))))
+    }
+
+    fn patient(mut journey: Journey, arguments: Vec<u8>) -> Self {
+        Self::Patient(Box::pin(async move {
+            let raw = journey.call(&arguments).await?;
+            decode::<R>(journey.route.spec.codec, &raw)
+        }))
+    }
+}
+
+// === impl OneWay ===
+
+impl<C: Contract, A> OneWay<C, A> {
+    pub(crate) const fn new(
+        client: Client<C>,
+        method: usize,
+        arguments: A,
+        make: fn(A, Reply<(), Never>) -> C::Call,
+    ) -> Self {
+        Self { client, method, timeout: None, make, state: SendState::New(arguments) }
+    }
+
+    /// How long the send may wait for a place (default: the node's
+    /// [`call_timeout`](crate::Config::call_timeout), 10 s).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl<C: Contract, A> OneWay<C, A>
+where
+    A: Serialize + Send + 'static,
+{
+    fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
+        let (client, method) = (&self.client, self.method);
+        let node = client.node.inner();
+        let timeout = self.timeout.unwrap_or(node.config().call_timeout);
+        if let Some(local) = client.route.local(node) {
+            let local = local.as_any().downcast::<LocalEndpoint<C>>();
+            let local = local.map_err(|_| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
+            return Ok(self.start_local(local, arguments, timeout));
+        }
+        let encoded = client.route.spec.codec.encode(&arguments)?;
+        if let Some(remote) = client.route.pick(node, &[])
+            && let Some(channel) = remote.channel()
+            && matches!(channel.try_send(method, &encoded), TrySend::Sent)
+        {
+            return Ok(None);
+        }
+        let deadline = Instant::now() + timeout;
+        let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
+        Ok(Some(Box::pin(async move { journey.send(&encoded).await })))
+    }
+
+    fn start_local(
+        &self,
+        local: Arc<LocalEndpoint<C>>,
+        arguments: A,
+        timeout: Duration,
+    ) -> Option<BoxFuture<'static, Result<(), Failure>>> {
+        let (client, method, make) = (self.client.clone(), self.method, self.make);
+        let push = move |local: &LocalEndpoint<C>, now| {
+            let scope = client.node.inner().local_scope(&local.core);
+            let context = CallContext::new(scope, None, None);
+            let call = make(arguments, Reply::local_one_way());
+            local.inbox.push(&mut vec![Envelope { call, method, context, queued_at: now }]);
+        };
+        let now = Instant::now();
+        if local.inbox.try_admit(1) {
+            push(&local, now);
+            return None;
+        }
+        Some(Box::pin(async move {
+            let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
+            timeout_at(now + timeout, local.inbox.admit_patiently()).await.map_err(full)??;
+            push(&local, Instant::now());
+            Ok(())
+        }))
+    }
+}
+
+impl<C: Contract, A> Future for OneWay<C, A>
+where
+    A: Serialize + Send + Unpin + 'static,
+{
+    type Output = Result<(), Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let SendState::New(_) = this.state
+            && let SendState::New(arguments) = std::mem::replace(&mut this.state, SendState::Done)
+        {
+            match this.start(arguments) {
+                Ok(None) => return Poll::Ready(Ok(())),
+                Ok(Some(patient)) => this.state = SendState::Patient(patient),
+                Err(failure) => return Poll::Ready(Err(this.named(failure))),
+            }
+        }
+        let SendState::Patient(patient) = &mut this.state else { panic!("a send was polled after it had resolved") };
+        let sent = ready!(patient.as_mut().poll(cx));
+        this.state = SendState::Done;
+        Poll::Ready(sent.map_err(|failure| this.named(failure)))
+    }
+}
+
+impl<C: Contract, A> OneWay<C, A> {
+    fn named(&self, failure: Failure) -> Failure {
+        failure.of(C::NAME, C::METHODS.get(self.method).map_or("", |method| method.name))
+    }
+}
+
+// === impl Plain, Fallible ===
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Returns for Plain<T> {
+    type Value = T;
+    type Error = Never;
+    type Output = Result<T, Failure>;
+
+    fn output(answer: CallResult<Self>) -> Self::Output {
+        answer.map(|value| match value {
+            Ok(value) => value,
+            Err(never) => match never {},
+        })
+    }
+}
+
+impl<T, E> Returns for Fallible<T, E>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    E: Serialize + DeserializeOwned + Send + 'static,
+{
+    type Value = T;
+    type Error = E;
+    type Output = Result<T, CallError<E>>;
+
+    fn output(answer: CallResult<Self>) -> Self::Output {
+        answer.map_err(CallError::Failed)?.map_err(CallError::Service)
+    }
+}
+
+impl<C: Contract, A, R: Returns> fmt::Debug for Call<C, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("service", &C::NAME).field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl<C: Contract, A> fmt::Debug for OneWay<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneWay").field("service", &C::NAME).field("method", &self.method).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! The patient way of a call to another node: wait for an endpoint, reach it, try again where that is safe.
+
+use std::{sync::Arc, time::Duration};
+
+use qmesh_transport::NodeId;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tower::retry::budget::Budget;
+
+use crate::{
+    channel::caller::{ChannelCaller, TrySend},
+    client::{Remote, Route},
+    failure::{Failure, Outcome, Reason},
+    node::NodeInner,
+    service::RawReply,
+};
+
+/// A call, encoded, and what became of it so far.
+#[derive(Debug)]
+pub(crate) struct Journey {
+    pub(crate) node: Arc<NodeInner>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) method: usize,
+    pub(crate) deadline: Instant,
+    /// Endpoints that failed this call since the last pause.
+    failed: Vec<NodeId>,
+    last: Option<Failure>,
+    pauses: u32,
+}
+
+impl Journey {
+    pub(crate) const fn new(node: Arc<NodeInner>, route: Arc<Route>, method: usize, deadline: Instant) -> Self {
+        Self { node, route, method, deadline, failed: Vec::new(), last: None, pauses: 0 }
+    }
+
+    /// An attempt at `remote` has failed: an error if that is the end of it.
+    pub(crate) fn failed_at(&mut self, remote: &Remote, failure: Failure) -> Result<(), Failure> {
+        self.failed.push(remote.node());
+        let failure = failure.at(remote.name()).after(self.last.as_ref());
+        let idempotent = self.route.spec.idempotent.get(self.method).copied().unwrap_or(false);
+        let may_repeat = match failure.outcome() {
+            Outcome::NotSent => true,
+            Outcome::NotExecuted => self.route.budget.withdraw(),
+            Outcome::Unknown => idempotent && self.route.budget.withdraw(),
+        };
+        if !may_repeat || !is_worth_repeating(failure.reason()) || Instant::now() >= self.deadline {
+            return Err(failure);
+        }
+        self.node.counters().retried();
+        self.last = Some(failure);
+        Ok(())
+    }
+
+    /// Calls until there is an answer, a failure that must not be repeated, or no time left.
+    pub(crate) async fn call(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
+        loop {
+            let (remote, channel) = self.reach().await?;
+            let now = Instant::now();
+            let answer = match channel.start(self.method, arguments, now, self.deadline) {
+                Ok(call) => call.await,
+                Err(failure) => Err(failure),
+            };
+            match answer {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => self.failed_at(&remote, failure)?,
+            }
+        }
+    }
+
+    /// Sends one way: done when the service's credit admits it.
+    pub(crate) async fn send(&mut self, arguments: &[u8]) -> Result<(), Failure> {
+        loop {
+            let (remote, channel) = self.reach().await?;
+            loop {
+                match channel.try_send(self.method, arguments) {
+                    TrySend::Sent => return Ok(()),
+                    TrySend::Full => {
+                        if timeout_at(self.deadline, channel.send_room()).await.is_err() {
+                            let detail = format!("{} takes no further one-way sends", remote.name());
+                            return Err(Failure::not_sent(Reason::Overloaded, detail));
+                        }
+                    }
+                    TrySend::Failed(failure) => {
+                        self.failed_at(&remote, failure)?;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// An endpoint with an open channel.
+    async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
+        loop {
+            let mut changed = self.node.changed();
+            let Some(remote) = self.route.pick(&self.node, &self.failed) else {
+                self.pause(&mut changed).await?;
+                continue;
+            };
+            if let Some(channel) = remote.channel() {
+                return Ok((remote, channel));
+            }
+            match remote.open(&self.node, &self.route, self.deadline).await {
+                Ok(channel) => return Ok((remote, channel)),
+                Err(failure) => self.failed_at(&remote, failure)?,
+            }
+        }
+    }
+
+    /// Waits for the mesh to change; endpoints that failed before get another chance after a while.
+    async fn pause(&mut self, changed: &mut tokio::sync::watch::Receiver<u64>) -> Result<(), Failure> {
+        let wait = if self.failed.is_empty() {
+            self.deadline
+        } else {
+            let backoff = Duration::from_millis(10 << self.pauses.min(5));
+            self.pauses += 1;
+            (Instant::now() + backoff.mul_f64(rand::random_range(0.5..1.0))).min(self.deadline)
+        };
+        tokio::select! {
+            () = sleep_until(wait) => self.failed.clear(),
+            // The node has stopped when nobody can change it any more.
+            alive = changed.changed() => if alive.is_err() { return Err(self.out_of_time()) },
+        }
+        if Instant::now() >= self.deadline { Err(self.out_of_time()) } else { Ok(()) }
+    }
+
+    fn out_of_time(&self) -> Failure {
+        let service = &self.route.spec.service;
+        if let Some(last) = &self.last {
+            return last.clone();
+        }
+        if self.route.is_known(&self.node) {
+            let detail = format!("no endpoint of {service} could be reached in time");
+            return Failure::not_sent(Reason::Unreachable, detail);
+        }
+        let known = self.node.service_names();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Failure::not_sent(Reason::NoEndpoint, format!("no endpoint of {service}; known are {known}"))
+    }
+}
+
+/// Whether another attempt, or another endpoint, could do better.
+const fn is_worth_repeating(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::DeadlineExceeded
+            | Reason::Cancelled
+            | Reason::BadArguments
+            | Reason::BadReply
+            | Reason::TooLarge
+            | Reason::Refused
+            | Reason::UnknownCodec
+    )
+}

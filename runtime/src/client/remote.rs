@@ -1,0 +1,114 @@
+//! An endpoint on another node.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use qmesh_discovery::NodeRecord;
+use qmesh_transport::NodeId;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    channel::{
+        HIGH_WATER,
+        caller::{ChannelCaller, Load},
+        open::{self, OpenChannel},
+    },
+    client::Route,
+    failure::{Failure, Reason},
+    node::{NodeInner, Peer},
+};
+
+/// An endpoint on another node, with the channel to it once there is one.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    peer: Arc<Peer>,
+    name: String,
+    incarnation: u64,
+    weight: u64,
+    load: Arc<Load>,
+    channel: ArcSwapOption<ChannelCaller>,
+    /// One opening at a time.
+    opening: Mutex<()>,
+}
+
+impl Remote {
+    pub(crate) fn new(peer: Arc<Peer>, record: &NodeRecord, weight: u32) -> Self {
+        Self {
+            peer,
+            name: record.name.clone(),
+            incarnation: record.incarnation,
+            weight: weight.clamp(1, 1000).into(),
+            load: Arc::default(),
+            channel: ArcSwapOption::empty(),
+            opening: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.peer.id()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this is the endpoint of that record: the same life of the same node.
+    pub(crate) fn is(&self, record: &NodeRecord) -> bool {
+        self.node() == record.id && self.incarnation == record.incarnation
+    }
+
+    /// Whether a call may go here: the session lives, or has not been tried yet.
+    #[inline]
+    pub(crate) fn is_usable(&self) -> bool {
+        self.peer.is_usable()
+    }
+
+    /// Smaller is better.
+    pub(crate) fn score(&self) -> u64 {
+        self.load.score().saturating_mul(1000) / self.weight
+    }
+
+    /// The channel, if it is open.
+    #[inline]
+    pub(crate) fn channel(&self) -> Option<Arc<ChannelCaller>> {
+        self.channel.load_full().filter(|channel| channel.is_live())
+    }
+
+    /// The channel; opens it, and dials the peer, where need be.
+    ///
+    /// A failure is *not sent* or *not executed*.
+    pub(crate) async fn open(
+        &self,
+        node: &Arc<NodeInner>,
+        route: &Route,
+        deadline: Instant,
+    ) -> Result<Arc<ChannelCaller>, Failure> {
+        let late = |_| Failure::not_sent(Reason::DeadlineExceeded, format!("{} could not be reached in time", self.name));
+        let _one = timeout_at(deadline, self.opening.lock()).await.map_err(late)?;
+        if let Some(open) = self.channel() {
+            return Ok(open);
+        }
+        let link = self.peer.link(node, deadline).await?;
+        let limits = &node.config().limits;
+        let OpenChannel { opened, frames, writer } =
+            open::open(link.session(), route.open_request(), limits, deadline).await?;
+        let channel = Arc::new(ChannelCaller::new(opened, Arc::clone(&self.load), HIGH_WATER));
+        link.carries(&channel);
+        self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
+        self.channel.store(Some(Arc::clone(&channel)));
+        Ok(channel)
+    }
+}
+
+// === impl Remote ===
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        if let Some(channel) = self.channel.load_full() {
+            channel.retire();
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! How arguments and answers become bytes.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::failure::{Failure, Reason};
+
+/// How the values of one channel travel. Caller and service agree on it when the channel is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Codec {
+    /// MessagePack with field names: compact, and a field can be added without breaking anybody. The default.
+    #[default]
+    MessagePack,
+    /// JSON (RFC 8259): for tools and people.
+    Json,
+}
+
+/// Arguments that the service cannot read. The call was not executed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadArguments(String);
+
+/// A value that cannot be encoded.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EncodeError(String);
+
+impl Codec {
+    /// The name that travels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MessagePack => "msgpack",
+            Self::Json => "json",
+        }
+    }
+
+    /// The codec of a name that travelled.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::MessagePack, Self::Json].into_iter().find(|codec| codec.name() == name)
+    }
+
+    /// Encodes one value.
+    ///
+    /// # Errors
+    /// The value's own `Serialize` failed, or the codec has no form for it.
+    pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = Vec::with_capacity(128);
+        match self {
+            Self::MessagePack => {
+                rmp_serde::encode::write_named(&mut bytes, value).map_err(|error| EncodeError(error.to_string()))?;
+            }
+            Self::Json => {
+                serde_json::to_writer(&mut bytes, value).map_err(|error| EncodeError(error.to_string()))?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Decodes one value.
+    ///
+    /// # Errors
+    /// The bytes are not the codec's, or do not fit `T`.
+    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, BadArguments> {
+        match self {
+            Self::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| BadArguments(error.to_string())),
+            Self::Json => serde_json::from_slice(bytes).map_err(|error| BadArguments(error.to_string())),
+        }
+    }
+
+    /// Decodes the arguments of a call: a map by parameter name.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn arguments<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, BadArguments> {
+        self.decode(bytes)
+    }
+}
+
+impl BadArguments {
+    /// The answer to a method number outside the contract, which the channel's opening rules out.
+    #[must_use]
+    pub fn no_method(method: usize) -> Self {
+        Self(format!("there is no method {method}"))
+    }
+}
+
+// === impl Failure ===
+
+impl From<EncodeError> for Failure {
+    fn from(error: EncodeError) -> Self {
+        Self::not_sent(Reason::BadArguments, format!("the arguments cannot be encoded: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Before {
+        room: String,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct After {
+        room: String,
+        #[serde(default)]
+        limit: u32,
+    }
+
+    #[test]
+    fn a_field_can_be_added_on_either_side() {
+        for codec in [Codec::MessagePack, Codec::Json] {
+            let old = codec.encode(&Before { room: "general".into() }).unwrap();
+            let new = codec.encode(&After { room: "general".into(), limit: 3 }).unwrap();
+            assert_eq!(codec.decode::<After>(&old).unwrap().limit, 0, "{codec:?}");
+            assert_eq!(codec.decode::<Before>(&new).unwrap().room, "general", "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused_by_name() {
+        for codec in [Codec::MessagePack, Codec::Json] {
+            assert!(codec.decode::<Before>(b"\xc1garbage").is_err());
+            assert!(codec.decode::<Before>(b"").is_err());
+            assert_eq!(Codec::from_name(codec.name()), Some(codec));
+        }
+        assert_eq!(Codec::from_name("xml"), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! Every setting and every bound of a node, with unit and default.
+
+use std::time::Duration;
+
+use qmesh_transport::QuicConfig;
+
+/// How a node behaves. Start from a preset and change fields.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The transport between hosts.
+    pub quic: QuicConfig,
+    /// The gossip.
+    pub gossip: qmesh_discovery::Config,
+    /// The bounds of channels and queues.
+    pub limits: Limits,
+    /// How long a call may take, from first to last attempt, unless it says otherwise. Default 10 s.
+    pub call_timeout: Duration,
+    /// How long a draining node lets its calls finish. Default 25 s, below the 30 s that Kubernetes grants.
+    pub drain_timeout: Duration,
+    /// How often the seeds are asked anew, for ever, so that a cut mesh heals. Default 2 s (`local`), 5 s (`lan`),
+    /// 15 s (`wan`).
+    pub seed_interval: Duration,
+    /// The pause before a lost peer is dialled again: doubles from the first to the second. Default 50 ms to 2 s.
+    pub redial: (Duration, Duration),
+    /// Retries allowed, as a share of the calls. Default 0.2.
+    pub retry_share: f32,
+    /// Retries allowed each second beside that share. Default 10.
+    pub retries_per_second: u32,
+}
+
+/// The bounds of channels and queues.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest arguments or answer of a call, in bytes. Default 4 MiB. Larger ones are refused before they are
+    /// sent.
+    pub message_bytes_max: usize,
+    /// Calls of one caller that may be unanswered on one channel. Default 4096.
+    pub calls_per_channel: usize,
+    /// One-way sends of one caller that may be unacknowledged on one channel. Default 8192.
+    pub one_way_window: u64,
+    /// Handshakes of peers that knock, at a time. Default 64. Further ones wait.
+    pub handshakes: usize,
+    /// Channels of one peer that wait for their first frame, at a time. Default 64. Further ones wait.
+    pub openings: usize,
+    /// How long a peer may take for its first frame on a session or channel. Default 5 s.
+    pub opening_timeout: Duration,
+}
+
+impl Config {
+    /// For nodes on one host, and for tests: a killed peer is noticed within a second.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::with(QuicConfig::local(), qmesh_discovery::Config::local(), Duration::from_secs(2))
+    }
+
+    /// For nodes in one data centre. The default.
+    #[must_use]
+    pub fn lan() -> Self {
+        Self::with(QuicConfig::lan(), qmesh_discovery::Config::lan(), Duration::from_secs(5))
+    }
+
+    /// For nodes far apart.
+    #[must_use]
+    pub fn wan() -> Self {
+        Self::with(QuicConfig::wan(), qmesh_discovery::Config::wan(), Duration::from_secs(15))
+    }
+
+    fn with(quic: QuicConfig, gossip: qmesh_discovery::Config, seed_interval: Duration) -> Self {
+        Self {
+            quic,
+            gossip,
+            limits: Limits::default(),
+            call_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(25),
+            seed_interval,
+            redial: (Duration::from_millis(50), Duration::from_secs(2)),
+            retry_share: 0.2,
+            retries_per_second: 10,
+        }
+    }
+}
+
+// === impl Config, Limits ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::lan()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 4 << 20,
+            calls_per_channel: 4096,
+            one_way_window: 8192,
+            handshakes: 64,
+            openings: 64,
+            opening_timeout: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a command line asks a node over the control channel, and what it is told: JSON in Protobuf messages.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{failure::Failure, supervisor::ActorInfo};
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Query {
+    Nodes,
+    Services,
+    Tree,
+    Call { service: String, method: String, arguments: Value, timeout_ms: u64 },
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    Nodes(Vec<NodeInfo>),
+    Services(Vec<ServiceInfo>),
+    Tree(Vec<ActorInfo>),
+    Value(Value),
+    ServiceError(Value),
+    Failed(Failure),
+    /// The question was not understood.
+    Unknown(String),
+}
+
+/// A node of the mesh, as one of its members sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// `starting`, `ready`, `draining` or `gone`.
+    pub state: String,
+    /// Where others reach it.
+    pub addresses: Vec<String>,
+    /// The services that it offers.
+    pub services: Vec<String>,
+    /// Its label for placement.
+    pub zone: Option<String>,
+    /// Which life of the node this is; grows with each start.
+    pub incarnation: u64,
+    /// Whether the node that was asked has a session with it; always true for itself.
+    pub connected: bool,
+    /// The round trip to it in microseconds, where it is measured.
+    pub round_trip_us: Option<u64>,
+}
+
+/// A service of the mesh, as one of its members sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ServiceInfo {
+    /// Its name.
+    pub name: String,
+    /// The nodes that offer it, by name.
+    pub nodes: Vec<String>,
+    /// The versions that they announce, each once, empty ones left out.
+    pub versions: Vec<String>,
+}
+
+/// A call that claims to need longer is given a day.
+pub(crate) fn timeout(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds.min(24 * 60 * 60 * 1000))
+}

@@ -1,0 +1,185 @@
+//! A command line's view of a mesh: a client of one node's control channel, never a member.
+
+use std::{sync::Arc, time::Duration};
+
+use prost::Message;
+use qmesh_transport::{
+    Address, BindError, ChannelWriter, CloseCode, DialError, Identity, IdentityError, QuicConfig, QuicEndpoint, Session,
+};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::{
+    channel::open,
+    client::{DynamicError, ServiceError},
+    control_api::{Answer, NodeInfo, Query, ServiceInfo},
+    failure::{CallError, Failure, Reason},
+    node::hello::{self, HelloError, Introduced, Own},
+    supervisor::ActorInfo,
+    wire::{
+        frame::{Frames, kind},
+        messages::{Control, Request, control::Kind},
+    },
+};
+
+/// A connection to one node of a mesh, for questions about the mesh and calls through that node.
+#[derive(Debug)]
+pub struct ControlClient {
+    session: Arc<dyn Session>,
+    node: String,
+    frames: Frames,
+    writer: ChannelWriter,
+    questions: u64,
+    _endpoint: QuicEndpoint,
+}
+
+/// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
+/// new one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The node cannot be reached, or refuses us.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The node does not want us.
+    #[error("{0}")]
+    Hello(String),
+    /// The node is gone, or answered something else.
+    #[error("{0} gave no answer: {1}")]
+    NoAnswer(String, String),
+}
+
+/// How long a node may take to answer a question about itself.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+impl ControlClient {
+    /// Connects to the node at `address`, as the client `name` of the identity.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing is left.
+    pub async fn connect(address: &Address, identity: &Identity, name: &str) -> Result<Self, ControlError> {
+        let credentials = identity.client_credentials(name)?;
+        let endpoint = QuicEndpoint::client(credentials.clone(), QuicConfig::lan())?;
+        let session = endpoint.dialer().dial(address, None).await?;
+        let own = Own { credentials: &credentials, incarnation: 0, timeout: ANSWER_MAX };
+        let introduced = hello::introduce(own, Arc::clone(&session)).await;
+        let Introduced { name: node, frames, writer, .. } =
+            introduced.map_err(|error: HelloError| ControlError::Hello(error.to_string()))?;
+        Ok(Self { session, node, frames, writer, questions: 0, _endpoint: endpoint })
+    }
+
+    /// The name of the node that answers.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The nodes of the mesh, by name.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn nodes(&mut self) -> Result<Vec<NodeInfo>, ControlError> {
+        match self.ask(&Query::Nodes, ANSWER_MAX).await? {
+            Answer::Nodes(nodes) => Ok(nodes),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// The services of the mesh, by name.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn services(&mut self) -> Result<Vec<ServiceInfo>, ControlError> {
+        match self.ask(&Query::Services, ANSWER_MAX).await? {
+            Answer::Services(services) => Ok(services),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// The node's supervision tree, by path.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn tree(&mut self) -> Result<Vec<ActorInfo>, ControlError> {
+        match self.ask(&Query::Tree, ANSWER_MAX).await? {
+            Answer::Tree(actors) => Ok(actors),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Calls a method of any service of the mesh through this node, with JSON arguments by parameter name.
+    ///
+    /// # Errors
+    /// The outer error when the node gave no answer, so that the outcome is unknown; the inner one when the call
+    /// failed, or the service answered with its own error.
+    pub async fn call(
+        &mut self,
+        service: &str,
+        method: &str,
+        arguments: Value,
+        patience: Duration,
+    ) -> Result<Result<Value, DynamicError>, ControlError> {
+        let query = Query::Call {
+            service: service.to_owned(),
+            method: method.to_owned(),
+            arguments,
+            timeout_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
+        };
+        Ok(match self.ask(&query, patience + ANSWER_MAX).await? {
+            Answer::Value(value) => Ok(value),
+            Answer::ServiceError(error) => Err(CallError::Service(ServiceError(error))),
+            Answer::Failed(failure) => Err(CallError::Failed(failure)),
+            Answer::Unknown(why) => Err(CallError::Failed(Failure::not_executed(Reason::Protocol, why))),
+            other => return Err(self.unexpected(&other)),
+        })
+    }
+
+    async fn ask(&mut self, query: &Query, patience: Duration) -> Result<Answer, ControlError> {
+        let answer = timeout(patience, self.exchange(query)).await;
+        let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        answer.map_err(|why| ControlError::NoAnswer(self.node.clone(), why))
+    }
+
+    async fn exchange(&mut self, query: &Query) -> Result<Answer, String> {
+        self.questions += 1;
+        let id = self.questions;
+        let query = serde_json::to_vec(query).map_err(|error| error.to_string())?;
+        let request = Control { kind: Some(Kind::Request(Request { id, query: query.into() })) };
+        let written = self.writer.write_all(open::message(kind::CONTROL, &request)).await;
+        written.map_err(|error| error.to_string())?;
+        loop {
+            let Some((kind::CONTROL, payload)) = self.frames.first().await.map_err(|error| error.to_string())? else {
+                return Err("the control channel ended".to_owned());
+            };
+            let message = Control::decode(payload).map_err(|error| error.to_string())?;
+            match message.kind {
+                Some(Kind::Response(response)) if response.id == id => {
+                    return serde_json::from_slice(&response.answer).map_err(|error| error.to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn unexpected(&self, answer: &Answer) -> ControlError {
+        let why = match answer {
+            Answer::Unknown(why) => why.clone(),
+            _ => "it answered another question".to_owned(),
+        };
+        ControlError::NoAnswer(self.node.clone(), why)
+    }
+}
+
+// === impl ControlClient ===
+
+impl Drop for ControlClient {
+    fn drop(&mut self) {
+        self.session.close(CloseCode::SHUTDOWN, "the command line is done");
+    }
+}

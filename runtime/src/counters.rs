@@ -1,0 +1,46 @@
+//! What a node counts. Monotonic: whoever wants a rate takes two readings.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    retries: AtomicU64,
+    refused_sessions: AtomicU64,
+    broken_channels: AtomicU64,
+}
+
+/// A reading of a node's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Attempts beyond the first, of all calls of this node.
+    pub retries: u64,
+    /// Peers that knocked and were refused: a wrong certificate, mesh or protocol, or no handshake in time.
+    pub refused_sessions: u64,
+    /// Channels that peers opened and that were closed because of what came on them, or did not come.
+    pub broken_channels: u64,
+}
+
+impl Counters {
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn refused_session(&self) {
+        self.refused_sessions.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn broken_channel(&self) {
+        self.broken_channels.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Counts {
+        Counts {
+            retries: self.retries.load(Relaxed),
+            refused_sessions: self.refused_sessions.load(Relaxed),
+            broken_channels: self.broken_channels.load(Relaxed),
+        }
+    }
+}

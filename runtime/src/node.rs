@@ -1,0 +1,191 @@
+//! A node: one member of a mesh, and everything that it supervises.
+//!
+//! ```text
+//! node
+//!  |- gossip, seeds, peers               loops, restarted with backoff
+//!  |- listener/<address>                 a loop, restarted with backoff
+//!  |- connection/<peer>                  a supervisor: one session, dialled on demand
+//!  |    |- session                       a loop, restarted with backoff
+//!  |    '- channel/<n>                   a loop; its calls fail with an outcome when it dies
+//!  |- client/<n>                         a loop: the session of a command-line client
+//!  '- service/<name>                     an actor, restarted by its declared policy
+//! ```
+
+mod accept;
+mod builder;
+mod connection;
+mod control;
+mod data_dir;
+mod gossip;
+pub(crate) mod hello;
+mod inner;
+mod link;
+mod listener;
+mod peer;
+mod peers;
+mod seeds;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use qmesh_discovery::Directory;
+use qmesh_transport::{Address, NodeId};
+
+pub use builder::{NodeBuilder, StartError};
+pub use data_dir::DataDirError;
+pub(crate) use inner::NodeInner;
+pub(crate) use peer::Peer;
+
+use crate::{
+    client::{Client, DynamicError, ServiceClient},
+    control_api::{NodeInfo, ServiceInfo},
+    supervisor::ActorInfo,
+};
+
+/// The path of a node's own supervisor.
+pub(crate) const ROOT: &str = "node";
+
+/// A running node. Cheap to clone; all clones are the same node.
+///
+/// When the last one is dropped, the node ends at once, as if its process had been killed;
+/// [`shutdown`](Self::shutdown) ends it in order.
+#[derive(Clone)]
+pub struct Node {
+    running: Arc<Running>,
+}
+
+/// Ends the node with its last handle.
+struct Running(NodeHandle);
+
+/// What the node's own parts and its clients hold of it.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeHandle(pub(crate) Arc<NodeInner>);
+
+impl Node {
+    /// A node to be. Its name is unique in the mesh and stands in its certificate.
+    pub fn builder(name: impl Into<String>) -> NodeBuilder {
+        NodeBuilder::new(name.into())
+    }
+
+    pub(crate) fn new(inner: Arc<NodeInner>) -> Self {
+        Self { running: Arc::new(Running(NodeHandle(inner))) }
+    }
+
+    fn inner(&self) -> &Arc<NodeInner> {
+        &self.running.0.0
+    }
+
+    /// The node's id, which derives from its key.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.inner().id()
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner().name()
+    }
+
+    /// Where others can reach it.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        self.inner().addresses()
+    }
+
+    /// A client of a service, wherever it is: `node.client::<ChatClient>()`. Cheap, and cannot fail.
+    #[must_use]
+    pub fn client<T: ServiceClient>(&self) -> T {
+        self.running.0.client()
+    }
+
+    /// Calls a method by name with JSON arguments, an object by parameter name: for tools that know no contract.
+    /// Never repeated when its outcome is unknown.
+    ///
+    /// # Errors
+    /// The service's own error as JSON, or why the call failed.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels the call.
+    pub async fn call_json(
+        &self,
+        service: &str,
+        method: &str,
+        arguments: &serde_json::Value,
+        timeout: Duration,
+    ) -> Result<serde_json::Value, DynamicError> {
+        crate::client::call_json(self.inner(), service, method, arguments, timeout).await
+    }
+
+    /// Who is alive in the mesh, and what they offer: snapshots, lookups and watches.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        self.inner().directory()
+    }
+
+    /// The nodes of the mesh as this one sees them, itself included, by name.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        self.inner().node_infos()
+    }
+
+    /// The services of the mesh as this node sees them, by name.
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceInfo> {
+        self.inner().service_infos()
+    }
+
+    /// The node's supervision tree, by path.
+    #[must_use]
+    pub fn tree(&self) -> Vec<ActorInfo> {
+        self.inner().tree().list()
+    }
+
+    /// What the node counted since its start.
+    #[must_use]
+    pub fn counts(&self) -> crate::counters::Counts {
+        self.inner().counters().read()
+    }
+
+    /// Ends the node in order: says so in the directory, accepts no further channel, lets the calls finish for up to
+    /// [`drain_timeout`](crate::Config::drain_timeout), leaves the mesh, closes every session. A second call waits for
+    /// the first.
+    ///
+    /// # Cancel safety
+    /// Cancelled, the node stays between running and ended; calling it again goes on.
+    pub async fn shutdown(&self) {
+        self.inner().shutdown().await;
+    }
+}
+
+impl NodeHandle {
+    pub(crate) fn client<T: ServiceClient>(&self) -> T {
+        T::from_client(Client::new(self.clone()))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    #[inline]
+    pub(crate) const fn inner(&self) -> &Arc<NodeInner> {
+        &self.0
+    }
+
+    pub(crate) fn route(&self, service: &'static str, methods: &'static [crate::service::Method]) -> Arc<crate::client::Route> {
+        self.0.typed_route(service, methods)
+    }
+}
+
+// === impl Node ===
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("name", &self.name()).field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.end_now();
+    }
+}

@@ -1,0 +1,114 @@
+//! Channels that a peer opens: the first frame says what each is for.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use prost::Message;
+use qmesh_transport::{Channel, ChannelWriter, ResetCode};
+use tokio::time::timeout;
+
+use crate::{
+    channel::{
+        FRAME_OVERHEAD,
+        open::{self, negotiate},
+        serve::ServedChannel,
+    },
+    failure::{Failure, Reason},
+    node::{NodeInner, Peer, gossip, hello::FIRST_FRAME_MAX, link::Link},
+    service::Caller,
+    wire::{
+        frame::{FrameError, Frames, kind},
+        messages::Open,
+    },
+};
+
+/// Accepts channels until the session ends; returns why.
+pub(crate) async fn run(node: &Arc<NodeInner>, peer: &Arc<Peer>, link: &Arc<Link>) -> String {
+    let mut openings = FuturesUnordered::new();
+    let openings_max = node.config().limits.openings;
+    loop {
+        tokio::select! {
+            accepted = link.session().accept(), if openings.len() < openings_max => match accepted {
+                Ok(channel) => openings.push(receive(node, peer, link, channel)),
+                Err(closed) => return closed.to_string(),
+            },
+            Some(()) = openings.next() => {}
+        }
+    }
+}
+
+async fn receive(node: &Arc<NodeInner>, peer: &Peer, link: &Link, channel: Channel) {
+    let Channel { reader, writer, .. } = channel;
+    let mut frames = Frames::new(reader, FIRST_FRAME_MAX);
+    let broken = match timeout(node.config().limits.opening_timeout, frames.first()).await {
+        Ok(Ok(Some((kind::OPEN, payload)))) => match Open::decode(payload) {
+            Ok(request) => return serve(node, peer, link, request, (frames, writer)).await,
+            Err(error) => error.to_string(),
+        },
+        Ok(Ok(Some((kind::GOSSIP, payload)))) => {
+            node.gopher_map().received(peer.id(), payload);
+            let work = Box::pin(gossip::read(Arc::clone(node), peer.id(), frames));
+            return report(node, peer, peer.start_channel(work).await);
+        }
+        Ok(Ok(Some((kind, _)))) => FrameError::Unexpected(kind).to_string(),
+        // A channel that its opener gave up before it said anything.
+        Ok(Ok(None)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no first frame in time".to_owned(),
+    };
+    frames.stop(ResetCode::PROTOCOL);
+    report(node, peer, Err(broken));
+}
+
+fn report(node: &NodeInner, peer: &Peer, ended: Result<(), String>) {
+    if let Err(why) = ended {
+        node.counters().broken_channel();
+        tracing::warn!(target: "qmesh::runtime", peer = %peer.id(), why, "a channel was closed");
+    }
+}
+
+async fn serve(
+    node: &Arc<NodeInner>,
+    peer: &Peer,
+    link: &Link,
+    request: Open,
+    (mut frames, mut writer): (Frames, ChannelWriter),
+) {
+    let limits = node.config().limits.clone();
+    let endpoint = endpoint(node, &request.service);
+    let negotiated =
+        endpoint.and_then(|endpoint| negotiate(&request, &*endpoint, &limits).map(|agreed| (endpoint, agreed)));
+    let (endpoint, (codec, methods, opened)) = match negotiated {
+        Ok(negotiated) => negotiated,
+        Err(failure) => {
+            // Whoever asked may have gone.
+            if writer.write_all(open::refusal(&failure)).await.is_ok() {
+                drop(writer.finish());
+            }
+            return;
+        }
+    };
+    if writer.write_all(open::message(kind::OPENED, &opened)).await.is_err() {
+        return;
+    }
+    frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD);
+    let caller = Caller(Arc::new(link.session().peer().clone()));
+    let serving = endpoint.serve(ServedChannel { frames, writer, codec, methods, caller, limits });
+    let work = Box::pin(async move {
+        serving.await;
+        Ok(())
+    });
+    report(node, peer, peer.start_channel(work).await);
+}
+
+fn endpoint(node: &NodeInner, service: &str) -> Result<Arc<dyn crate::service::Endpoint>, Failure> {
+    if node.is_draining() {
+        return Err(Failure::not_executed(Reason::Unavailable, format!("{} drains", node.name())));
+    }
+    node.service(service).ok_or_else(|| {
+        let known = node.own_service_names();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let detail = format!("{} has no service {service}; it has {known}", node.name());
+        Failure::not_executed(Reason::UnknownService, detail)
+    })
+}

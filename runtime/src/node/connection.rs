@@ -1,0 +1,164 @@
+//! The loop of a connection: one session with one peer, dialled when it is wanted, replaced when it is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use qmesh_transport::CloseCode;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    node::{NodeInner, Peer, accept, control, gossip, hello::Introduced, link::Link, peers::PeerEvent},
+    task,
+};
+
+/// How long a replaced session may go on for the calls under way on it.
+const RETIREMENT: Duration = Duration::from_secs(5);
+/// A peer that is in no directory, and of whom nothing is heard, is forgotten after this long.
+const FORGET_AFTER: Duration = Duration::from_secs(30);
+
+enum Ended {
+    Lost(String),
+    Replaced(Introduced),
+}
+
+/// Keeps the session with `peer` for as long as the connection's actor lives.
+pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), String> {
+    let mut adopted = peer.adopted.lock().await;
+    let mut next = None;
+    loop {
+        let introduced = match next.take() {
+            Some(introduced) => introduced,
+            None => establish(&node, &peer, &mut adopted).await,
+        };
+        match hold(&node, &peer, introduced, &mut adopted).await {
+            Ended::Replaced(newer) => next = Some(newer),
+            Ended::Lost(why) => {
+                peer.down(&why);
+                node.gopher_map().suspect(peer.id());
+                node.bump();
+            }
+        }
+    }
+}
+
+/// Waits for a session that the peer dialled, or dials when one is wanted.
+async fn establish(node: &Arc<NodeInner>, peer: &Peer, adopted: &mut mpsc::Receiver<Introduced>) -> Introduced {
+    let (first_pause, longest_pause) = node.config().redial;
+    let mut pause = first_pause;
+    let mut idle_since = Instant::now();
+    loop {
+        let known = node.snapshot().node(peer.id()).is_some();
+        if known && !peer.is_usable() && !node.is_draining() {
+            // Lost, but the mesh believes it alive: try again after a while, for ever.
+            peer.want(node);
+        }
+        tokio::select! {
+            biased;
+            Some(introduced) = adopted.recv() => return introduced,
+            dialled = dial_when_wanted(node, peer) => match dialled {
+                Ok(introduced) => return introduced,
+                Err(why) => {
+                    tracing::debug!(target: "qmesh::runtime", peer = %peer.id(), why, "cannot be reached");
+                    peer.down(&why);
+                    node.bump();
+                    let jittered = pause.mul_f64(rand::random_range(0.5..1.0));
+                    pause = (pause * 2).min(longest_pause);
+                    tokio::select! {
+                        Some(introduced) = adopted.recv() => return introduced,
+                        () = sleep(jittered) => {}
+                    }
+                }
+            },
+            () = sleep(FORGET_AFTER / 4) => {
+                if known {
+                    idle_since = Instant::now();
+                } else if idle_since.elapsed() >= FORGET_AFTER {
+                    node.tell_peers(PeerEvent::Idle(peer.id()));
+                }
+            }
+        }
+    }
+}
+
+async fn dial_when_wanted(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, String> {
+    loop {
+        peer.wish.notified().await;
+        if peer.is_wanted() {
+            break;
+        }
+    }
+    let snapshot = node.snapshot();
+    let Some(record) = snapshot.node(peer.id()) else { return Err("its address is not known".to_owned()) };
+    let mut why = "it announces no address".to_owned();
+    for address in &record.addresses {
+        match node.dial(address, Some(peer.id())).await {
+            Ok(introduced) => return Ok(introduced),
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+/// Uses a session until it ends or another one takes its place.
+async fn hold(
+    node: &Arc<NodeInner>,
+    peer: &Arc<Peer>,
+    introduced: Introduced,
+    adopted: &mut mpsc::Receiver<Introduced>,
+) -> Ended {
+    let Introduced { link, name, frames, writer } = introduced;
+    tracing::info!(target: "qmesh::runtime", peer = %peer.id(), name, dialled = link.is_dialled(), "session up");
+    peer.up(Arc::clone(&link));
+    node.bump();
+    node.gopher_map().greet(peer.id());
+    let ended = tokio::select! {
+        biased;
+        closed = link.session().closed() => Ended::Lost(closed.to_string()),
+        newer = successor(node, &link, adopted) => Ended::Replaced(newer),
+        why = accept::run(node, peer, &link) => Ended::Lost(why),
+        why = control::run(node, Some(peer), &link, frames, writer) => Ended::Lost(why),
+        why = gossip::write(&link) => Ended::Lost(why),
+    };
+    match &ended {
+        Ended::Lost(why) => {
+            tracing::info!(target: "qmesh::runtime", peer = %peer.id(), name, why, "session down");
+            link.close(CloseCode::PROTOCOL, why);
+        }
+        Ended::Replaced(newer) => retire(node, link, newer.link.incarnation()),
+    }
+    ended
+}
+
+/// A session that replaces `current`; others are closed.
+async fn successor(node: &NodeInner, current: &Link, adopted: &mut mpsc::Receiver<Introduced>) -> Introduced {
+    loop {
+        let Some(newer) = adopted.recv().await else { std::future::pending().await };
+        let own_id_is_lower = node.id() < current.session().peer().id();
+        if current.gives_way_to(&newer.link, own_id_is_lower) {
+            return newer;
+        }
+        newer.link.close(CloseCode::REPLACED, "another session of these two nodes stays");
+    }
+}
+
+/// A replaced session ends when the calls under way on it have; that of a former life of the peer, at once.
+fn retire(node: &NodeInner, link: Arc<Link>, incarnation: u64) {
+    if incarnation != link.incarnation() {
+        link.close(CloseCode::REPLACED, "the node has started anew");
+        return;
+    }
+    link.retire();
+    task::spawn_in(node.tasks(), async move {
+        let end = Instant::now() + RETIREMENT;
+        // The peer's calls on this session end with it: it retires the session as we do.
+        while Instant::now() < end {
+            sleep(Duration::from_millis(250)).await;
+            if !link.is_busy() {
+                break;
+            }
+        }
+        link.close(CloseCode::REPLACED, "another session of these two nodes stays");
+    });
+}

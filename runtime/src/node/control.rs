@@ -1,0 +1,121 @@
+//! The control channel of a session: pings, the announcement that a node drains, and the questions of command lines.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use prost::Message;
+use qmesh_transport::ChannelWriter;
+
+use crate::{
+    client,
+    control_api::{self, Answer, Query},
+    failure::CallError,
+    node::{NodeInner, Peer, link::Link},
+    wire::{
+        frame::{self, FrameError, Frames, kind},
+        messages::{Control, Request, Response, control::Kind},
+        outbox::Outbox,
+    },
+};
+
+/// Questions of one command line that are being answered, at a time. Further ones wait.
+const QUESTIONS_MAX: usize = 32;
+
+/// Runs the control channel until it ends; returns why. `peer` is none for a command line, which is no member.
+pub(crate) async fn run(
+    node: &Arc<NodeInner>,
+    peer: Option<&Peer>,
+    link: &Link,
+    mut frames: Frames,
+    mut writer: ChannelWriter,
+) -> String {
+    tokio::select! {
+        ended = read(node, peer, link, &mut frames) => match ended {
+            Ok(()) => "the peer closed the control channel".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        why = write(&link.control, &mut writer) => why,
+    }
+}
+
+/// Tells the peer.
+pub(crate) fn send(outbox: &Outbox, kind: Kind) {
+    let message = Control { kind: Some(kind) };
+    // Without the channel there is nobody to tell.
+    let _ended = outbox.push(|buffer| {
+        frame::put(buffer, kind::CONTROL, |buffer| message.encode_raw(buffer));
+    });
+}
+
+async fn write(outbox: &Outbox, writer: &mut ChannelWriter) -> String {
+    while let Some(batch) = outbox.take().await {
+        if let Err(error) = writer.write_all(batch).await {
+            return error.to_string();
+        }
+    }
+    "the control channel was closed here".to_owned()
+}
+
+async fn read(
+    node: &Arc<NodeInner>,
+    peer: Option<&Peer>,
+    link: &Link,
+    frames: &mut Frames,
+) -> Result<(), FrameError> {
+    let mut answers = FuturesUnordered::new();
+    loop {
+        let mut chunk = tokio::select! {
+            chunk = frames.next(), if answers.len() < QUESTIONS_MAX => match chunk? {
+                Some(chunk) => chunk,
+                None => return Ok(()),
+            },
+            Some(response) = answers.next() => {
+                send(&link.control, Kind::Response(response));
+                continue;
+            }
+        };
+        while let Some((kind, payload)) = chunk.next() {
+            if kind != kind::CONTROL {
+                return Err(FrameError::Unexpected(kind));
+            }
+            let message = Control::decode(chunk.bytes.slice(payload)).map_err(|_bad| FrameError::Malformed(kind))?;
+            match message.kind {
+                Some(Kind::Ping(number)) => send(&link.control, Kind::Pong(number)),
+                Some(Kind::GoAway(_)) => {
+                    link.retire();
+                    peer.inspect(|peer| peer.drains());
+                    node.bump();
+                }
+                Some(Kind::Request(request)) if peer.is_none() => answers.push(answer(node, request)),
+                // Members ask each other nothing, and what a newer peer says beside this is for newer nodes.
+                Some(Kind::Pong(_) | Kind::Request(_) | Kind::Response(_)) | None => {}
+            }
+        }
+        link.control.room().await;
+    }
+}
+
+async fn answer(node: &Arc<NodeInner>, request: Request) -> Response {
+    let answer = match serde_json::from_slice(&request.query) {
+        Ok(query) => answer_to(node, query).await,
+        Err(error) => Answer::Unknown(error.to_string()),
+    };
+    let answer = serde_json::to_vec(&answer).unwrap_or_default();
+    Response { id: request.id, answer: answer.into() }
+}
+
+async fn answer_to(node: &Arc<NodeInner>, query: Query) -> Answer {
+    match query {
+        Query::Nodes => Answer::Nodes(node.node_infos()),
+        Query::Services => Answer::Services(node.service_infos()),
+        Query::Tree => Answer::Tree(node.tree().list()),
+        Query::Call { service, method, arguments, timeout_ms } => {
+            let timeout = control_api::timeout(timeout_ms);
+            match client::call_json(node, &service, &method, &arguments, timeout).await {
+                Ok(value) => Answer::Value(value),
+                Err(CallError::Service(error)) => Answer::ServiceError(error.0),
+                Err(CallError::Failed(failure)) => Answer::Failed(failure),
+            }
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! The state that all parts of a node share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use qmesh_discovery::{Directory, GopherMap, NodeState, Snapshot};
+use qmesh_transport::{Address, CloseCode, Credentials, Dialer, Listener, NodeId, QuicEndpoint};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep},
+};
+
+use crate::{
+    channel::open,
+    client::{Route, RouteSpec},
+    codec::Codec,
+    config::Config,
+    control_api::{NodeInfo, ServiceInfo},
+    counters::Counters,
+    node::{
+        Peer, control,
+        data_dir::{DataDir, DataDirError},
+        hello::{self, Introduced, Own},
+        peers::PeerEvent,
+    },
+    service::{AnyServer, CallScope, Caller, Endpoint, Method, ServiceCore, Started},
+    supervisor::{ChildSpec, Kind, SupervisorRef, Tree},
+    task::Tasks,
+    wire::messages::control::Kind as ControlKind,
+};
+
+/// What the builder hands over.
+pub(crate) struct Parts {
+    pub(crate) credentials: Credentials,
+    pub(crate) config: Config,
+    pub(crate) incarnation: u64,
+    pub(crate) gopher_map: GopherMap,
+    pub(crate) dialers: Vec<Arc<dyn Dialer>>,
+    pub(crate) listeners: Vec<Arc<dyn Listener>>,
+    pub(crate) quic: Vec<QuicEndpoint>,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) data_dir: Option<DataDir>,
+    pub(crate) supervisor: SupervisorRef,
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) peer_events: mpsc::Sender<PeerEvent>,
+}
+
+pub(crate) struct NodeInner {
+    parts: Parts,
+    peers: DashMap<NodeId, Arc<Peer>>,
+    services: DashMap<String, Arc<dyn Endpoint>>,
+    routes: DashMap<&'static str, Arc<Route>>,
+    /// Grows with every change of this node's own services.
+    services_version: AtomicU64,
+    /// Grows with every change that a waiting call may have waited for.
+    changes: watch::Sender<u64>,
+    counters: Counters,
+    draining: AtomicBool,
+    ending: tokio::sync::Mutex<bool>,
+    clients: AtomicU64,
+    tasks: Tasks,
+    /// The scope of local calls, by service.
+    local_scopes: Mutex<Vec<Arc<CallScope>>>,
+}
+
+impl NodeInner {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            peers: DashMap::new(),
+            services: DashMap::new(),
+            routes: DashMap::new(),
+            services_version: AtomicU64::new(1),
+            changes: watch::Sender::new(0),
+            counters: Counters::default(),
+            draining: AtomicBool::new(false),
+            ending: tokio::sync::Mutex::new(false),
+            clients: AtomicU64::new(0),
+            tasks: Tasks::default(),
+            local_scopes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.parts.credentials.id()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.parts.credentials.name()
+    }
+
+    /// Who this node says it is.
+    pub(crate) const fn own(&self) -> Own<'_> {
+        let timeout = self.parts.config.limits.opening_timeout;
+        Own { credentials: &self.parts.credentials, incarnation: self.parts.incarnation, timeout }
+    }
+
+    #[inline]
+    pub(crate) const fn config(&self) -> &Config {
+        &self.parts.config
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        self.parts.addresses.clone()
+    }
+
+    pub(crate) const fn gopher_map(&self) -> &GopherMap {
+        &self.parts.gopher_map
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        self.parts.gopher_map.directory()
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.directory().snapshot()
+    }
+
+    pub(crate) const fn supervisor(&self) -> &SupervisorRef {
+        &self.parts.supervisor
+    }
+
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.parts.tree
+    }
+
+    pub(crate) const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) const fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    // --- routes ---
+
+    /// Changes whenever a route may have changed.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        (self.directory().version() << 16) ^ self.services_version.load(Relaxed)
+    }
+
+    /// Follows what a waiting call may wait for: sessions, services, the directory.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn bump(&self) {
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+
+    pub(crate) fn typed_route(&self, service: &'static str, methods: &'static [Method]) -> Arc<Route> {
+        let make = || {
+            let spec = RouteSpec {
+                service: service.to_owned(),
+                codec: Codec::MessagePack,
+                methods: open::methods_of(methods),
+                idempotent: methods.iter().map(|method| method.idempotent).collect(),
+            };
+            Arc::new(Route::new(spec, self.config().retries_per_second, self.config().retry_share))
+        };
+        let known = self.routes.entry(service).or_insert_with(make).clone();
+        // Two contracts of one name have a route each; the second is not shared.
+        if known.spec.methods == open::methods_of(methods) { known } else { make() }
+    }
+
+    /// What calls from this node to a service of its own share.
+    pub(crate) fn local_scope(&self, core: &Arc<ServiceCore>) -> Arc<CallScope> {
+        let mut scopes = self.local_scopes.lock();
+        if let Some(scope) = scopes.iter().find(|scope| Arc::ptr_eq(&scope.core, core)) {
+            return Arc::clone(scope);
+        }
+        let caller = Caller(Arc::new(self.parts.credentials.peer_identity()));
+        let scope = Arc::new(CallScope { caller, core: Arc::clone(core) });
+        scopes.push(Arc::clone(&scope));
+        scope
+    }
+
+    // --- services ---
+
+    pub(crate) fn service(&self, name: &str) -> Option<Arc<dyn Endpoint>> {
+        self.services.get(name).map(|endpoint| Arc::clone(&endpoint))
+    }
+
+    pub(crate) fn own_service_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.services.iter().map(|entry| entry.key().clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The services of the mesh.
+    pub(crate) fn service_names(&self) -> Vec<String> {
+        self.snapshot().service_names().map(str::to_owned).collect()
+    }
+
+    /// Starts a service below the node's supervisor.
+    pub(crate) async fn start_service(self: &Arc<Self>, server: Box<dyn AnyServer>) -> Result<(), String> {
+        let (name, restart) = (server.name(), server.restart());
+        if self.services.contains_key(name) {
+            return Err(format!("{name} is served already"));
+        }
+        let Started { endpoint, spawn } = server.start(super::NodeHandle(Arc::clone(self)));
+        let depth_of = Arc::clone(&endpoint);
+        let node = Arc::downgrade(self);
+        let gave_up = move |reason: &str| {
+            if let Some(node) = node.upgrade() {
+                node.give_up(name, reason);
+            }
+        };
+        let spec = ChildSpec {
+            name: format!("service/{name}"),
+            kind: Kind::Service,
+            restart: Some(restart),
+            spawn,
+            gave_up: Some(Box::new(gave_up)),
+            depth: Some(Arc::new(move |now| depth_of.depth(now))),
+        };
+        self.services.insert(name.to_owned(), endpoint);
+        self.parts.supervisor.start(spec).await.inspect_err(|_| {
+            self.services.remove(name);
+        })?;
+        self.services_changed();
+        Ok(())
+    }
+
+    fn services_changed(&self) {
+        self.services_version.fetch_add(1, Relaxed);
+        self.bump();
+    }
+
+    /// A service failed more often than its policy allows: it leaves the directory, and its queue is not executed.
+    fn give_up(&self, name: &str, reason: &str) {
+        let Some((_, endpoint)) = self.services.remove(name) else { return };
+        endpoint.close(&format!("{name} failed too often on {} and was given up: {reason}", self.name()));
+        self.services_changed();
+        let announced = self.gopher_map().announce(|own| own.services.retain(|service| service.name != name));
+        if let Err(error) = announced {
+            tracing::error!(target: "qmesh::runtime", name, %error, "cannot be taken out of the directory");
+        }
+    }
+
+    // --- peers ---
+
+    pub(crate) fn peer(&self, id: NodeId) -> Arc<Peer> {
+        if let Some(peer) = self.peers.get(&id) {
+            return Arc::clone(&peer);
+        }
+        Arc::clone(&self.peers.entry(id).or_insert_with(|| Arc::new(Peer::new(id))))
+    }
+
+    pub(crate) fn forget(&self, id: NodeId) -> Option<Arc<Peer>> {
+        self.peers.remove(&id).map(|(_, peer)| peer)
+    }
+
+    /// False when the loop that keeps the peers has no room.
+    pub(crate) fn tell_peers(&self, event: PeerEvent) -> bool {
+        self.parts.peer_events.try_send(event).is_ok()
+    }
+
+    /// Hands a session to the connection of its peer.
+    pub(crate) async fn adopt(&self, introduced: Introduced) {
+        // The loop that keeps the peers ends with the node, and the session with it.
+        drop(self.parts.peer_events.send(PeerEvent::Introduced(introduced)).await);
+    }
+
+    /// Tells other processes of this host where the node is.
+    pub(crate) fn publish(&self, addresses: &[Address]) -> Result<(), DataDirError> {
+        self.parts.data_dir.as_ref().map_or(Ok(()), |data_dir| data_dir.publish(addresses))
+    }
+
+    /// Dials an address and introduces this node.
+    pub(crate) async fn dial(&self, address: &Address, expected: Option<NodeId>) -> Result<Introduced, String> {
+        let mut why = format!("{address}: no transport for this scheme");
+        for dialer in &self.parts.dialers {
+            match dialer.dial(address, expected).await {
+                Ok(session) => {
+                    return hello::introduce(self.own(), session).await.map_err(|error| format!("{address}: {error}"));
+                }
+                Err(qmesh_transport::DialError::Scheme(_)) => {}
+                Err(error) => why = error.to_string(),
+            }
+        }
+        Err(why)
+    }
+
+    /// Answers a command line for as long as its session lives.
+    pub(crate) async fn serve_client(self: &Arc<Self>, introduced: Introduced) {
+        let number = self.clients.fetch_add(1, Relaxed) + 1;
+        let node = Arc::downgrade(self);
+        let introduced = Mutex::new(Some(introduced));
+        let spawn = crate::supervisor::looper(move || {
+            let (node, introduced) = (node.upgrade(), introduced.lock().take());
+            Box::pin(async move {
+                let (Some(node), Some(introduced)) = (node, introduced) else { return Ok(()) };
+                let Introduced { link, frames, writer, .. } = introduced;
+                tokio::select! {
+                    _ = link.session().closed() => {}
+                    _ = control::run(&node, None, &link, frames, writer) => {}
+                }
+                Ok(())
+            })
+        });
+        let name = format!("client/{number}");
+        let spec = ChildSpec { name, kind: Kind::Session, restart: None, spawn, gave_up: None, depth: None };
+        if let Err(why) = self.parts.supervisor.start(spec).await {
+            tracing::warn!(target: "qmesh::runtime", why, "a command line was not served");
+        }
+    }
+
+    // --- what people see ---
+
+    pub(crate) fn node_infos(&self) -> Vec<NodeInfo> {
+        let snapshot = self.snapshot();
+        let mut infos: Vec<_> = snapshot.nodes().map(|record| self.node_info(record)).collect();
+        infos.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+        infos
+    }
+
+    fn node_info(&self, record: &qmesh_discovery::NodeRecord) -> NodeInfo {
+        let own = record.id == self.id();
+        let link = self.peers.get(&record.id).and_then(|peer| peer.current());
+        let round_trip = link.as_ref().map(|link| link.session().stats().round_trip);
+        let round_trip = round_trip.filter(|time| !time.is_zero());
+        NodeInfo {
+            name: record.name.clone(),
+            id: record.id.to_string(),
+            state: format!("{:?}", record.state).to_lowercase(),
+            addresses: record.addresses.iter().map(Address::to_string).collect(),
+            services: record.services.iter().map(|service| service.name.clone()).collect(),
+            zone: record.zone.clone(),
+            incarnation: record.incarnation,
+            connected: own || link.is_some(),
+            round_trip_us: round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    pub(crate) fn service_infos(&self) -> Vec<ServiceInfo> {
+        let snapshot = self.snapshot();
+        let info = |name: &str| {
+            let records = snapshot.endpoints(name);
+            let mut nodes: Vec<_> = records.iter().map(|record| record.name.clone()).collect();
+            nodes.sort_unstable();
+            let offered = records.iter().flat_map(|record| &record.services).filter(|service| service.name == name);
+            let mut versions: Vec<_> =
+                offered.map(|service| service.version.clone()).filter(|version| !version.is_empty()).collect();
+            versions.sort_unstable();
+            versions.dedup();
+            ServiceInfo { name: name.to_owned(), nodes, versions }
+        };
+        let mut infos: Vec<_> = snapshot.service_names().map(info).collect();
+        infos.sort_by(|one, other| one.name.cmp(&other.name));
+        infos
+    }
+
+    // --- the end ---
+
+    pub(crate) async fn shutdown(self: &Arc<Self>) {
+        let mut ended = self.ending.lock().await;
+        if *ended {
+            return;
+        }
+        self.drain().await;
+        self.gopher_map().leave().await;
+        self.end_now();
+        self.parts.supervisor.end().await;
+        for endpoint in &self.parts.quic {
+            endpoint.close();
+            endpoint.wait_idle().await;
+        }
+        *ended = true;
+    }
+
+    /// Accepts nothing new and lets the calls finish.
+    async fn drain(&self) {
+        self.draining.store(true, Relaxed);
+        // Only a node that has left already cannot say that it drains.
+        let _left = self.gopher_map().announce(|own| own.state = NodeState::Draining);
+        let links: Vec<_> = self.peers.iter().filter_map(|peer| peer.current()).collect();
+        for link in &links {
+            control::send(&link.control, ControlKind::GoAway(true));
+        }
+        let endpoints: Vec<_> = self.services.iter().map(|entry| Arc::clone(&entry)).collect();
+        let end = Instant::now() + self.config().drain_timeout;
+        // Peers may have sent calls before they heard of it: an endpoint is idle when it stays so for a moment.
+        let mut quiet = 0;
+        while quiet < QUIET_ROUNDS && Instant::now() < end {
+            let busy = endpoints.iter().any(|endpoint| endpoint.depth(Instant::now()).0 > 0);
+            quiet = if busy { 0 } else { quiet + 1 };
+            sleep(QUIET_ROUND).await;
+        }
+        for endpoint in endpoints {
+            endpoint.close(&format!("{} has stopped", self.name()));
+        }
+        // Answers that were just given are still on their way out.
+        sleep(QUIET_ROUND).await;
+    }
+
+    /// Ends everything at once, as far as that needs no waiting.
+    pub(crate) fn end_now(&self) {
+        for listener in &self.parts.listeners {
+            listener.close();
+        }
+        for peer in &self.peers {
+            if let Some(link) = peer.current() {
+                link.close(CloseCode::SHUTDOWN, "the node stops");
+            }
+        }
+        for endpoint in &self.services {
+            endpoint.close(&format!("{} has stopped", self.name()));
+        }
+        if let Some(data_dir) = &self.parts.data_dir {
+            data_dir.unpublish();
+        }
+        // The services hold the node, and the node the services.
+        self.services.clear();
+        self.local_scopes.lock().clear();
+        self.tasks.renew();
+        self.services_changed();
+        self.parts.supervisor.end_soon();
+    }
+}
+
+/// How often a draining node looks whether it is idle, and how many times in a row it must be.
+const QUIET_ROUND: Duration = Duration::from_millis(10);
+const QUIET_ROUNDS: u32 = 5;
+
+impl fmt::Debug for NodeInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NodeInner").field(&self.name()).finish()
+    }
+}

@@ -1,0 +1,113 @@
+//! A session with a peer that has introduced itself.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use qmesh_transport::{CloseCode, Session};
+use tokio::sync::Notify;
+
+use crate::{
+    channel::{HIGH_WATER, caller::ChannelCaller},
+    wire::outbox::Outbox,
+};
+
+/// A session with a peer that has introduced itself.
+#[derive(Debug)]
+pub(crate) struct Link {
+    session: Arc<dyn Session>,
+    /// Which life of the peer this is.
+    incarnation: u64,
+    /// Whether this node dialled.
+    dialled: bool,
+    pub(crate) gossip: GossipSlot,
+    /// What goes out on the control channel.
+    pub(crate) control: Outbox,
+    /// The channels on which this node calls.
+    callers: Mutex<Vec<Weak<ChannelCaller>>>,
+}
+
+/// The gossip message that waits to be sent: a newer one replaces it.
+#[derive(Debug, Default)]
+pub(crate) struct GossipSlot {
+    waiting: Mutex<Option<Bytes>>,
+    filled: Notify,
+}
+
+impl Link {
+    pub(crate) fn new(session: Arc<dyn Session>, incarnation: u64, dialled: bool) -> Self {
+        Self {
+            session,
+            incarnation,
+            dialled,
+            gossip: GossipSlot::default(),
+            control: Outbox::new(HIGH_WATER),
+            callers: Mutex::default(),
+        }
+    }
+
+    pub(crate) const fn session(&self) -> &Arc<dyn Session> {
+        &self.session
+    }
+
+    pub(crate) const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    pub(crate) const fn is_dialled(&self) -> bool {
+        self.dialled
+    }
+
+    /// Whether a session with the same peer is to replace this one.
+    ///
+    /// A newer life of the peer does. Of two sessions dialled by both sides at once, the one dialled by the lower id
+    /// stays, so that both sides keep the same one; of two dialled by one side, the newer, as the dialler has lost the
+    /// older.
+    pub(crate) fn gives_way_to(&self, newer: &Self, own_id_is_lower: bool) -> bool {
+        if newer.incarnation != self.incarnation {
+            return newer.incarnation > self.incarnation;
+        }
+        newer.dialled == self.dialled || newer.dialled == own_id_is_lower
+    }
+
+    /// A channel on which this node calls belongs to this session.
+    pub(crate) fn carries(&self, channel: &Arc<ChannelCaller>) {
+        let mut callers = self.callers.lock();
+        callers.retain(|caller| caller.strong_count() > 0);
+        callers.push(Arc::downgrade(channel));
+    }
+
+    /// Begins no further call on this session; those under way go on.
+    pub(crate) fn retire(&self) {
+        for caller in self.callers.lock().iter().filter_map(Weak::upgrade) {
+            caller.retire();
+        }
+    }
+
+    /// Whether a channel of ours still has calls under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.callers.lock().iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
+    }
+
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) {
+        self.session.close(code, reason);
+    }
+}
+
+// === impl GossipSlot ===
+
+impl GossipSlot {
+    pub(crate) fn put(&self, message: Bytes) {
+        *self.waiting.lock() = Some(message);
+        self.filled.notify_one();
+    }
+
+    pub(crate) async fn take(&self) -> Bytes {
+        loop {
+            if let Some(message) = self.waiting.lock().take() {
+                return message;
+            }
+            self.filled.notified().await;
+        }
+    }
+}

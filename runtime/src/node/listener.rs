@@ -1,0 +1,41 @@
+//! The loop of a listener: handshakes and introductions of peers that knock, several at a time.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use qmesh_transport::{Incoming, Listener, Role};
+
+use crate::node::{NodeInner, hello};
+
+/// Accepts sessions until the listener is closed.
+pub(crate) async fn run(node: Arc<NodeInner>, listener: Arc<dyn Listener>) -> Result<(), String> {
+    let mut shaking = FuturesUnordered::new();
+    let handshakes_max = node.config().limits.handshakes;
+    loop {
+        tokio::select! {
+            incoming = listener.accept(), if shaking.len() < handshakes_max => match incoming {
+                Some(incoming) => shaking.push(welcome(&node, incoming)),
+                None => return Ok(()),
+            },
+            Some(()) = shaking.next() => {}
+        }
+    }
+}
+
+async fn welcome(node: &Arc<NodeInner>, incoming: Incoming) {
+    let from = incoming.remote_address.clone();
+    let refused = |why: String| {
+        node.counters().refused_session();
+        tracing::warn!(target: "qmesh::runtime", %from, why, "a session was refused");
+    };
+    let session = match incoming.handshake().await {
+        Ok(session) => session,
+        Err(error) => return refused(error.to_string()),
+    };
+    let role = session.peer().role();
+    match hello::receive(node.own(), session).await {
+        Ok(introduced) if role == Role::Client => node.serve_client(introduced).await,
+        Ok(introduced) => node.adopt(introduced).await,
+        Err(error) => refused(error.to_string()),
+    }
+}

@@ -1,0 +1,182 @@
+//! What a node knows of another one: whether there is a session, and how to ask for one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use qmesh_transport::{ChannelWriter, NodeId};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    channel::caller::ChannelCaller,
+    failure::{Failure, Reason},
+    node::{NodeInner, hello::Introduced, link::Link, peers::PeerEvent},
+    supervisor::{ChildSpec, Kind, SupervisorRef, Work, looper},
+    wire::frame::Frames,
+};
+
+/// Sessions of one peer that wait to be taken over.
+const ADOPTIONS: usize = 4;
+
+/// Another node. It outlives its sessions, and the actor that owns them.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    id: NodeId,
+    link: ArcSwapOption<Link>,
+    /// The last session was lost, or could not be had: no call goes here until there is one.
+    lost: AtomicBool,
+    wanted: AtomicBool,
+    /// Wakes the connection's loop to dial.
+    pub(crate) wish: Notify,
+    pub(crate) adopt: mpsc::Sender<Introduced>,
+    /// The connection's loop takes over what others introduced. One loop at a time holds it.
+    pub(crate) adopted: tokio::sync::Mutex<mpsc::Receiver<Introduced>>,
+    pub(crate) supervisor: Mutex<Option<SupervisorRef>>,
+    channels: AtomicU64,
+    last_error: Mutex<String>,
+}
+
+impl Peer {
+    pub(crate) fn new(id: NodeId) -> Self {
+        let (adopt, adopted) = mpsc::channel(ADOPTIONS);
+        Self {
+            id,
+            link: ArcSwapOption::empty(),
+            lost: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+            wish: Notify::new(),
+            adopt,
+            adopted: tokio::sync::Mutex::new(adopted),
+            supervisor: Mutex::default(),
+            channels: AtomicU64::new(0),
+            last_error: Mutex::default(),
+        }
+    }
+
+    pub(crate) const fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether a call may go here: the session lives, or has not been tried yet.
+    #[inline]
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.lost.load(Relaxed)
+    }
+
+    pub(crate) fn current(&self) -> Option<Arc<Link>> {
+        self.link.load_full()
+    }
+
+    pub(crate) fn up(&self, link: Arc<Link>) {
+        self.link.store(Some(link));
+        self.lost.store(false, Relaxed);
+        self.wanted.store(false, Relaxed);
+    }
+
+    pub(crate) fn down(&self, why: &str) {
+        self.link.store(None);
+        why.clone_into(&mut self.last_error.lock());
+        self.wanted.store(false, Relaxed);
+        self.lost.store(true, Relaxed);
+    }
+
+    /// The peer takes no new calls in this life.
+    pub(crate) fn drains(&self) {
+        self.lost.store(true, Relaxed);
+        "the node drains".clone_into(&mut self.last_error.lock());
+    }
+
+    /// The peer may be tried anew: it has started again.
+    pub(crate) fn forgive(&self) {
+        if self.link.load().is_none() {
+            self.lost.store(false, Relaxed);
+        }
+    }
+
+    /// Whether a session is asked for and not there yet.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Relaxed)
+    }
+
+    /// Asks for a session, at most once until there is one or it failed. Never blocks.
+    pub(crate) fn want(&self, node: &NodeInner) {
+        if self.link.load().is_some() || self.wanted.swap(true, Relaxed) {
+            return;
+        }
+        self.wish.notify_one();
+        if !node.tell_peers(PeerEvent::Wanted(self.id)) {
+            // Its queue is full: whoever still wants the session asks again.
+            self.wanted.store(false, Relaxed);
+        }
+    }
+
+    /// The session; asks for it and waits where need be.
+    pub(crate) async fn link(&self, node: &NodeInner, deadline: Instant) -> Result<Arc<Link>, Failure> {
+        let mut changed = node.changed();
+        loop {
+            if let Some(link) = self.current() {
+                return Ok(link);
+            }
+            if !self.is_usable() {
+                return Err(Failure::not_sent(Reason::Unreachable, self.last_error.lock().clone()));
+            }
+            self.want(node);
+            match timeout_at(deadline, changed.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Failure::not_sent(Reason::Unreachable, "this node has stopped")),
+                Err(_) => return Err(Failure::not_sent(Reason::DeadlineExceeded, "no session in time")),
+            }
+        }
+    }
+
+    /// Starts a channel's actor below the connection's.
+    pub(crate) async fn start_channel(&self, work: Work) -> Result<(), String> {
+        let supervisor = self.supervisor.lock().clone().ok_or("the connection has ended")?;
+        let number = self.channels.fetch_add(1, Relaxed) + 1;
+        let work = Mutex::new(Some(work));
+        let spawn = looper(move || {
+            let work = work.lock().take();
+            work.unwrap_or_else(|| Box::pin(std::future::ready(Err("a channel starts once".to_owned()))))
+        });
+        let spec = ChildSpec {
+            name: format!("channel/{number}"),
+            kind: Kind::Channel,
+            restart: None,
+            spawn,
+            gave_up: None,
+            depth: None,
+        };
+        supervisor.start(spec).await
+    }
+
+    /// Starts the actor of a channel on which this node calls.
+    pub(crate) async fn start_caller(
+        &self,
+        channel: Arc<ChannelCaller>,
+        frames: Frames,
+        writer: ChannelWriter,
+    ) -> Result<(), Failure> {
+        let ending = Ending(Arc::clone(&channel));
+        let work: Work = Box::pin(async move {
+            let why = Arc::clone(&ending.0).run(frames, writer).await;
+            ending.0.end(&why);
+            Ok(())
+        });
+        self.start_channel(work).await.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))
+    }
+}
+
+/// Ends the channel in whatever way its actor ends.
+struct Ending(Arc<ChannelCaller>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end("the channel's actor was stopped");
+    }
+}

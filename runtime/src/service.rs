@@ -1,0 +1,20 @@
+//! A service: the contract that names its methods, and the actor behind it.
+
+mod actor;
+mod context;
+mod contract;
+mod endpoint;
+mod inbox;
+mod reply;
+mod server;
+
+pub use context::{Caller, Context};
+pub use contract::{Contract, Method, Parameter, Serve, misrouted};
+pub use reply::{Never, Reply, Responder};
+pub use server::Server;
+
+pub(crate) use endpoint::{Endpoint, LocalEndpoint};
+pub(crate) use inbox::Envelope;
+pub(crate) use context::{CallScope, ServiceCore};
+pub(crate) use reply::{CallAnswer, RawReply, Replies, encode_failure};
+pub(crate) use server::{AnyServer, Started};

@@ -1,0 +1,256 @@
+//! The actor behind a service: it owns the state, and runs the calls in admission order.
+//!
+//! `&mut self` calls run alone; `&self` calls overlap: one that does not finish at its first poll goes on in a task of
+//! its own, and the next `&mut self` call waits for all of them. A panic costs the call that panicked its answer
+//! (*unknown*) and the service its state, which the factory makes anew; what had not begun goes back to the queue.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    marker::PhantomData,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    failure::{Failure, Reason},
+    service::{
+        Context, Contract, Envelope, Serve,
+        context::ServiceCore,
+        inbox::{BATCH, Inbox},
+    },
+    task,
+};
+
+/// What the actor is told.
+#[derive(Debug)]
+pub(crate) enum ServiceMessage {
+    /// The inbox is no longer empty.
+    Work,
+    /// A `&self` call panicked in its own task.
+    Panicked,
+}
+
+pub(crate) struct ServiceActor<C, S>(PhantomData<fn(S) -> C>);
+
+pub(crate) struct ServiceArguments<C: Contract, S> {
+    pub(crate) inbox: Arc<Inbox<C>>,
+    pub(crate) core: Arc<ServiceCore>,
+    pub(crate) factory: Arc<dyn Fn() -> S + Send + Sync>,
+}
+
+pub(crate) struct ServiceState<C: Contract, S> {
+    /// Shared with the running `&self` calls alone; whole again when none runs.
+    service: Arc<S>,
+    life: Arc<Life>,
+    inbox: Arc<Inbox<C>>,
+    core: Arc<ServiceCore>,
+    batch: VecDeque<Envelope<C>>,
+}
+
+/// What the tasks of one life of the service share.
+#[derive(Debug)]
+struct Life {
+    /// A `&self` call has ended.
+    ended: Notify,
+    panicked: AtomicBool,
+    actor: ActorRef<ServiceMessage>,
+}
+
+/// A running `&self` call's hold on the service.
+struct Held<S> {
+    service: Option<Arc<S>>,
+    life: Arc<Life>,
+}
+
+impl<C: Serve<S>, S: Send + Sync + 'static> ServiceActor<C, S> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
+    type Msg = ServiceMessage;
+    type State = ServiceState<C, S>;
+    type Arguments = ServiceArguments<C, S>;
+
+    async fn pre_start(
+        &self,
+        actor: ActorRef<ServiceMessage>,
+        arguments: ServiceArguments<C, S>,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let ServiceArguments { inbox, core, factory } = arguments;
+        core.tasks.renew();
+        let service = Arc::new(factory());
+        let life = Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
+        Ok(ServiceState { service, life, inbox, core, batch: VecDeque::with_capacity(BATCH) })
+    }
+
+    async fn post_start(
+        &self,
+        actor: ActorRef<ServiceMessage>,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.inbox.attach(actor);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        actor: ActorRef<ServiceMessage>,
+        message: ServiceMessage,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let ServiceMessage::Panicked = message {
+            return Err(panicked());
+        }
+        state.inbox.take(&mut state.batch, Instant::now());
+        if state.batch.is_empty() {
+            return Ok(());
+        }
+        state.run_batch().await?;
+        // Other messages have their turn before the next batch.
+        actor.cast(ServiceMessage::Work)?;
+        Ok(())
+    }
+}
+
+fn panicked() -> ActorProcessingErr {
+    "a handler panicked".into()
+}
+
+// === impl ServiceState ===
+
+impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
+    async fn run_batch(&mut self) -> Result<(), ActorProcessingErr> {
+        let now = Instant::now();
+        let mut done = 0;
+        let mut outcome = Ok(());
+        while let Some(next) = self.batch.front() {
+            let exclusive = C::METHODS.get(next.method).is_none_or(|method| method.exclusive);
+            if exclusive && let Err(error) = self.alone().await {
+                outcome = Err(error);
+                break;
+            }
+            let Some(envelope) = self.batch.pop_front() else { break };
+            if let Some(failure) = unwanted(&envelope.context, now) {
+                C::refuse(envelope.call, failure);
+                done += 1;
+                continue;
+            }
+            let finished =
+                if exclusive { self.run_exclusive(envelope).await } else { self.start_shared(envelope).await };
+            match finished {
+                Ok(finished) => done += usize::from(finished),
+                Err(error) => {
+                    done += 1;
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        self.inbox.release(done);
+        if outcome.is_err() {
+            self.inbox.put_back(&mut self.batch);
+        }
+        outcome
+    }
+
+    /// Waits until no `&self` call runs.
+    async fn alone(&mut self) -> Result<(), ActorProcessingErr> {
+        while Arc::get_mut(&mut self.service).is_none() {
+            self.life.ended.notified().await;
+        }
+        if self.life.panicked.load(Ordering::Acquire) { Err(panicked()) } else { Ok(()) }
+    }
+
+    /// Runs a call while no other does. A panic ends this life of the service.
+    async fn run_exclusive(&mut self, envelope: Envelope<C>) -> Result<bool, ActorProcessingErr> {
+        let service = Arc::get_mut(&mut self.service).expect("no `&self` call runs");
+        let handler = C::exclusive(service, &envelope.context, envelope.call);
+        match AssertUnwindSafe(handler).catch_unwind().await {
+            Ok(()) => Ok(true),
+            Err(_) => Err(panicked()),
+        }
+    }
+
+    /// Polls a `&self` call once; what is not finished then goes on in a task. Whether it is finished.
+    async fn start_shared(&mut self, envelope: Envelope<C>) -> Result<bool, ActorProcessingErr> {
+        let held = Held { service: Some(Arc::clone(&self.service)), life: Arc::clone(&self.life) };
+        let cancelled = envelope.context.token().cloned();
+        let mut running: BoxFuture<'static, bool> = Box::pin(async move {
+            let Some(service) = held.service.as_deref() else { return true };
+            let handler = C::shared(service, &envelope.context, envelope.call);
+            AssertUnwindSafe(handler).catch_unwind().await.is_ok()
+        });
+        match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
+            Poll::Ready(true) => return Ok(true),
+            Poll::Ready(false) => return Err(panicked()),
+            Poll::Pending => {}
+        }
+        let (inbox, life) = (Arc::clone(&self.inbox), Arc::clone(&self.life));
+        task::spawn_in(&self.core.calls, async move {
+            let slot = Slot(inbox);
+            let whole = match cancelled {
+                None => (&mut running).await,
+                Some(token) => {
+                    let mut abandoned = pin!(token.cancelled());
+                    tokio::select! {
+                        whole = &mut running => whole,
+                        () = &mut abandoned => true,
+                    }
+                }
+            };
+            drop(running);
+            drop(slot);
+            if !whole && !life.panicked.swap(true, Ordering::AcqRel) {
+                // The actor may have ended by itself.
+                drop(life.actor.cast(ServiceMessage::Panicked));
+            }
+        });
+        Ok(false)
+    }
+}
+
+/// Why a call is not to begin, if it is not.
+fn unwanted(context: &Context, now: Instant) -> Option<Failure> {
+    if context.is_cancelled() {
+        return Some(Failure::not_executed(Reason::Cancelled, "the caller gave the call up while it was queued"));
+    }
+    if context.deadline().is_some_and(|deadline| deadline <= now) {
+        return Some(Failure::not_executed(Reason::DeadlineExceeded, "its time was over while it was queued"));
+    }
+    None
+}
+
+/// The slot of a call that runs in its own task.
+struct Slot<C: Contract>(Arc<Inbox<C>>);
+
+impl<C: Contract> Drop for Slot<C> {
+    fn drop(&mut self) {
+        self.0.release(1);
+    }
+}
+
+impl<S> Drop for Held<S> {
+    fn drop(&mut self) {
+        self.service = None;
+        self.life.ended.notify_one();
+    }
+}
+
+impl<C, S> fmt::Debug for ServiceActor<C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceActor")
+    }
+}

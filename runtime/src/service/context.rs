@@ -1,0 +1,137 @@
+//! What a handler may know of the call it serves.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use qmesh_transport::{NodeId, PeerIdentity};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::ServiceClient,
+    node::NodeHandle,
+    task::{self, Tasks},
+};
+
+/// The call that a handler serves: who calls, until when, and whether it is still wanted.
+///
+/// A handler takes it as first parameter, `cx: &Context`; the client does not see it.
+#[derive(Debug)]
+pub struct Context {
+    scope: Arc<CallScope>,
+    deadline: Option<Instant>,
+    cancelled: Option<CancellationToken>,
+}
+
+/// Who calls, as the handshake proved it.
+#[derive(Clone, Debug)]
+pub struct Caller(pub(crate) Arc<PeerIdentity>);
+
+/// What all calls on one channel share.
+#[derive(Debug)]
+pub(crate) struct CallScope {
+    pub(crate) caller: Caller,
+    pub(crate) core: Arc<ServiceCore>,
+}
+
+/// What all calls of one service share.
+pub(crate) struct ServiceCore {
+    pub(crate) name: &'static str,
+    pub(crate) node: NodeHandle,
+    /// `&self` calls that did not finish at once.
+    pub(crate) calls: Tasks,
+    /// What handlers started, which ends with this life of the service.
+    pub(crate) tasks: Tasks,
+}
+
+impl Context {
+    pub(crate) const fn new(
+        scope: Arc<CallScope>,
+        deadline: Option<Instant>,
+        cancelled: Option<CancellationToken>,
+    ) -> Self {
+        Self { scope, deadline, cancelled }
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.scope.caller
+    }
+
+    /// When the caller stops waiting; `None` for one-way sends.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// How long the caller still waits; `None` for one-way sends, zero when the time is over.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether the caller has given the call up. A `&self` handler is dropped then, a `&mut self` one goes on: it may
+    /// look here to stop early.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Resolves when the caller gives the call up.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn cancelled(&self) {
+        match &self.cancelled {
+            Some(token) => token.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Starts work that ends with the service: it is dropped when the service stops or restarts.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        task::spawn_in(&self.scope.core.tasks, work);
+    }
+
+    /// A client of any service of the mesh, this one included.
+    #[must_use]
+    pub fn client<T: ServiceClient>(&self) -> T {
+        self.scope.core.node.client()
+    }
+
+    /// The name of the node that serves the call.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.scope.core.node.name()
+    }
+
+    pub(crate) const fn token(&self) -> Option<&CancellationToken> {
+        self.cancelled.as_ref()
+    }
+}
+
+impl Caller {
+    /// The caller's node id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.0.id()
+    }
+
+    /// The caller's name in its certificate.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// All that the handshake proved.
+    #[must_use]
+    pub fn identity(&self) -> &PeerIdentity {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServiceCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServiceCore").field(&self.name).finish()
+    }
+}

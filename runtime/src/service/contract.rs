@@ -1,0 +1,95 @@
+//! What `#[qmesh::service]` makes of a trait.
+
+use std::fmt;
+
+use crate::{
+    codec::{BadArguments, Codec},
+    failure::Failure,
+    service::{Context, Responder},
+};
+
+/// A service's contract: its name, its methods, and one type for all its calls, which local and remote callers share.
+///
+/// Written by `#[qmesh::service]`, never by hand.
+pub trait Contract: fmt::Debug + Send + Sync + 'static {
+    /// The name of the service, for example `chat.Chat`.
+    const NAME: &'static str;
+    /// The methods, in the order of the trait. A method's number is its place here.
+    const METHODS: &'static [Method];
+    /// A call: which method, its arguments, and where the answer goes.
+    type Call: Send + 'static;
+
+    /// The typed call of bytes that came over the wire.
+    ///
+    /// # Errors
+    /// The arguments do not fit the method; `responder` was not called.
+    fn decode(
+        method: usize,
+        codec: Codec,
+        arguments: &[u8],
+        responder: impl FnOnce() -> Responder,
+    ) -> Result<Self::Call, BadArguments>;
+
+    /// Answers a call that will not run.
+    fn refuse(call: Self::Call, failure: Failure);
+}
+
+/// Runs the calls of a contract on a service of type `S`.
+///
+/// Written by `#[qmesh::service]`, never by hand.
+pub trait Serve<S>: Contract {
+    /// Runs a call of a `&self` method.
+    fn shared(service: &S, cx: &Context, call: Self::Call) -> impl Future<Output = ()> + Send;
+    /// Runs any call, alone.
+    fn exclusive(service: &mut S, cx: &Context, call: Self::Call) -> impl Future<Output = ()> + Send;
+}
+
+/// One method of a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters, without `self` and the context.
+    pub parameters: &'static [Parameter],
+    /// The type that it returns, as written, each path reduced to its last segment.
+    pub output: &'static str,
+    /// Whether the runtime may repeat a call whose outcome is unknown.
+    pub idempotent: bool,
+    /// Whether there is no answer.
+    pub one_way: bool,
+    /// Whether it takes `&mut self`, and so runs alone.
+    pub exclusive: bool,
+}
+
+/// One parameter of a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name, which is its key on the wire.
+    pub name: &'static str,
+    /// Its type, as written, each path reduced to its last segment.
+    pub ty: &'static str,
+}
+
+/// A call reached the wrong dispatcher, which the contract's own `exclusive` flags rule out.
+///
+/// # Panics
+/// Always.
+#[cold]
+pub fn misrouted(service: &str) -> ! {
+    unreachable!("an exclusive call of {service} was dispatched as a shared one")
+}
+
+// === impl Method ===
+
+impl fmt::Display for Method {
+    /// Its signature: what both sides must agree on.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.name)?;
+        for (at, parameter) in self.parameters.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}: {}", parameter.name, parameter.ty)?;
+        }
+        write!(f, ")")?;
+        if self.one_way { f.write_str(" one-way") } else { write!(f, " -> {}", self.output) }
+    }
+}

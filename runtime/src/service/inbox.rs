@@ -1,0 +1,221 @@
+//! The bounded queue in front of a service's actor.
+//!
+//! ractor's own queues have no bound, so nothing is sent to an actor without a permit. The calls themselves wait here:
+//! the actor is only told that there is work, and takes up to [`BATCH`] of them for one message. The queue outlives
+//! the actor, so a restart loses nothing that has not begun.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    failure::{Failure, Reason},
+    service::{Context, Contract, actor::ServiceMessage},
+};
+
+/// Calls that an actor takes for one message at most.
+pub(crate) const BATCH: usize = 64;
+/// Calls are refused once the oldest in the queue waits longer than this.
+pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
+
+/// A call with its permit: one of the inbox's slots is its own until it is done.
+pub(crate) struct Envelope<C: Contract> {
+    pub(crate) call: C::Call,
+    pub(crate) method: usize,
+    pub(crate) context: Context,
+    pub(crate) queued_at: Instant,
+}
+
+pub(crate) struct Inbox<C: Contract> {
+    slots: Semaphore,
+    capacity: usize,
+    queue: Mutex<Queue<C>>,
+    /// How long the call that was taken last had waited, in microseconds.
+    pub(crate) age: Arc<AtomicU64>,
+}
+
+struct Queue<C: Contract> {
+    waiting: VecDeque<Envelope<C>>,
+    actor: Option<ActorRef<ServiceMessage>>,
+    /// The actor has been told, and has not yet found the queue empty.
+    told: bool,
+    closed: Option<Failure>,
+}
+
+impl<C: Contract> Inbox<C> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let queue = Queue { waiting: VecDeque::new(), actor: None, told: false, closed: None };
+        Self { slots: Semaphore::new(capacity), capacity, queue: Mutex::new(queue), age: Arc::default() }
+    }
+
+    /// How many calls hold a slot: waiting or running.
+    pub(crate) fn occupied(&self) -> usize {
+        self.capacity.saturating_sub(self.slots.available_permits())
+    }
+
+    pub(crate) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// How long the oldest waiting call has waited.
+    pub(crate) fn oldest(&self, now: Instant) -> Duration {
+        let queue = self.queue.lock();
+        queue.waiting.front().map_or(Duration::ZERO, |envelope| now.saturating_duration_since(envelope.queued_at))
+    }
+
+    /// Takes `count` slots if they are free now.
+    pub(crate) fn try_admit(&self, count: usize) -> bool {
+        let Ok(count) = u32::try_from(count) else { return false };
+        self.slots.try_acquire_many(count).map(tokio::sync::SemaphorePermit::forget).is_ok()
+    }
+
+    /// Takes a slot for a call: waits for one until `deadline`, unless the queue is already too old.
+    pub(crate) async fn admit(&self, deadline: Instant) -> Result<(), Failure> {
+        if self.try_admit(1) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let oldest = self.oldest(now);
+        if oldest > OLDEST_MAX {
+            return Err(self.overloaded(oldest));
+        }
+        match timeout_at(deadline.min(now + OLDEST_MAX), self.slots.acquire()).await {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                Ok(())
+            }
+            Ok(Err(_)) => Err(self.closed_failure()),
+            Err(_) => Err(self.overloaded(self.oldest(Instant::now()))),
+        }
+    }
+
+    /// Takes a slot for a one-way send, which waits as long as it takes.
+    pub(crate) async fn admit_patiently(&self) -> Result<(), Failure> {
+        match self.slots.acquire().await {
+            Ok(permit) => {
+                permit.forget();
+                Ok(())
+            }
+            Err(_) => Err(self.closed_failure()),
+        }
+    }
+
+    /// Gives slots back.
+    pub(crate) fn release(&self, count: usize) {
+        self.slots.add_permits(count);
+    }
+
+    /// Queues calls whose slots are taken. The failure is for all of them: their slots are given back.
+    pub(crate) fn push(&self, envelopes: &mut Vec<Envelope<C>>) {
+        let mut queue = self.queue.lock();
+        if let Some(failure) = queue.closed.clone() {
+            drop(queue);
+            self.release(envelopes.len());
+            for envelope in envelopes.drain(..) {
+                C::refuse(envelope.call, failure.clone());
+            }
+            return;
+        }
+        queue.waiting.extend(envelopes.drain(..));
+        queue.tell();
+    }
+
+    /// A new life of the actor takes over the queue.
+    pub(crate) fn attach(&self, actor: ActorRef<ServiceMessage>) {
+        let mut queue = self.queue.lock();
+        queue.actor = Some(actor);
+        queue.told = false;
+        if !queue.waiting.is_empty() {
+            queue.tell();
+        }
+    }
+
+    /// The next calls, in order, into `batch`; none when the queue is empty, and then the actor is told anew of the
+    /// next one.
+    pub(crate) fn take(&self, batch: &mut VecDeque<Envelope<C>>, now: Instant) {
+        let mut queue = self.queue.lock();
+        let count = queue.waiting.len().min(BATCH);
+        if count == 0 {
+            queue.told = false;
+            drop(queue);
+            self.age.store(0, Relaxed);
+            return;
+        }
+        batch.extend(queue.waiting.drain(..count));
+        drop(queue);
+        if let Some(oldest) = batch.front() {
+            let waited = now.saturating_duration_since(oldest.queued_at).as_micros();
+            self.age.store(u64::try_from(waited).unwrap_or(u64::MAX), Relaxed);
+        }
+    }
+
+    /// Puts back what was taken and has not begun, in its old order.
+    pub(crate) fn put_back(&self, batch: &mut VecDeque<Envelope<C>>) {
+        let mut queue = self.queue.lock();
+        while let Some(envelope) = batch.pop_back() {
+            queue.waiting.push_front(envelope);
+        }
+    }
+
+    /// Refuses everything that waits, and all that comes, with `failure`.
+    pub(crate) fn close(&self, failure: Failure) {
+        let mut queue = self.queue.lock();
+        queue.closed = Some(failure.clone());
+        queue.actor = None;
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        self.slots.close();
+        for envelope in waiting {
+            C::refuse(envelope.call, failure.clone());
+        }
+    }
+
+    fn closed_failure(&self) -> Failure {
+        let closed = self.queue.lock().closed.clone();
+        closed.unwrap_or_else(|| Failure::not_executed(Reason::Unavailable, "the service has stopped"))
+    }
+
+    fn overloaded(&self, oldest: Duration) -> Failure {
+        let detail = format!(
+            "the queue of {} is full: {} calls, the oldest waits for {} ms",
+            C::NAME,
+            self.capacity,
+            oldest.as_millis()
+        );
+        Failure::not_executed(Reason::Overloaded, detail)
+    }
+}
+
+impl<C: Contract> Queue<C> {
+    /// Sends the actor its one message, unless it is on its way already.
+    fn tell(&mut self) {
+        if self.told {
+            return;
+        }
+        if let Some(actor) = &self.actor {
+            // A dead actor's successor is told when it attaches.
+            self.told = actor.cast(ServiceMessage::Work).is_ok();
+        }
+    }
+}
+
+// === impl Inbox ===
+
+impl<C: Contract> fmt::Debug for Inbox<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("occupied", &self.occupied()).field("capacity", &self.capacity).finish()
+    }
+}

@@ -1,0 +1,302 @@
+//! Where the answer of a call goes: a value in this process, bytes to another one.
+//!
+//! A reply that is dropped unanswered says what is true: *not executed* if its handler never began, else *unknown*.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    channel::failure_code,
+    codec::Codec,
+    failure::{Failure, Outcome, Reason},
+    wire::{
+        frame::{self, kind, status},
+        outbox::Outbox,
+    },
+};
+
+/// The error of a method that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Never {}
+
+/// What a local caller waits for.
+pub(crate) type CallAnswer<T, E> = Result<Result<T, E>, Failure>;
+
+/// Where the answer of one call goes.
+#[derive(Debug)]
+pub struct Reply<T, E> {
+    to: Option<To<T, E>>,
+    began: bool,
+}
+
+#[derive(Debug)]
+enum To<T, E> {
+    Local(oneshot::Sender<CallAnswer<T, E>>),
+    LocalOneWay,
+    Wire(Responder, Codec),
+}
+
+/// One call's place on the channel that it came by.
+#[derive(Debug)]
+pub struct Responder(Target);
+
+#[derive(Debug)]
+enum Target {
+    Call(Arc<Replies>, u32),
+    OneWay(Arc<Replies>),
+    /// A call without a channel: a tool asks this node for one of its own services.
+    Single(oneshot::Sender<Result<RawReply, Failure>>),
+}
+
+/// An answer that came, or would go, over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RawReply {
+    pub(crate) status: u8,
+    pub(crate) body: Bytes,
+}
+
+/// The answering side of one channel.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    pub(crate) outbox: Outbox,
+    /// The calls that are queued or running, to cancel them.
+    running: Mutex<HashMap<u32, CancellationToken>>,
+    /// How long the service's calls wait in its queue, in microseconds, for the callers' balance.
+    queue_age: Arc<AtomicU64>,
+    body_bytes_max: usize,
+    one_way: OneWayTally,
+}
+
+/// One-way sends: taken in = handled + refused + unknown + outstanding.
+#[derive(Debug, Default)]
+struct OneWayTally {
+    taken: AtomicU64,
+    handled: AtomicU64,
+    refused: AtomicU64,
+    unknown: AtomicU64,
+}
+
+/// Acknowledge at the latest after so many one-way sends.
+const ACKNOWLEDGE_EVERY: u64 = 256;
+
+impl<T, E> Reply<T, E> {
+    pub(crate) fn local(to: oneshot::Sender<CallAnswer<T, E>>) -> Self {
+        Self { to: Some(To::Local(to)), began: false }
+    }
+
+    pub(crate) fn local_one_way() -> Self {
+        Self { to: Some(To::LocalOneWay), began: false }
+    }
+}
+
+impl<T: Serialize, E: Serialize> Reply<T, E> {
+    /// The reply to a call that came over the wire.
+    #[must_use]
+    pub fn wire(responder: Responder, codec: Codec) -> Self {
+        Self { to: Some(To::Wire(responder, codec)), began: false }
+    }
+
+    /// Runs the handler and answers with what it returns. When the handler panics, the answer is *unknown*.
+    pub async fn fulfil(mut self, handler: impl Future<Output = Result<T, E>>) {
+        self.began = true;
+        let answer = handler.await;
+        match self.to.take() {
+            Some(To::Local(to)) => drop(to.send(Ok(answer))),
+            Some(To::Wire(responder, codec)) => responder.answer(codec, &answer),
+            Some(To::LocalOneWay) | None => {}
+        }
+    }
+}
+
+impl<T, E> Reply<T, E> {
+    /// Answers that the call did not run.
+    pub fn refuse(mut self, failure: Failure) {
+        self.fail(failure);
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        match self.to.take() {
+            Some(To::Local(to)) => drop(to.send(Err(failure))),
+            Some(To::Wire(responder, _)) => responder.fail(&failure),
+            Some(To::LocalOneWay) | None => {}
+        }
+    }
+}
+
+impl<T, E> Drop for Reply<T, E> {
+    fn drop(&mut self) {
+        if self.to.is_none() {
+            return;
+        }
+        self.fail(match (self.began, thread::panicking()) {
+            (true, true) => Failure::unknown(Reason::Panicked, "the handler panicked"),
+            (true, false) => Failure::unknown(Reason::Cancelled, "the handler was dropped before it answered"),
+            (false, _) => Failure::not_executed(Reason::Unavailable, "the service stopped before the call began"),
+        });
+    }
+}
+
+// === impl Responder ===
+
+impl Responder {
+    pub(crate) const fn call(replies: Arc<Replies>, call: u32) -> Self {
+        Self(Target::Call(replies, call))
+    }
+
+    pub(crate) const fn one_way(replies: Arc<Replies>) -> Self {
+        Self(Target::OneWay(replies))
+    }
+
+    pub(crate) const fn single(to: oneshot::Sender<Result<RawReply, Failure>>) -> Self {
+        Self(Target::Single(to))
+    }
+
+    fn answer<T: Serialize, E: Serialize>(self, codec: Codec, answer: &Result<T, E>) {
+        if let Target::OneWay(replies) = self.0 {
+            replies.one_way.handled.fetch_add(1, Relaxed);
+            replies.acknowledge();
+            return;
+        }
+        let encoded = match answer {
+            Ok(value) => codec.encode(value).map(|body| (status::VALUE, body)),
+            Err(error) => codec.encode(error).map(|body| (status::SERVICE_ERROR, body)),
+        };
+        match encoded {
+            Ok((status, body)) => self.send(status, body),
+            Err(error) => {
+                let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
+                self.fail(&Failure::unknown(Reason::BadReply, detail));
+            }
+        }
+    }
+
+    fn send(self, status: u8, body: Vec<u8>) {
+        match self.0 {
+            Target::Call(replies, call) if body.len() > replies.body_bytes_max => {
+                let (length, limit) = (body.len(), replies.body_bytes_max);
+                let detail = format!("the handler ran, but its answer is {length} bytes; the limit is {limit}");
+                replies.send_failure(call, &Failure::unknown(Reason::TooLarge, detail));
+            }
+            Target::Call(replies, call) => replies.send(call, status, &body),
+            // The asker may be gone.
+            Target::Single(to) => drop(to.send(Ok(RawReply { status, body: body.into() }))),
+            Target::OneWay(_) => {}
+        }
+    }
+
+    pub(crate) fn fail(self, failure: &Failure) {
+        match self.0 {
+            Target::Call(replies, call) => replies.send_failure(call, failure),
+            Target::Single(to) => drop(to.send(Err(failure.clone()))),
+            Target::OneWay(replies) => {
+                let tally = &replies.one_way;
+                let count = if failure.outcome() == Outcome::Unknown { &tally.unknown } else { &tally.refused };
+                count.fetch_add(1, Relaxed);
+                replies.acknowledge();
+            }
+        }
+    }
+}
+
+// === impl Replies ===
+
+impl Replies {
+    pub(crate) fn new(outbox: Outbox, queue_age: Arc<AtomicU64>, body_bytes_max: usize) -> Self {
+        Self { outbox, running: Mutex::default(), queue_age, body_bytes_max, one_way: OneWayTally::default() }
+    }
+
+    /// Calls that are queued or running.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.running.lock().len()
+    }
+
+    /// Enters a call. `None` if its id is taken, which breaks the protocol.
+    pub(crate) fn enter(&self, call: u32) -> Option<CancellationToken> {
+        let token = CancellationToken::new();
+        self.running.lock().insert(call, token.clone()).is_none().then_some(token)
+    }
+
+    pub(crate) fn enter_one_way(&self) {
+        self.one_way.taken.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn cancel(&self, call: u32) {
+        if let Some(token) = self.running.lock().get(&call) {
+            token.cancel();
+        }
+    }
+
+    /// The caller is gone: everything it asked for is cancelled.
+    pub(crate) fn cancel_all(&self) {
+        for (_, token) in self.running.lock().drain() {
+            token.cancel();
+        }
+    }
+
+    fn send(&self, call: u32, status: u8, body: &[u8]) {
+        self.running.lock().remove(&call);
+        let age = queue_age_byte(self.queue_age.load(Relaxed));
+        let pushed = self.outbox.push(|buffer| {
+            frame::put(buffer, kind::REPLY, |buffer| {
+                frame::put_varint(buffer, call.into());
+                buffer.put_u8(status);
+                buffer.put_u8(age);
+                buffer.put_slice(body);
+            });
+        });
+        if pushed.is_err() {
+            tracing::trace!(target: "qmesh::service", call, "the caller was gone before its answer");
+        }
+    }
+
+    pub(crate) fn send_failure(&self, call: u32, failure: &Failure) {
+        self.send(call, status::FAILURE, &encode_failure(failure));
+    }
+
+    /// Tells the sender how far its one-way sends have come, at the latest when none is outstanding.
+    fn acknowledge(&self) {
+        let tally = &self.one_way;
+        let (handled, refused, unknown) =
+            (tally.handled.load(Relaxed), tally.refused.load(Relaxed), tally.unknown.load(Relaxed));
+        let done = handled + refused + unknown;
+        if !done.is_multiple_of(ACKNOWLEDGE_EVERY) && done != tally.taken.load(Relaxed) {
+            return;
+        }
+        let pushed = self.outbox.push(|buffer| {
+            frame::put(buffer, kind::ACKNOWLEDGE, |buffer| {
+                for count in [handled, refused, unknown] {
+                    frame::put_varint(buffer, count);
+                }
+            });
+        });
+        if pushed.is_err() {
+            tracing::trace!(target: "qmesh::service", done, "the sender was gone before its acknowledgement");
+        }
+    }
+}
+
+pub(crate) fn encode_failure(failure: &Failure) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    let message = failure_code::to_wire(failure);
+    bytes.reserve(message.encoded_len());
+    message.encode_raw(&mut bytes);
+    bytes
+}
+
+/// The floor of the binary logarithm, which is all that a balance needs.
+fn queue_age_byte(microseconds: u64) -> u8 {
+    u8::try_from((microseconds + 1).ilog2()).unwrap_or(u8::MAX)
+}

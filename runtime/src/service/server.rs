@@ -1,0 +1,144 @@
+//! A service to be: its factory and its settings, before a node runs it.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use qmesh_discovery::ServiceRecord;
+use ractor::{Actor, ActorCell, SpawnErr};
+
+use crate::{
+    node::NodeHandle,
+    service::{
+        Contract, Endpoint, LocalEndpoint, Serve,
+        actor::{ServiceActor, ServiceArguments},
+        context::ServiceCore,
+        inbox::Inbox,
+    },
+    supervisor::RestartPolicy,
+    task::Tasks,
+};
+
+/// A service of contract `C` that a node can run: pass it to [`NodeBuilder::serve`](crate::NodeBuilder::serve).
+///
+/// It holds a factory, not a value: after a panic the factory makes the service's state anew.
+pub struct Server<C, S> {
+    factory: Arc<dyn Fn() -> S + Send + Sync>,
+    queue: usize,
+    restart: RestartPolicy,
+    version: String,
+    weight: u32,
+    contract: PhantomData<fn() -> C>,
+}
+
+/// A [`Server`], whatever its contract and state.
+pub(crate) trait AnyServer: Send + 'static {
+    fn name(&self) -> &'static str;
+    fn record(&self) -> ServiceRecord;
+    fn restart(&self) -> RestartPolicy;
+    fn start(self: Box<Self>, node: NodeHandle) -> Started;
+}
+
+/// A service that can be spawned, and spawned again.
+pub(crate) struct Started {
+    pub(crate) endpoint: Arc<dyn Endpoint>,
+    pub(crate) spawn: SpawnService,
+}
+
+pub(crate) type SpawnService =
+    Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync + 'static>;
+
+impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
+    /// A service whose state `factory` makes, at its start and after every panic.
+    pub fn new(factory: impl Fn() -> S + Send + Sync + 'static) -> Self {
+        Self {
+            factory: Arc::new(factory),
+            queue: 1024,
+            restart: RestartPolicy::default(),
+            version: String::new(),
+            weight: 1,
+            contract: PhantomData,
+        }
+    }
+
+    /// How many calls may wait or run at a time (default 1024, at least 1). Past it, calls wait for a place up to
+    /// 100 ms and are then refused as *not executed*; one-way sends wait.
+    #[must_use]
+    pub fn queue(mut self, calls: usize) -> Self {
+        self.queue = calls.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// How often the service may be restarted after panics, and how fast.
+    #[must_use]
+    pub const fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.restart = policy;
+        self
+    }
+
+    /// The version that the directory shows (default empty). It has no effect on who may call.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// The share of calls beside other endpoints (default 1).
+    #[must_use]
+    pub const fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+}
+
+// === impl Server ===
+
+impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+
+    fn record(&self) -> ServiceRecord {
+        ServiceRecord {
+            name: C::NAME.to_owned(),
+            version: self.version.clone(),
+            weight: self.weight,
+            fingerprint: fingerprint::<C>(),
+        }
+    }
+
+    fn restart(&self) -> RestartPolicy {
+        self.restart
+    }
+
+    fn start(self: Box<Self>, node: NodeHandle) -> Started {
+        let inbox = Arc::new(Inbox::<C>::new(self.queue));
+        let core =
+            Arc::new(ServiceCore { name: C::NAME, node, calls: Tasks::default(), tasks: Tasks::default() });
+        let endpoint = Arc::new(LocalEndpoint { inbox: Arc::clone(&inbox), core: Arc::clone(&core) });
+        let factory = self.factory;
+        let spawn = move |supervisor: ActorCell| {
+            let arguments = ServiceArguments {
+                inbox: Arc::clone(&inbox),
+                core: Arc::clone(&core),
+                factory: Arc::clone(&factory),
+            };
+            let spawned = Actor::spawn_linked(None, ServiceActor::<C, S>::new(), arguments, supervisor);
+            let spawned: BoxFuture<'static, _> = Box::pin(async { Ok(spawned.await?.0.get_cell()) });
+            spawned
+        };
+        Started { endpoint, spawn: Box::new(spawn) }
+    }
+}
+
+/// A number that changes when a method is added, removed or altered (XXH3, 64 bits, over the sorted signatures).
+fn fingerprint<C: Contract>() -> u64 {
+    let mut signatures: Vec<String> = C::METHODS.iter().map(ToString::to_string).collect();
+    signatures.sort_unstable();
+    xxhash_rust::xxh3::xxh3_64(signatures.join("\n").as_bytes())
+}
+
+impl<C, S> fmt::Debug for Server<C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("queue", &self.queue).field("restart", &self.restart).finish_non_exhaustive()
+    }
+}

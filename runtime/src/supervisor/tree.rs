@@ -1,0 +1,152 @@
+//! What the supervisors of a node know of its actors, for people to look at.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// The queue of an actor: how many wait or run, and how long the oldest has waited.
+pub(crate) type Depth = Arc<dyn Fn(Instant) -> (usize, Duration) + Send + Sync>;
+
+/// What an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Node,
+    Gossip,
+    Seeds,
+    Peers,
+    Listener,
+    Connection,
+    Session,
+    Channel,
+    Service,
+}
+
+/// All actors of a node by path.
+#[derive(Debug, Default)]
+pub(crate) struct Tree(Mutex<BTreeMap<String, Entry>>);
+
+struct Entry {
+    kind: Kind,
+    state: ActorState,
+    restarts: u64,
+    since: Instant,
+    last_failure: Option<String>,
+    depth: Option<Depth>,
+}
+
+/// One actor of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ActorInfo {
+    /// Its place in the supervision tree, for example `node/service/chat.Chat`.
+    pub path: String,
+    /// `node`, `gossip`, `seeds`, `peers`, `listener`, `connection`, `session`, `channel` or `service`.
+    pub kind: String,
+    /// What it does.
+    pub state: ActorState,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// For how long it has been in this state, in milliseconds.
+    pub since_ms: u64,
+    /// Why it failed last.
+    pub last_failure: Option<String>,
+    /// How many calls wait in its queue or run; `None` for an actor without one.
+    pub queue_depth: Option<usize>,
+    /// How long the oldest call in its queue has waited, in milliseconds.
+    pub oldest_ms: Option<u64>,
+}
+
+/// What an actor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ActorState {
+    /// It works.
+    Running,
+    /// It failed and waits for its restart.
+    Restarting,
+    /// It failed more often than its policy allows and was given up.
+    Failed,
+}
+
+impl Tree {
+    pub(crate) fn started(&self, path: &str, kind: Kind, depth: Option<Depth>) {
+        let state = ActorState::Running;
+        let entry = Entry { kind, state, restarts: 0, since: Instant::now(), last_failure: None, depth };
+        self.0.lock().insert(path.to_owned(), entry);
+    }
+
+    pub(crate) fn restarted(&self, path: &str) {
+        self.change(path, |entry| {
+            entry.restarts += 1;
+            entry.state = ActorState::Running;
+        });
+    }
+
+    pub(crate) fn waits(&self, path: &str, reason: &str) {
+        self.change(path, |entry| {
+            entry.state = ActorState::Restarting;
+            entry.last_failure = Some(reason.to_owned());
+        });
+    }
+
+    pub(crate) fn failed(&self, path: &str, reason: &str) {
+        self.change(path, |entry| {
+            entry.state = ActorState::Failed;
+            entry.last_failure = Some(reason.to_owned());
+        });
+    }
+
+    fn change(&self, path: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.0.lock().get_mut(path) {
+            entry.since = Instant::now();
+            change(entry);
+        }
+    }
+
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.0.lock().contains_key(path)
+    }
+
+    /// Removes an actor and all below it.
+    pub(crate) fn ended_below(&self, path: &str) {
+        let below = format!("{path}/");
+        self.0.lock().retain(|known, _| known != path && !known.starts_with(&below));
+    }
+
+    /// All actors, by path.
+    pub(crate) fn list(&self) -> Vec<ActorInfo> {
+        let now = Instant::now();
+        self.0.lock().iter().map(|(path, entry)| entry.info(path, now)).collect()
+    }
+}
+
+impl Entry {
+    fn info(&self, path: &str, now: Instant) -> ActorInfo {
+        let depth = self.depth.as_ref().map(|depth| depth(now));
+        ActorInfo {
+            path: path.to_owned(),
+            kind: format!("{:?}", self.kind).to_lowercase(),
+            state: self.state,
+            restarts: self.restarts,
+            since_ms: millis(now.saturating_duration_since(self.since)),
+            last_failure: self.last_failure.clone(),
+            queue_depth: depth.map(|(depth, _)| depth),
+            oldest_ms: depth.map(|(_, oldest)| millis(oldest)),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+// === impl Entry ===
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("kind", &self.kind).field("state", &self.state).finish_non_exhaustive()
+    }
+}

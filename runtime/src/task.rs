@@ -1,0 +1,71 @@
+//! Where a task runs, and whose it is: the only file of this crate that spawns.
+
+use std::{future::Future, panic::AssertUnwindSafe};
+
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A task that is dropped with its owner.
+#[derive(Debug)]
+pub(crate) struct Owned(JoinHandle<()>);
+
+/// Tasks that end together.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    token: Mutex<CancellationToken>,
+}
+
+/// Runs `work` until it is done or the returned owner is dropped.
+#[must_use]
+pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Owned {
+    Owned(start(work))
+}
+
+/// Runs `work` until it is done or the group is ended or renewed.
+pub(crate) fn spawn_in(tasks: &Tasks, work: impl Future<Output = ()> + Send + 'static) {
+    let token = tasks.token.lock().clone();
+    let tracked = tasks.tracker.track_future(async move {
+        tokio::select! {
+            biased;
+            () = token.cancelled() => {}
+            // A panic of user code is reported by the panic hook; it ends this task alone.
+            _ = AssertUnwindSafe(work).catch_unwind() => {}
+        }
+    });
+    drop(start(tracked));
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn start(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(work)
+}
+
+// === impl Owned, Tasks ===
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Tasks {
+    /// Drops the tasks of now; later ones run.
+    pub(crate) fn renew(&self) {
+        std::mem::take(&mut *self.token.lock()).cancel();
+    }
+
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Resolves when none runs.
+    pub(crate) async fn idle(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.tracker.reopen();
+    }
+}

@@ -1,0 +1,5 @@
+//! What travels on a channel: frames, the buffer that gathers them, and the messages of opening and control.
+
+pub(crate) mod frame;
+pub(crate) mod messages;
+pub(crate) mod outbox;

@@ -1,0 +1,199 @@
+//! Frames: a kind (u8), a length (u32, big-endian) and that many bytes.
+//!
+//! ```text
+//! +------+----------------+----------------+
+//! | kind | length         | payload        |
+//! | u8   | u32 big-endian | length bytes   |
+//! +------+----------------+----------------+
+//! ```
+//!
+//! The first frame on a channel says what the channel is for:
+//!
+//! | kind | from | payload |
+//! |---|---|---|
+//! | `HELLO`, then `CONTROL` | both | Protobuf: the control channel, the first of a session |
+//! | `GOSSIP` | both | one gossip message |
+//! | `OPEN` | caller | Protobuf: the service, codec and methods of a call channel |
+//! | `OPENED`, `REFUSED` | service | Protobuf: what became of it |
+//! | `CALL` | caller | call id (varint), method (varint), milliseconds that remain (varint, 0 = none), arguments |
+//! | `ONE_WAY` | caller | method (varint), arguments |
+//! | `CANCEL` | caller | call id (varint) |
+//! | `REPLY` | service | call id (varint), status (u8), queue age (u8, log2 of microseconds), body |
+//! | `ACKNOWLEDGE` | service | one-way sends handled, refused, unknown so far (three varints) |
+//!
+//! Varints are Protobuf's. Every call gets exactly one reply, a cancelled one too: only then may its id be used again.
+
+use std::ops::Range;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::encoding::{decode_varint, encode_varint};
+use qmesh_transport::{ChannelReader, ReadError};
+
+pub(crate) const HEAD: usize = 5;
+/// Bytes taken from the transport at most in one read.
+const READ: usize = 64 * 1024;
+
+pub(crate) mod kind {
+    pub(crate) const HELLO: u8 = 0x01;
+    pub(crate) const CONTROL: u8 = 0x02;
+    pub(crate) const GOSSIP: u8 = 0x08;
+    pub(crate) const OPEN: u8 = 0x10;
+    pub(crate) const OPENED: u8 = 0x11;
+    pub(crate) const REFUSED: u8 = 0x12;
+    pub(crate) const CALL: u8 = 0x20;
+    pub(crate) const ONE_WAY: u8 = 0x21;
+    pub(crate) const CANCEL: u8 = 0x22;
+    pub(crate) const REPLY: u8 = 0x28;
+    pub(crate) const ACKNOWLEDGE: u8 = 0x29;
+}
+
+/// The status byte of a reply: what its body is.
+pub(crate) mod status {
+    pub(crate) const VALUE: u8 = 0;
+    pub(crate) const SERVICE_ERROR: u8 = 1;
+    pub(crate) const FAILURE: u8 = 2;
+}
+
+/// Bytes that are no frames. The channel is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("a frame of {length} bytes; the limit is {limit}")]
+    TooLarge { length: usize, limit: usize },
+    #[error("the channel ended in the middle of a frame")]
+    Truncated,
+    #[error("a frame of kind {0:#04x} has no place here")]
+    Unexpected(u8),
+    #[error("a malformed frame of kind {0:#04x}")]
+    Malformed(u8),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Appends one frame whose payload `write` appends.
+#[inline]
+pub(crate) fn put(buffer: &mut BytesMut, kind: u8, write: impl FnOnce(&mut BytesMut)) {
+    buffer.put_u8(kind);
+    let length_at = buffer.len();
+    buffer.put_u32(0);
+    let start = buffer.len();
+    write(buffer);
+    let length = u32::try_from(buffer.len() - start).expect("payloads are bounded far below 4 GiB");
+    buffer[length_at..start].copy_from_slice(&length.to_be_bytes());
+}
+
+#[inline]
+pub(crate) fn put_varint(buffer: &mut BytesMut, value: u64) {
+    encode_varint(value, buffer);
+}
+
+/// Takes a varint off the front of `payload`.
+#[inline]
+pub(crate) fn take_varint(payload: &mut &[u8], kind: u8) -> Result<u64, FrameError> {
+    match payload.first() {
+        Some(&byte) if byte < 0x80 => {
+            payload.advance(1);
+            Ok(byte.into())
+        }
+        _ => decode_varint(payload).map_err(|_malformed| FrameError::Malformed(kind)),
+    }
+}
+
+/// Takes a byte off the front of `payload`.
+#[inline]
+pub(crate) fn take_u8(payload: &mut &[u8], kind: u8) -> Result<u8, FrameError> {
+    let (&byte, rest) = payload.split_first().ok_or(FrameError::Malformed(kind))?;
+    *payload = rest;
+    Ok(byte)
+}
+
+/// Reads frames: all that one read brought are handed on together.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    reader: ChannelReader,
+    buffer: BytesMut,
+    limit: usize,
+}
+
+/// Whole frames, in order.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Bytes,
+    at: usize,
+}
+
+impl Frames {
+    /// Frames with payloads of at most `limit` bytes.
+    pub(crate) fn new(reader: ChannelReader, limit: usize) -> Self {
+        Self { reader, buffer: BytesMut::new(), limit }
+    }
+
+    /// All frames that are there, at least one; `None` at the peer's half-close.
+    ///
+    /// Cancelling loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, FrameError> {
+        loop {
+            let whole = self.whole()?;
+            if whole > 0 {
+                return Ok(Some(Chunk { bytes: self.buffer.split_to(whole).freeze(), at: 0 }));
+            }
+            if self.reader.read(&mut self.buffer, READ).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
+            }
+        }
+    }
+
+    /// The first frame alone, for the opening of a channel.
+    pub(crate) async fn first(&mut self) -> Result<Option<(u8, Bytes)>, FrameError> {
+        loop {
+            if let Some(length) = self.length_at(0)? {
+                let mut frame = self.buffer.split_to(length).freeze();
+                let kind = frame.get_u8();
+                frame.advance(HEAD - 1);
+                return Ok(Some((kind, frame)));
+            }
+            if self.reader.read(&mut self.buffer, READ).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
+            }
+        }
+    }
+
+    /// Another bound for the payloads to come.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    pub(crate) fn stop(&mut self, code: qmesh_transport::ResetCode) {
+        self.reader.stop(code);
+    }
+
+    /// The length of the frame at `at`, header included, if it is there whole.
+    fn length_at(&self, at: usize) -> Result<Option<usize>, FrameError> {
+        let Some(header) = self.buffer.get(at..at + HEAD) else { return Ok(None) };
+        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        if length > self.limit {
+            return Err(FrameError::TooLarge { length, limit: self.limit });
+        }
+        Ok((self.buffer.len() - at >= HEAD + length).then_some(HEAD + length))
+    }
+
+    fn whole(&self) -> Result<usize, FrameError> {
+        let mut at = 0;
+        while let Some(length) = self.length_at(at)? {
+            at += length;
+        }
+        Ok(at)
+    }
+}
+
+impl Chunk {
+    /// The next frame: its kind, and where its payload lies in `bytes`.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<(u8, Range<usize>)> {
+        let header = self.bytes.get(self.at..self.at + HEAD)?;
+        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        let kind = header[0];
+        let start = self.at + HEAD;
+        self.at = start + length;
+        Some((kind, start..self.at))
+    }
+}

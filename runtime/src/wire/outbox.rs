@@ -1,0 +1,127 @@
+//! Frames on their way out of a channel.
+//!
+//! Whoever has a frame appends it; one writer takes all that has gathered and writes it at once. So the busier a
+//! channel is, the larger its writes, and nobody waits for anybody.
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// The channel has ended; nothing was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutboxClosed;
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    /// Wakes the writer.
+    filled: Notify,
+    /// Wakes those who wait for room.
+    emptied: Notify,
+    high_water: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    buffer: BytesMut,
+    /// Bytes that the writer has taken so far.
+    taken: u64,
+    ending: bool,
+    closed: bool,
+}
+
+impl Outbox {
+    /// An outbox whose patient users wait while more than `high_water` bytes are queued.
+    pub(crate) fn new(high_water: usize) -> Self {
+        Self { state: Mutex::default(), filled: Notify::new(), emptied: Notify::new(), high_water }
+    }
+
+    /// Appends what `write` writes, and returns where in the stream of all bytes it begins.
+    #[inline]
+    pub(crate) fn push(&self, write: impl FnOnce(&mut BytesMut)) -> Result<u64, OutboxClosed> {
+        let mut state = self.state.lock();
+        if state.closed || state.ending {
+            return Err(OutboxClosed);
+        }
+        let first = state.buffer.is_empty();
+        let at = state.taken + state.buffer.len() as u64;
+        write(&mut state.buffer);
+        drop(state);
+        if first {
+            self.filled.notify_one();
+        }
+        Ok(at)
+    }
+
+    /// As [`push`](Self::push), unless more than the high-water mark is queued: then `room` is false and nothing is
+    /// appended.
+    #[inline]
+    pub(crate) fn push_bounded(&self, room: &mut bool, write: impl FnOnce(&mut BytesMut)) -> Result<u64, OutboxClosed> {
+        self.push(|buffer| {
+            *room = buffer.len() <= self.high_water;
+            if *room {
+                write(buffer);
+            }
+        })
+    }
+
+    /// Whether more than the high-water mark is queued.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.state.lock().buffer.len() > self.high_water
+    }
+
+    /// Waits until no more than the high-water mark is queued, or the channel has ended.
+    pub(crate) async fn room(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            {
+                let state = self.state.lock();
+                if state.closed || state.buffer.len() <= self.high_water {
+                    return;
+                }
+            }
+            emptied.await;
+        }
+    }
+
+    /// The writer's side: all that has gathered, at least one byte; `None` once everything is taken after [`end`](Self::end).
+    pub(crate) async fn take(&self) -> Option<Bytes> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if !state.buffer.is_empty() {
+                    let batch = state.buffer.split().freeze();
+                    state.taken += batch.len() as u64;
+                    drop(state);
+                    self.emptied.notify_waiters();
+                    return Some(batch);
+                }
+                if state.ending || state.closed {
+                    return None;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Accepts no further frame; what is queued is still written.
+    pub(crate) fn end(&self) {
+        self.state.lock().ending = true;
+        self.filled.notify_one();
+    }
+
+    /// The channel has ended: drops what is queued and returns how many bytes had been taken by the writer.
+    pub(crate) fn close(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.buffer = BytesMut::new();
+        let taken = state.taken;
+        drop(state);
+        self.emptied.notify_waiters();
+        self.filled.notify_one();
+        taken
+    }
+}
