@@ -178,7 +178,7 @@ pub trait RawWriter: Send + Sync + 'static {
     fn finish(&mut self) -> Result<(), WriteError>;
     /// Abandons the stream: the peer's reads fail with `code`, unread bytes may be lost.
     fn reset(&mut self, code: ResetCode);
-    /// Ready once the peer has told us to stop or the session has ended.
+    /// Ready once the peer has told us to stop, we have finished or reset the stream, or the session has ended.
     fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<WriteError>;
     /// Larger is sent first; 0 at the start.
     fn set_priority(&mut self, priority: i32);
@@ -261,7 +261,10 @@ impl ChannelWriter {
         self.0.reset(code);
     }
 
-    /// Resolves once the peer no longer reads, or the session has ended.
+    /// Resolves once the peer no longer reads, or the session has ended; at once if this side has finished or reset.
+    ///
+    /// # Cancel safety
+    /// Cancelling changes nothing.
     pub async fn stopped(&mut self) -> WriteError {
         poll_fn(|cx| self.0.poll_stopped(cx)).await
     }

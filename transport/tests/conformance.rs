@@ -36,7 +36,7 @@ macro_rules! suite {
                 a_reader_dropped_early_stops_the_writer,
                 a_stalled_reader_stops_its_writer_and_nobody_else,
                 a_thousand_channels_at_once_keep_their_bytes_apart,
-                a_channel_beyond_the_limit_waits_until_one_is_over,
+                a_channel_beyond_the_limit_waits_until_others_are_over,
                 a_cancelled_accept_loses_no_channel,
             });
             suite!(@each $fixture, ($($test_args)*), sessions: {
@@ -79,5 +79,5 @@ macro_rules! suite {
     };
 }
 
-suite!(quic, crate::conformance::QuicFixture,);
-suite!(memory, crate::conformance::MemoryFixture, start_paused = true);
+suite!(quic, conformance::QuicFixture,);
+suite!(memory, conformance::MemoryFixture, start_paused = true);

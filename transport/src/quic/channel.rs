@@ -134,6 +134,10 @@ impl RawWriter for QuicWriter {
     }
 
     fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<WriteError> {
+        if !self.open {
+            // quinn says nothing of a stream that was reset.
+            return Poll::Ready(WriteError::Ended);
+        }
         let stopped = self.stopped.get_or_insert_with(|| Box::pin(self.stream.stopped()));
         let answer = ready!(stopped.as_mut().poll(cx));
         self.stopped = None;

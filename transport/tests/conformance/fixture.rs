@@ -35,7 +35,7 @@ pub(crate) struct Endpoint {
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) runtime: Handle,
     /// Ends it without a word to anybody.
-    pub(crate) crash: Box<dyn FnOnce() + Send>,
+    pub(crate) kill: Box<dyn FnOnce() + Send>,
 }
 
 /// Two endpoints and their session.
@@ -61,6 +61,11 @@ impl Endpoint {
         let (dialer, address) = (Arc::clone(&self.dialer), address.clone());
         let dialing = self.runtime.spawn(async move { dialer.dial(&address, expected).await });
         async { dialing.await.unwrap() }
+    }
+
+    /// Ends it without a word to anybody.
+    pub(crate) fn crash(self) {
+        (self.kill)();
     }
 
     /// Accepts the next peer and completes its handshake.

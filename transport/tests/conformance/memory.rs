@@ -15,12 +15,13 @@ impl Default for MemoryFixture {
     fn default() -> Self {
         let mut config = MemoryConfig::default();
         config.window = WINDOW;
+        config.channels_max = 1024;
         Self(MemoryNetwork::with_config(1, config).unwrap())
     }
 }
 
 impl Fixture for MemoryFixture {
-    const CHANNELS_MAX: usize = 4096;
+    const CHANNELS_MAX: usize = 1024;
     const STALL_BYTES_MAX: usize = WINDOW as usize;
 
     fn bind(&self, name: &str, credentials: Credentials) -> Endpoint {
@@ -30,7 +31,7 @@ impl Fixture for MemoryFixture {
             listener: endpoint.listener(),
             dialer: endpoint.dialer(),
             runtime: Handle::current(),
-            crash: Box::new(move || network.crash(&name)),
+            kill: Box::new(move || network.crash(&name)),
         }
     }
 

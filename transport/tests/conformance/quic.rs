@@ -1,18 +1,36 @@
 //! QUIC under test: real sockets on the loopback interface, and a runtime per endpoint, so that one can die alone.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use qmesh_transport::{Address, Credentials, QuicConfig, QuicEndpoint};
-use tokio::{net::UdpSocket, runtime::Builder};
+use tokio::{
+    net::UdpSocket,
+    runtime::{Builder, Runtime},
+};
 
 use super::{Endpoint, Fixture, mesh};
 
 #[derive(Default)]
 pub(crate) struct QuicFixture;
 
+/// An endpoint's runtime. At its end tasks are dropped where they are, sockets with them, and nothing more is sent.
+struct Life(Option<Runtime>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let runtime = self.0.take().unwrap();
+        // A runtime waits for its threads, which no asynchronous task may do.
+        std::thread::spawn(|| runtime.shutdown_timeout(Duration::from_secs(1))).join().unwrap();
+    }
+}
+
 fn config() -> QuicConfig {
     let mut config = QuicConfig::local();
     config.channel_window = 64 * 1024;
+    config.channels_max = 1024;
     config.send_window = 256 * 1024;
     config
 }
@@ -23,20 +41,13 @@ fn bind(address: &Address, credentials: Credentials) -> Endpoint {
         let _inside = runtime.enter();
         QuicEndpoint::bind(address, credentials, config()).unwrap()
     };
-    Endpoint {
-        listener: endpoint.listener(),
-        dialer: endpoint.dialer(),
-        runtime: runtime.handle().clone(),
-        // Tasks are dropped where they are, sockets with them, and nothing more is sent.
-        crash: Box::new(move || {
-            drop(endpoint);
-            runtime.shutdown_background();
-        }),
-    }
+    let (listener, dialer, handle) = (endpoint.listener(), endpoint.dialer(), runtime.handle().clone());
+    let life = Life(Some(runtime));
+    Endpoint { listener, dialer, runtime: handle, kill: Box::new(move || drop(life)) }
 }
 
 impl Fixture for QuicFixture {
-    const CHANNELS_MAX: usize = 4096;
+    const CHANNELS_MAX: usize = 1024;
     const STALL_BYTES_MAX: usize = (64 + 256) * 1024;
 
     fn bind(&self, _name: &str, credentials: Credentials) -> Endpoint {
@@ -65,6 +76,6 @@ impl Fixture for QuicFixture {
         let target: SocketAddr = address.socket().unwrap();
         middle.send_to(&packet[..length], target).await.unwrap();
         drop(dialing);
-        (dialer.crash)();
+        dialer.crash();
     }
 }

@@ -84,7 +84,7 @@ pub(crate) async fn what_waits_fails_when_the_session_ends(fixture: &impl Fixtur
 
 pub(crate) async fn a_crashed_peer_falls_silent(fixture: &impl Fixture) {
     let pair = Pair::new(fixture).await;
-    (pair.b.crash)();
+    pair.b.crash();
     assert_eq!(pair.dialed.closed().await, SessionClosed::Silent);
 }
 
@@ -92,9 +92,10 @@ pub(crate) async fn a_restarted_node_disowns_its_old_sessions(fixture: &impl Fix
     let mesh = mesh();
     let [a, b] = ["a", "b"].map(|name| fixture.bind(name, mesh.credentials(name).unwrap()));
     let (dialed, accepted) = b.meet(&a, None).await;
-    let (dialed, _accepted) = (dialed.unwrap(), accepted.unwrap());
+    let (dialed, accepted) = (dialed.unwrap(), accepted.unwrap());
     let address = b.address();
-    (b.crash)();
+    b.crash();
+    drop(accepted);
     let started = Instant::now();
     let _restarted = fixture.rebind(&address, mesh.credentials("b").unwrap());
     assert_eq!(dialed.closed().await, SessionClosed::Restarted);
