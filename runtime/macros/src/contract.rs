@@ -19,7 +19,7 @@ use syn::{Ident, Item, ItemTrait, LitStr, Path, TraitItem, TraitItemFn};
 pub(crate) use self::{method::Method, output::Output, parameter::Parameter};
 use crate::{options::Options, problems::Problems};
 
-/// A method's number on the wire fits into a byte.
+/// Every opening of a call channel lists the methods, so their number has a bound.
 const METHODS_MAX: usize = 256;
 
 /// A trait that names the methods of a service.
@@ -140,9 +140,11 @@ fn read_items(
         };
         let before = problems.count();
         let method = Method::parse(function.clone(), service, problems);
-        names.check(&function.sig.ident, problems);
+        let known = names.check(&function.sig.ident, problems);
         match method {
             Some(method) if problems.count() == before => methods.push(method),
+            // The compiler would complain of two methods with one name, too.
+            _ if known => {}
             _ => refused.extend(presentable(function).map(TraitItem::Fn)),
         }
     }
@@ -203,25 +205,21 @@ struct Names(BTreeMap<String, String>);
 // === impl Names ===
 
 impl Names {
-    fn check(&mut self, ident: &Ident, problems: &mut Problems) {
+    /// Reports a clash. Whether there is a method with this very name already.
+    fn check(&mut self, ident: &Ident, problems: &mut Problems) -> bool {
         let name = ident.unraw().to_string();
         let variant = method::variant_name(&name);
-        match self.0.get(&variant) {
-            Some(other) if *other == name => {
-                problems.at(
-                    ident,
-                    format!("there are two methods `{name}`: a method is called by its name; rename one"),
-                );
-            }
-            Some(other) => problems.at(
-                ident,
-                format!(
-                    "the methods `{other}` and `{name}` would both be the variant `{variant}`: rename one"
-                ),
-            ),
-            None => {
-                self.0.insert(variant, name);
-            }
-        }
+        let Some(other) = self.0.get(&variant) else {
+            self.0.insert(variant, name);
+            return false;
+        };
+        let known = *other == name;
+        let complaint = if known {
+            format!("there are two methods `{name}`: a method is called by its name; rename one")
+        } else {
+            format!("the methods `{other}` and `{name}` would both be the variant `{variant}`: rename one")
+        };
+        problems.at(ident, complaint);
+        known
     }
 }

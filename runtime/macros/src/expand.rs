@@ -13,6 +13,7 @@ mod arguments;
 mod call;
 mod client;
 mod contract;
+mod demand;
 mod serve;
 mod server;
 mod trait_;
@@ -85,6 +86,7 @@ impl<'a> Expansion<'a> {
         items.extend(self.contract.methods.iter().map(|method| self.declare_arguments(method)));
         items.extend(self.declare_call());
         items.extend(self.declare_contract());
+        items.extend(self.demand_travelling_types());
         items.extend(self.implement_serve());
         items.extend(self.declare_server());
         items.extend(self.declare_client());

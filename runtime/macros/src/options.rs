@@ -35,8 +35,10 @@ impl Options {
         let mut runtime = None;
         for entry in entries(tokens, problems) {
             let Some(key) = &entry.key else {
-                problems
-                    .at(&entry.value, format!("an option is `key = value`: write `name = \"{example}\"`"));
+                let literal = syn::parse2::<LitStr>(entry.value.clone()).ok();
+                let meant = literal.as_ref().map_or_else(|| example.to_owned(), LitStr::value);
+                problems.at(&entry.value, format!("an option is `key = value`: write `name = {meant:?}`"));
+                name = name.or_else(|| literal.map(Some));
                 continue;
             };
             match key.to_string().as_str() {

@@ -1,4 +1,4 @@
-//! A method's number fits into a byte.
+//! The number of methods has a bound.
 
 #[qmesh::service(name = "chat.Chat")]
 trait Chat {

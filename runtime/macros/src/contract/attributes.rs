@@ -56,8 +56,8 @@ fn refuse_condition(attribute: &Attribute, problems: &mut Problems) {
     if is_conditional(attribute) {
         problems.at(
             attribute,
-            "a method cannot be conditional: both sides number the methods of a contract, so all builds need the same \
-             ones; make the whole trait conditional, above `#[qmesh::service]`, or split it into two services",
+            "a method cannot be conditional: callers are built apart from services, so a contract is the same in every \
+             build; put the condition on the whole trait, or split the trait into two services",
         );
     }
 }

@@ -11,7 +11,7 @@ use super::parameter::{Parameter, Parameters};
 use super::{Output, parameter};
 use crate::problems::Problems;
 
-/// The methods that every client has, by name.
+/// The names of methods that belong to the client itself.
 const RESERVED: [&str; 2] = ["local", "pinned"];
 
 /// A method that travels: what a caller sends, what a service runs, what comes back.
@@ -153,7 +153,10 @@ fn check_generics(generics: &Generics, problems: &mut Problems) {
 /// The method's variant, if its name makes one.
 fn check_name(ident: &Ident, name: &str, problems: &mut Problems) -> Option<Ident> {
     if RESERVED.contains(&name) {
-        problems.at(ident, format!("every client has a method `{name}` already: give this one another name"));
+        problems.at(
+            ident,
+            format!("the name `{name}` is reserved for the client itself: give this method another name"),
+        );
     }
     let mut variant = syn::parse_str::<Ident>(&variant_name(name)).ok();
     match &mut variant {

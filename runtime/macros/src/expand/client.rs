@@ -100,8 +100,8 @@ impl Expansion<'_> {
         let value = readable(value);
         paragraphs.push(match error {
             _ if method.one_way => format!(
-                " Sends {wire}, which runs {link}. Awaiting it hands the message over: \
-                 there is no answer, and nothing tells whether the service has run it."
+                " Sends {wire}, which runs {link}. Awaiting it waits for a place in the \
+                 service's queue: there is no answer, and nothing tells whether the service has run it."
             ),
             Some(error) => format!(
                 " Calls {wire}, which runs {link}. Awaiting it gives `{value}`, or `CallError::Service` with the \

@@ -1,9 +1,8 @@
 //! The contract as a type: its name, the table of its methods, and how a call is read from bytes or refused.
 
-use proc_macro2::{Literal, Span, TokenStream};
-use quote::quote_spanned;
+use proc_macro2::{Literal, TokenStream};
 
-use super::{Expansion, own_span};
+use super::Expansion;
 use crate::contract::Method;
 use crate::signature;
 
@@ -83,12 +82,10 @@ impl Expansion<'_> {
         let Self { private, call, .. } = self;
         let variant = &method.variant;
         let number = Literal::usize_unsuffixed(number);
-        // What a type lacks to travel back is reported under that type.
-        let reply = quote_spanned!(output_span(method)=> #private::Reply::wire(responder(), codec));
         generate! {
             #number => {
                 let arguments = codec.arguments(arguments)?;
-                ::core::result::Result::Ok(#call::#variant(arguments, #reply))
+                ::core::result::Result::Ok(#call::#variant(arguments, #private::Reply::wire(responder(), codec)))
             }
         }
     }
@@ -105,9 +102,4 @@ impl Expansion<'_> {
             }
         }
     }
-}
-
-fn output_span(method: &Method) -> Span {
-    use syn::spanned::Spanned as _;
-    own_span(method.output.value.span())
 }

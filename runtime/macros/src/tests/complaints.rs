@@ -45,7 +45,7 @@ fn the_name_is_required() {
         "a service needs a name, by which the mesh finds it: write `#[qmesh::service(name = \"chat.Chat\")]`";
     options("", &[missing]);
     options("crate = qmesh", &[missing]);
-    options(r#""chat.Chat""#, &["an option is `key = value`: write `name = \"chat.Chat\"`", missing]);
+    options(r#""a.B""#, &["an option is `key = value`: write `name = \"a.B\"`"]);
     options("name", &["an option is `key = value`: write `name = \"chat.Chat\"`", missing]);
 }
 
@@ -100,11 +100,6 @@ fn a_trait_has_a_plain_header() {
             "a contract cannot have a where clause: write bounds of the service as supertraits",
         ],
     );
-    item(
-        "#[cfg(unix)] trait Chat { async fn sound(&self); }",
-        &["this condition would hold for the trait but not for what is generated from it: \
-           put it above `#[qmesh::service]`"],
-    );
     item("trait Chat {}", &["a contract has at least one method: write `async fn` methods into the trait"]);
 }
 
@@ -124,14 +119,11 @@ fn a_trait_holds_methods_alone() {
 
 #[test]
 fn methods_have_names_of_their_own() {
-    method(
-        "async fn local(&self);",
-        &["every client has a method `local` already: give this one another name"],
-    );
-    method(
-        "async fn pinned(&self);",
-        &["every client has a method `pinned` already: give this one another name"],
-    );
+    for name in ["local", "pinned"] {
+        let complaint =
+            format!("the name `{name}` is reserved for the client itself: give this method another name");
+        method(&format!("async fn {name}(&self);"), &[&complaint]);
+    }
     method(
         "async fn a_b(&self); async fn a__b(&self);",
         &["the methods `a_b` and `a__b` would both be the variant `AB`: rename one"],
@@ -235,8 +227,8 @@ fn marks_are_given_once_and_make_sense() {
 
 #[test]
 fn a_method_is_not_conditional() {
-    let complaint = "a method cannot be conditional: both sides number the methods of a contract, so all builds need the same \
-         ones; make the whole trait conditional, above `#[qmesh::service]`, or split it into two services";
+    let complaint = "a method cannot be conditional: callers are built apart from services, so a contract is the same \
+                     in every build; put the condition on the whole trait, or split the trait into two services";
     method("#[cfg(unix)] async fn a(&self);", &[complaint]);
     method("#[cfg_attr(unix, cold)] async fn a(&self);", &[complaint]);
 }
@@ -244,7 +236,7 @@ fn a_method_is_not_conditional() {
 #[test]
 fn parameters_are_plain_names() {
     let pattern = "a parameter of a contract is a plain name, by which its value travels: \
-                   write `name: Type` and take it apart in the implementation";
+                   write `name: Type` here and the pattern in the implementation";
     for source in ["(a, b): (u8, u8)", "_: u8", "mut a: u8", "ref a: u8", "Line { who }: Line"] {
         method(&format!("async fn a(&self, {source});"), &[pattern]);
     }
