@@ -28,11 +28,14 @@ use chitchat::{
 use parking_lot::Mutex;
 use qmesh_transport::{Credentials, NodeId};
 use rustls_pki_types::UnixTime;
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use self::{
     driver::{Driver, LateSocket},
-    filter::{Filter, Passed},
+    filter::{Filter, Now, Passed},
     member::{address_of, chitchat_id},
     tally::Tally,
     wire::{Entry, MemberId, Message, NodeDelta, Status},
@@ -130,7 +133,7 @@ impl Membership for Gossip {
         let tally = &self.shared.tally;
         tally.received(message.len());
         let passed = match Message::decode(&message) {
-            Ok(message) => self.shared.filter.lock().pass(from, message, UnixTime::now()),
+            Ok(message) => self.shared.filter.lock().pass(from, message, now()),
             Err(rejection) => return tally.reject(from, rejection),
         };
         let Passed { message, records, rejected, unproven, own_heartbeat } = passed;
@@ -201,6 +204,11 @@ impl Membership for Gossip {
             ..self.shared.tally.stats()
         }
     }
+}
+
+/// The only place where gossip reads the clocks for its filter.
+fn now() -> Now {
+    Now { wall: UnixTime::now(), instant: Instant::now() }
 }
 
 /// Ends a run in order; whether it had broken before does not matter any more.

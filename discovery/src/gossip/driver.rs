@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use qmesh_transport::NodeId;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, Interval, MissedTickBehavior, interval},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -31,23 +31,23 @@ use super::{
 use crate::{GossipStopped, config::MESSAGE_BYTES_MAX, membership::Event, record::Sealed};
 
 /// How many intervals lie between two looks at what chitchat has forgotten.
-const HOUSEKEEPING_INTERVALS: u32 = 5;
+const CLEANING_INTERVALS: u32 = 5;
 
-/// chitchat's side of the carrier, and all that happens between two of its steps.
+/// What happens between two of chitchat's steps.
 pub(super) struct Driver {
     shared: Arc<Shared>,
     generation: u64,
     inbox: mpsc::Receiver<(NodeId, ChitchatMessage)>,
     chitchat: Arc<tokio::sync::Mutex<Chitchat>>,
     liveness: watch::Receiver<BTreeMap<ChitchatId, NodeState>>,
-    housekeeping: Interval,
-    former: Former,
-}
-
-/// Who was alive before this run. A young run knows nobody, which is no evidence of their deaths.
-struct Former {
+    /// Who is alive, as the directory was last told.
     alive: BTreeSet<NodeId>,
-    until: Instant,
+    /// Until then, a run too young to know anybody takes nobody's silence for death.
+    young_until: Instant,
+    /// When to look at who is alive, at the latest.
+    look_at: Instant,
+    /// When to let the filter forget what chitchat has forgotten.
+    clean_at: Instant,
 }
 
 impl Driver {
@@ -58,30 +58,37 @@ impl Driver {
         inbox: mpsc::Receiver<(NodeId, ChitchatMessage)>,
         chitchat: Arc<tokio::sync::Mutex<Chitchat>>,
     ) -> Self {
-        let mut housekeeping = interval(shared.config.interval * HOUSEKEEPING_INTERVALS);
-        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let alive = shared.directory.snapshot().nodes().map(|record| record.id).collect();
-        let former = Former { alive, until: Instant::now() + shared.config.silence() * 2 };
+        let now = Instant::now();
         let liveness = chitchat.lock().await.live_nodes_watcher();
-        Self { shared, generation, inbox, chitchat, liveness, housekeeping, former }
+        Self {
+            generation,
+            inbox,
+            liveness,
+            chitchat,
+            alive: shared.directory.snapshot().nodes().map(|record| record.id).collect(),
+            young_until: now + shared.config.silence() * 2,
+            look_at: now,
+            clean_at: now,
+            shared,
+        }
     }
 
     /// The next message for chitchat; on the way, everything else that is to be done in its task.
     ///
     /// # Cancel safety
-    /// chitchat cancels this at each of its ticks. No message, record or sign of life is lost by it.
+    /// chitchat cancels this at each of its ticks. What was not done is done by the next call.
     async fn next(&mut self) -> Result<(SocketAddr, ChitchatMessage), GossipStopped> {
         loop {
             self.settle().await;
             self.check_newest()?;
+            if self.look_at <= Instant::now() {
+                self.look().await;
+            }
             tokio::select! {
                 Some((from, message)) = self.inbox.recv() => return Ok((address_of(from), message)),
                 () = self.shared.announced.notified() => {}
-                Ok(()) = self.liveness.changed() => {
-                    let live: Vec<_> = self.liveness.borrow_and_update().keys().cloned().collect();
-                    self.report(live.iter());
-                }
-                _ = self.housekeeping.tick() => self.keep_house().await,
+                Ok(()) = self.liveness.changed() => self.look_at = Instant::now(),
+                () = sleep_until(self.look_at) => {}
             }
         }
     }
@@ -104,31 +111,48 @@ impl Driver {
         }
     }
 
-    /// Tells the directory who shows signs of life.
-    fn report<'a>(&self, live: impl Iterator<Item = &'a ChitchatId>) {
-        let mut alive: BTreeSet<_> =
-            live.filter_map(|member| node_of(member.gossip_advertise_addr)).collect();
-        if Instant::now() < self.former.until {
-            alive.extend(&self.former.alive);
+    fn check_newest(&self) -> Result<(), GossipStopped> {
+        let newest = self.shared.filter.lock().newest_own_generation();
+        if newest > self.generation { Err(GossipStopped::Superseded { generation: newest }) } else { Ok(()) }
+    }
+
+    /// Tells the directory who is alive, and now and then cleans up.
+    async fn look(&mut self) {
+        let now = Instant::now();
+        let chitchat = Arc::clone(&self.chitchat);
+        let chitchat = chitchat.lock().await;
+        self.look_at = now + self.shared.config.interval * CLEANING_INTERVALS;
+        self.report(now, &chitchat);
+        if self.clean_at <= now {
+            self.clean_at = now + self.shared.config.interval * CLEANING_INTERVALS;
+            self.clean(&chitchat);
         }
+    }
+
+    fn report(&mut self, now: Instant, chitchat: &Chitchat) {
+        let live = chitchat.live_nodes().filter_map(|member| node_of(member.gossip_advertise_addr));
+        let mut alive: BTreeSet<_> = live.collect();
+        // chitchat is quick where few nodes make much noise: the pause of a busy machine is no death.
+        let silence_min = self.shared.config.silence_min;
+        let spoke = self.shared.filter.lock().spoke_at();
+        for id in &self.alive {
+            let dies_at = spoke.get(id).map_or(now, |at| *at + silence_min).max(self.young_until);
+            if !alive.contains(id) && dies_at > now {
+                alive.insert(*id);
+                self.look_at = self.look_at.min(dies_at);
+            }
+        }
+        self.alive.clone_from(&alive);
         self.shared.directory.apply(Event::Alive(alive));
     }
 
-    /// Lets the filter forget what chitchat has forgotten, and reports life once more, since `former` ends by time.
-    async fn keep_house(&self) {
-        let chitchat = self.chitchat.lock().await;
+    fn clean(&self, chitchat: &Chitchat) {
         let dropped: BTreeSet<_> = chitchat.scheduled_for_deletion_nodes().collect();
         let kept = chitchat.node_states().keys().filter(|member| !dropped.contains(member));
         let kept =
             kept.filter_map(|member| Some((node_of(member.gossip_advertise_addr)?, member.generation_id)));
         let forgotten = self.shared.filter.lock().forget_all_but(&kept.collect());
-        self.report(chitchat.live_nodes());
         self.shared.directory.apply(Event::Forgotten(forgotten));
-    }
-
-    fn check_newest(&self) -> Result<(), GossipStopped> {
-        let newest = self.shared.filter.lock().newest_own_generation();
-        if newest > self.generation { Err(GossipStopped::Superseded { generation: newest }) } else { Ok(()) }
     }
 }
 

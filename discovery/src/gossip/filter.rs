@@ -23,6 +23,7 @@ use std::{
 
 use qmesh_transport::{Credentials, NodeId};
 use rustls_pki_types::UnixTime;
+use tokio::time::Instant;
 
 use super::{
     member::node_of,
@@ -75,7 +76,7 @@ pub(super) struct Filter {
 struct Known {
     name: String,
     newest: Option<Proven>,
-    runs: BTreeMap<u64, Presence>,
+    runs: BTreeMap<u64, Run>,
 }
 
 /// The newest verified record of a node, and the text it came as: the same text need not be verified again.
@@ -84,11 +85,22 @@ struct Proven {
     record: Arc<NodeRecord>,
 }
 
-/// Whether chitchat had the run when it was last looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    Seen,
-    Missing,
+/// A run of a node that chitchat may know.
+#[derive(Default)]
+struct Run {
+    /// The highest heartbeat that was told of it.
+    heartbeat: u64,
+    /// When its heartbeat last grew.
+    spoke_at: Option<Instant>,
+    /// Whether chitchat lacked it when it was last looked at.
+    is_missing: bool,
+}
+
+/// The time, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) wall: UnixTime,
+    pub(super) instant: Instant,
 }
 
 impl Filter {
@@ -119,8 +131,14 @@ impl Filter {
         self.runs + 1
     }
 
+    /// When each node's heartbeat last grew.
+    pub(super) fn spoke_at(&self) -> BTreeMap<NodeId, Instant> {
+        let spoke_at = |known: &Known| known.runs.values().filter_map(|run| run.spoke_at).max();
+        self.nodes.iter().filter_map(|(id, known)| Some((*id, spoke_at(known)?))).collect()
+    }
+
     /// Looks a message of `from` through.
-    pub(super) fn pass(&mut self, from: NodeId, message: Message, now: UnixTime) -> Passed {
+    pub(super) fn pass(&mut self, from: NodeId, message: Message, now: Now) -> Passed {
         let mut passed = Passed::default();
         // Records come first: they prove that the nodes of the digest exist.
         passed.message = match message {
@@ -149,11 +167,10 @@ impl Filter {
     pub(super) fn forget_all_but(&mut self, kept: &BTreeSet<(NodeId, u64)>) -> Vec<NodeId> {
         for (id, known) in &mut self.nodes {
             // A run may have been admitted while its message still waits for chitchat: it gets a second chance.
-            known.runs.retain(|generation, presence| {
-                let was = *presence;
-                let is_kept = kept.contains(&(*id, *generation));
-                *presence = if is_kept { Presence::Seen } else { Presence::Missing };
-                is_kept || was == Presence::Seen
+            known.runs.retain(|generation, run| {
+                let was_missing = run.is_missing;
+                run.is_missing = !kept.contains(&(*id, *generation));
+                !(run.is_missing && was_missing)
             });
         }
         let forgotten: Vec<_> =
@@ -166,7 +183,7 @@ impl Filter {
         &mut self,
         from: NodeId,
         digest: Vec<DigestEntry>,
-        now: UnixTime,
+        now: Now,
         passed: &mut Passed,
     ) -> Vec<DigestEntry> {
         digest
@@ -190,12 +207,7 @@ impl Filter {
             .collect()
     }
 
-    fn digest_entry(
-        &mut self,
-        from: NodeId,
-        entry: &DigestEntry,
-        now: UnixTime,
-    ) -> Result<Digested, Rejection> {
+    fn digest_entry(&mut self, from: NodeId, entry: &DigestEntry, now: Now) -> Result<Digested, Rejection> {
         let id = self.identify(&entry.member)?;
         let generation = entry.member.generation;
         if entry.collected != 0 {
@@ -207,17 +219,17 @@ impl Filter {
         }
         // Others judge our heartbeat by their clocks: what they believe, we must be able to overtake.
         let clock_error = if is_ours { CLOCK_ERROR_MAX * 2 } else { CLOCK_ERROR_MAX };
-        if entry.heartbeat > heartbeat_max(generation, clock_error, now) {
+        if entry.heartbeat > heartbeat_max(generation, clock_error, now.wall) {
             return Err(Rejection::Heartbeat);
         }
         if is_ours {
             return Ok(Digested::Ourselves);
         }
-        let known = self.nodes.get(&id);
-        if known.is_some_and(|known| known.runs.contains_key(&generation)) {
+        if let Some(run) = self.nodes.get_mut(&id).and_then(|known| known.runs.get_mut(&generation)) {
+            run.heard(entry.heartbeat, now.instant);
             return Ok(Digested::Known);
         }
-        if known.is_some_and(|known| known.is_former(generation)) {
+        if self.nodes.get(&id).is_some_and(|known| known.is_former(generation)) {
             return Ok(Digested::Former);
         }
         if id != from {
@@ -227,7 +239,7 @@ impl Filter {
         Ok(Digested::Known)
     }
 
-    fn pass_delta(&mut self, delta: Vec<NodeDelta>, now: UnixTime, passed: &mut Passed) -> Vec<NodeDelta> {
+    fn pass_delta(&mut self, delta: Vec<NodeDelta>, now: Now, passed: &mut Passed) -> Vec<NodeDelta> {
         let mut failures = 0;
         let mut kept = Vec::new();
         for node in delta {
@@ -254,7 +266,7 @@ impl Filter {
     fn node_delta(
         &mut self,
         node: NodeDelta,
-        now: UnixTime,
+        now: Now,
     ) -> Result<Option<(NodeDelta, Option<Arc<NodeRecord>>)>, Rejection> {
         let id = self.identify(&node.member)?;
         let generation = node.member.generation;
@@ -270,8 +282,8 @@ impl Filter {
             self.admit(id, node.member.name.clone(), generation)?;
             return Ok(Some((NodeDelta { from: 0, ..node }, None)));
         }
-        let record =
-            record::open(&entry.value, &self.credentials, now).map_err(|_refused| Rejection::Unverified)?;
+        let record = record::open(&entry.value, &self.credentials, now.wall)
+            .map_err(|_refused| Rejection::Unverified)?;
         if record.id != id {
             return Err(Rejection::Unverified);
         }
@@ -305,8 +317,8 @@ impl Filter {
 
     fn admit(&mut self, id: NodeId, name: String, generation: u64) -> Result<(), Rejection> {
         let known = self.nodes.get_mut(&id);
-        if let Some(presence) = known.and_then(|known| known.runs.get_mut(&generation)) {
-            *presence = Presence::Seen;
+        if let Some(run) = known.and_then(|known| known.runs.get_mut(&generation)) {
+            run.is_missing = false;
             return Ok(());
         }
         let runs_of_node = self.nodes.get(&id).map_or(0, |known| known.runs.len());
@@ -315,7 +327,7 @@ impl Filter {
         }
         let known =
             self.nodes.entry(id).or_insert_with(|| Known { name, newest: None, runs: BTreeMap::new() });
-        known.runs.insert(generation, Presence::Seen);
+        known.runs.insert(generation, Run::default());
         self.runs += 1;
         Ok(())
     }
@@ -362,6 +374,18 @@ fn heartbeat_max(generation: u64, clock_error: Duration, now: UnixTime) -> u64 {
     let age = Duration::from_secs(now.as_secs()).saturating_sub(Duration::from_millis(generation));
     let age = u64::try_from((age + clock_error).as_millis()).unwrap_or(u64::MAX);
     age.saturating_mul(HEARTBEATS_PER_MS_MAX)
+}
+
+// === impl Run ===
+
+impl Run {
+    /// The first heartbeat tells nothing: it may be that of a node long dead.
+    fn heard(&mut self, heartbeat: u64, now: Instant) {
+        if self.heartbeat != 0 && heartbeat > self.heartbeat {
+            self.spoke_at = Some(now);
+        }
+        self.heartbeat = self.heartbeat.max(heartbeat);
+    }
 }
 
 // === impl Known ===

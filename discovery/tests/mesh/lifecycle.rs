@@ -57,7 +57,8 @@ async fn who_leaves_is_gone_within_an_interval_and_can_announce_nothing_more() {
     let leaver = ids.remove(20);
     let map = mesh.map(leaver).clone();
     let (_, took) = tokio::join!(map.leave(), async {
-        mesh.until("all others know", SECOND, |mesh| ids.iter().all(|id| mesh.view(*id, leaver).is_none())).await
+        mesh.until("all others know", SECOND, |mesh| ids.iter().all(|id| mesh.view(*id, leaver).is_none()))
+            .await
     });
     assert!(took <= mesh.config.interval, "{took:?}");
     let changes = watch.next().await;
@@ -94,7 +95,9 @@ async fn a_restarted_node_replaces_its_former_self_without_a_gap() {
     let again = mesh.start("node-2", 1_000).await;
     assert_eq!(again, ids[2]);
     mesh.greet(again, ids[0]);
-    let is_new = |mesh: &Mesh| ids.iter().all(|id| mesh.view(*id, again).is_some_and(|node| node.incarnation == 1_000));
+    let is_new = |mesh: &Mesh| {
+        ids.iter().all(|id| mesh.view(*id, again).is_some_and(|node| node.incarnation == 1_000))
+    };
     mesh.until("all know the new one", 2 * SECOND, is_new).await;
     mesh.throughout("it stays", 5 * SECOND, is_new).await;
 }
@@ -164,6 +167,7 @@ async fn a_full_mesh_refuses_one_more_and_counts_it() {
     mesh.until("three know three", 5 * SECOND, |mesh| mesh.agree(&ids)).await;
     let late = mesh.start("late", 1).await;
     mesh.greet(late, ids[0]);
-    mesh.throughout("it stays out", 3 * SECOND, |mesh| ids.iter().all(|id| mesh.view(*id, late).is_none())).await;
+    mesh.throughout("it stays out", 3 * SECOND, |mesh| ids.iter().all(|id| mesh.view(*id, late).is_none()))
+        .await;
     assert!(mesh.map(ids[0]).stats().rejections(qmesh_discovery::Rejection::Full) > 0);
 }

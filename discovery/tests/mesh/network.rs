@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use qmesh_discovery::{
     Announcement, Carrier, Config, GopherMap, GossipStopped, NodeRecord, NodeState, ServiceRecord,
 };
-use qmesh_transport::{Address, Authority, Credentials, Identity, NodeId};
+use qmesh_transport::{Address, Authority, Identity, NodeId};
 use tokio::{
     sync::Notify,
     task::{AbortHandle, JoinSet},
@@ -25,9 +25,8 @@ const DELAY: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_millis(10);
 
 /// Some nodes, and what lies between them.
-pub struct Mesh {
-    pub config: Config,
-    authority: Authority,
+pub(crate) struct Mesh {
+    pub(crate) config: Config,
     identity: Identity,
     links: Arc<Links>,
     nodes: BTreeMap<NodeId, Node>,
@@ -80,20 +79,21 @@ impl Links {
 }
 
 impl Mesh {
-    pub fn new() -> Self {
-        let authority = Authority::ephemeral("test").unwrap();
-        let identity = Identity::issued_by(&authority);
+    pub(crate) fn new() -> Self {
+        let identity = Identity::issued_by(&Authority::ephemeral("test").unwrap());
         let links = Arc::new(Links::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&links).deliver());
-        Self { config: Config::local(), authority, identity, links, nodes: BTreeMap::new(), tasks }
+        Self { config: Config::local(), identity, links, nodes: BTreeMap::new(), tasks }
     }
 
     /// A mesh of `count` nodes that have joined through the first, and know each other.
-    pub async fn of(count: usize) -> (Self, Vec<NodeId>) {
+    pub(crate) async fn of(count: usize) -> (Self, Vec<NodeId>) {
         let mut mesh = Self::new();
         let mut ids = Vec::new();
         for number in 0..count {
+            // Nodes do not start in step.
+            sleep(Duration::from_millis(37)).await;
             ids.push(mesh.start(&format!("node-{number}"), 1).await);
             mesh.greet(ids[number], ids[0]);
         }
@@ -101,22 +101,14 @@ impl Mesh {
         (mesh, ids)
     }
 
-    pub fn credentials(&self, name: &str) -> Credentials {
-        self.identity.credentials(name).unwrap()
-    }
-
-    /// Credentials of the same mesh name, by another authority.
-    pub fn stranger(&self) -> Credentials {
-        let other = Authority::ephemeral(self.authority.mesh()).unwrap();
-        Identity::issued_by(&other).credentials("stranger").unwrap()
-    }
-
-    pub async fn start(&mut self, name: &str, incarnation: u64) -> NodeId {
-        let credentials = self.credentials(name);
+    pub(crate) async fn start(&mut self, name: &str, incarnation: u64) -> NodeId {
+        let credentials = self.identity.credentials(name).unwrap();
         let id = credentials.id();
         let port = Arc::new(Port { from: id, links: Arc::clone(&self.links) });
         let announcement = announcement(name);
-        let map = GopherMap::start(self.config.clone(), credentials, incarnation, announcement, port).await.unwrap();
+        let map = GopherMap::start(self.config.clone(), credentials, incarnation, announcement, port)
+            .await
+            .unwrap();
         self.links.up.lock().insert(id, map.clone());
         let supervisor = self.tasks.spawn(supervise(map.clone()));
         self.nodes.insert(id, Node { map, supervisor });
@@ -124,7 +116,7 @@ impl Mesh {
     }
 
     /// A session between the two has come up.
-    pub fn greet(&self, from: NodeId, to: NodeId) {
+    pub(crate) fn greet(&self, from: NodeId, to: NodeId) {
         if from != to {
             self.map(from).greet(to);
             self.map(to).greet(from);
@@ -132,42 +124,42 @@ impl Mesh {
     }
 
     /// Ends a node without a word.
-    pub fn kill(&mut self, id: NodeId) {
+    pub(crate) fn kill(&mut self, id: NodeId) {
         let node = self.nodes.remove(&id).unwrap();
         node.supervisor.abort();
         self.links.up.lock().remove(&id);
     }
 
     /// Cuts some nodes off from all others, in place of any former cut.
-    pub fn cut_off(&self, ids: &[NodeId]) {
+    pub(crate) fn cut_off(&self, ids: &[NodeId]) {
         *self.links.cut_off.lock() = ids.iter().copied().collect();
     }
 
-    pub fn map(&self, id: NodeId) -> &GopherMap {
+    pub(crate) fn map(&self, id: NodeId) -> &GopherMap {
         &self.nodes[&id].map
     }
 
-    pub fn ids(&self) -> Vec<NodeId> {
+    pub(crate) fn ids(&self) -> Vec<NodeId> {
         self.nodes.keys().copied().collect()
     }
 
     /// What `viewer` knows of `id`.
-    pub fn view(&self, viewer: NodeId, id: NodeId) -> Option<Arc<NodeRecord>> {
+    pub(crate) fn view(&self, viewer: NodeId, id: NodeId) -> Option<Arc<NodeRecord>> {
         self.map(viewer).directory().snapshot().node(id).cloned()
     }
 
     /// Whether every running node sees exactly `ids`.
-    pub fn agree(&self, ids: &[NodeId]) -> bool {
+    pub(crate) fn agree(&self, ids: &[NodeId]) -> bool {
         let wanted: BTreeSet<_> = ids.iter().copied().collect();
         self.ids().into_iter().all(|viewer| self.sees(viewer, &wanted))
     }
 
-    pub fn sees(&self, viewer: NodeId, wanted: &BTreeSet<NodeId>) -> bool {
+    pub(crate) fn sees(&self, viewer: NodeId, wanted: &BTreeSet<NodeId>) -> bool {
         self.map(viewer).directory().snapshot().nodes().map(|record| record.id).eq(wanted.iter().copied())
     }
 
     /// Lets time pass until a condition holds, and returns how long it took.
-    pub async fn until(&self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) -> Duration {
+    pub(crate) async fn until(&self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) -> Duration {
         let began = Instant::now();
         let wait = async {
             while !holds(self) {
@@ -179,7 +171,7 @@ impl Mesh {
     }
 
     /// Lets time pass, in which a condition holds throughout.
-    pub async fn throughout(&self, what: &str, time: Duration, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn throughout(&self, what: &str, time: Duration, holds: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while began.elapsed() < time {
             assert!(holds(self), "{what}: no longer after {:?}", began.elapsed());
@@ -195,7 +187,7 @@ async fn supervise(map: GopherMap) {
     }
 }
 
-pub fn announcement(name: &str) -> Announcement {
+pub(crate) fn announcement(name: &str) -> Announcement {
     Announcement {
         state: NodeState::Ready,
         addresses: vec![Address::memory(name)],
@@ -204,6 +196,6 @@ pub fn announcement(name: &str) -> Announcement {
     }
 }
 
-pub fn service(name: &str) -> ServiceRecord {
+pub(crate) fn service(name: &str) -> ServiceRecord {
     ServiceRecord { name: name.to_owned(), version: "1.0.0".to_owned(), weight: 1, fingerprint: 7 }
 }

@@ -11,7 +11,8 @@ use crate::network::Mesh;
 async fn cut_and_heal(mesh: &Mesh, ids: &[NodeId], away: usize, time: Duration) {
     let (cut_off, rest) = ids.split_at(away);
     mesh.cut_off(cut_off);
-    let (left, right): (BTreeSet<_>, BTreeSet<_>) = (cut_off.iter().copied().collect(), rest.iter().copied().collect());
+    let (left, right): (BTreeSet<_>, BTreeSet<_>) =
+        (cut_off.iter().copied().collect(), rest.iter().copied().collect());
     mesh.until("each half sees itself alone", Duration::from_secs(4), |mesh| {
         cut_off.iter().all(|id| mesh.sees(*id, &left)) && rest.iter().all(|id| mesh.sees(*id, &right))
     })
@@ -47,5 +48,9 @@ async fn a_node_that_was_silent_for_ten_minutes_comes_back_as_the_same() {
     let (mesh, ids) = Mesh::of(3).await;
     let before = mesh.view(ids[1], ids[0]).unwrap();
     cut_and_heal(&mesh, &ids, 1, Duration::from_mins(10)).await;
-    assert_eq!(mesh.view(ids[1], ids[0]).unwrap(), before, "neither its incarnation nor its generation has changed");
+    assert_eq!(
+        mesh.view(ids[1], ids[0]).unwrap(),
+        before,
+        "neither its incarnation nor its generation has changed"
+    );
 }
