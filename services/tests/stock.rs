@@ -1,0 +1,103 @@
+//! The stock services, called as anybody calls them.
+
+use std::time::Duration;
+
+use qmesh::{Authority, MemoryNetwork, prelude::*};
+use qmesh_services::{
+    Stock,
+    clock::ClockClient,
+    echo::{EchoClient, EchoError},
+};
+use serde_json::json;
+
+struct Mesh {
+    network: MemoryNetwork,
+    authority: Authority,
+}
+
+impl Mesh {
+    fn new() -> Self {
+        Self { network: MemoryNetwork::new(3), authority: Authority::ephemeral("test").unwrap() }
+    }
+
+    fn node(&self, name: &str) -> qmesh::NodeBuilder {
+        let identity = Identity::issued_by(&self.authority);
+        let node = Node::builder(name).identity(identity).memory(&self.network).config(Config::local());
+        node.seed(Address::memory("lobby"))
+    }
+
+    /// A node that serves all of the stock, and one that calls.
+    async fn lobby_and_guest(&self) -> (Node, Node) {
+        let lobby = Stock::ALL.into_iter().fold(self.node("lobby"), |node, stock| stock.serve(node));
+        (lobby.start().await.unwrap(), self.node("guest").start().await.unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn echo_answers_what_it_is_told() {
+    let mesh = Mesh::new();
+    let (lobby, guest) = mesh.lobby_and_guest().await;
+    for node in [&lobby, &guest] {
+        assert_eq!(node.client::<EchoClient>().say("hello").await.unwrap(), "hello");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn echo_knows_the_caller_by_its_certificate() {
+    let mesh = Mesh::new();
+    let (_lobby, guest) = mesh.lobby_and_guest().await;
+    let introduction = guest.client::<EchoClient>().who_am_i().await.unwrap();
+    assert_eq!((introduction.caller.as_str(), introduction.node.as_str()), ("guest", "lobby"));
+    assert_eq!(introduction.caller_id, guest.id().to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn echo_fails_with_its_own_error_when_asked_to() {
+    let mesh = Mesh::new();
+    let (_lobby, guest) = mesh.lobby_and_guest().await;
+    let error = guest.client::<EchoClient>().fail("a test").await.unwrap_err();
+    assert_eq!(error, CallError::Service(EchoError::Asked("a test".into())));
+    assert_eq!(error.to_string(), "failed, as asked: a test");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_tells_the_time_of_its_node() {
+    let mesh = Mesh::new();
+    let (_lobby, guest) = mesh.lobby_and_guest().await;
+    let clock = guest.client::<ClockClient>();
+    let first = clock.now().await.unwrap();
+    assert_eq!(first.node, "lobby");
+    assert!(clock.now().await.unwrap().unix_ms >= first.unix_ms);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_waits_as_long_as_it_is_told() {
+    let mesh = Mesh::new();
+    let (_lobby, guest) = mesh.lobby_and_guest().await;
+    let clock = guest.client::<ClockClient>();
+    let before = clock.uptime_ms().await.unwrap();
+    clock.wait(1500_u64).await.unwrap();
+    let after = clock.uptime_ms().await.unwrap();
+    assert!((1500..1700).contains(&(after - before)), "{before} {after}");
+    let late = clock.wait(60_000_u64).timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(late.outcome(), Outcome::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tools_reach_the_stock_by_name() {
+    let mesh = Mesh::new();
+    let (_lobby, guest) = mesh.lobby_and_guest().await;
+    for (stock, method, arguments) in
+        [(Stock::Echo, "say", json!({"text": "hello"})), (Stock::Clock, "uptime_ms", json!({}))]
+    {
+        let timeout = Duration::from_secs(5);
+        guest.call_json(stock.name(), method, &arguments, timeout).await.unwrap();
+    }
+}
+
+#[test]
+fn a_service_that_is_not_in_stock_is_answered_with_those_that_are() {
+    assert_eq!("echo.Echo".parse(), Ok(Stock::Echo));
+    let error = "echo.Ego".parse::<Stock>().unwrap_err().to_string();
+    assert_eq!(error, "there is no stock service `echo.Ego`; there are clock.Clock, echo.Echo");
+}
