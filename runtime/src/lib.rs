@@ -22,7 +22,9 @@ pub use control_client::{ControlClient, ControlError};
 pub use counters::Counts;
 pub use failure::{CallError, Failure, Outcome, Reason};
 pub use node::{DataDirError, Node, NodeBuilder, StartError};
-pub use qmesh_discovery::{Change, Directory, NodeRecord, NodeState, SeedSource, ServiceRecord, Snapshot, Watch};
+pub use qmesh_discovery::{
+    Change, Directory, Mdns, NodeRecord, NodeState, SeedError, SeedSource, ServiceRecord, Snapshot, Watch,
+};
 pub use qmesh_macros::service;
 pub use qmesh_transport::{
     Address, Authority, Credentials, Identity, IdentityError, MemoryNetwork, NodeId, PeerIdentity, QuicConfig, Role,

@@ -43,7 +43,8 @@ impl DataDir {
     pub(crate) fn open(root: &Path, name: &str) -> Result<Self, DataDirError> {
         let folder = root.join("nodes").join(name);
         fs::create_dir_all(&folder).map_err(|source| DataDirError::Io { path: folder.clone(), source })?;
-        let path = folder.join("lock");
+        // Not `lock`: the identity holds that one for a moment, to read or make the node's key.
+        let path = folder.join("running");
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         match lock.try_lock() {
@@ -106,6 +107,14 @@ mod tests {
         data.write("incarnation", &future.to_string()).unwrap();
         assert_eq!(data.next_incarnation().unwrap(), future + 1);
         assert_eq!(data.next_incarnation().unwrap(), future + 2);
+    }
+
+    #[test]
+    fn a_node_that_runs_does_not_keep_its_key_from_others() {
+        let root = tempfile::tempdir().unwrap();
+        let identity = qmesh_transport::Identity::dev(root.path()).unwrap();
+        let _running = DataDir::open(root.path(), "lobby").unwrap();
+        identity.credentials("lobby").unwrap();
     }
 
     #[test]
