@@ -91,8 +91,9 @@ impl FromStr for Address {
         match scheme {
             "quic" => {
                 let (host, port) = rest.rsplit_once(':').ok_or_else(|| error("it has no port"))?;
-                let port =
-                    port.parse().map_err(|_: std::num::ParseIntError| error("its port is not 0 to 65535"))?;
+                let port = port
+                    .parse()
+                    .map_err(|_no_number: std::num::ParseIntError| error("its port is not 0 to 65535"))?;
                 let host = match host.strip_prefix('[').map(|inner| inner.strip_suffix(']')) {
                     Some(Some(inner)) => inner,
                     Some(None) => return Err(error("its bracket is not closed")),

@@ -175,6 +175,9 @@ pub trait RawWriter: Send + Sync + 'static {
     /// Takes at least one byte off the front of `bytes`, waiting for room.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<Result<(), WriteError>>;
     /// Half-closes: the peer reads what was written, then the end.
+    ///
+    /// # Errors
+    /// The stream was already ended by this side, or the session has ended.
     fn finish(&mut self) -> Result<(), WriteError>;
     /// Abandons the stream: the peer's reads fail with `code`, unread bytes may be lost.
     fn reset(&mut self, code: ResetCode);

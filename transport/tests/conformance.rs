@@ -3,6 +3,8 @@
 //! A test is a generic function over a [`Fixture`](conformance::Fixture); the lists below run each against each
 //! transport. A new transport needs a fixture and one more line.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what fails should panic where it fails")]
+
 mod conformance {
     pub(crate) mod channels;
     mod fixture;

@@ -211,4 +211,14 @@ mod tests {
         assert_eq!(Frame::decode(Bytes::from_static(&[2, 0])), Err(FrameError::Long));
         assert_eq!(Frame::decode(Bytes::from_static(&[9, 0, 0, 0, 0, 0xff])), Err(FrameError::Text));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_one_frame_or_none(kind in 0u8..12, payload: Vec<u8>) {
+            let bytes = Bytes::from([&[kind], &payload[..]].concat());
+            if let Ok(frame) = Frame::decode(bytes.clone()) {
+                assert_eq!(frame.encode(), bytes, "{frame:?}");
+            }
+        }
+    }
 }

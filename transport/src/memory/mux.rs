@@ -1,12 +1,15 @@
 //! One side of a memory session: frames in, frames out. It knows no clock, link or peer.
 
+mod channel;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
+use self::channel::{Channel, InEnd};
 use super::frame::Frame;
 use crate::{CloseCode, ReadError, ResetCode, SessionClosed, WriteError};
 
@@ -26,51 +29,14 @@ pub(super) struct Mux {
     /// The number of the next channel of ours, and of the peer's.
     next: u64,
     next_peer: u64,
-    /// Channels of ours that are not over.
-    ours: u32,
+    /// Channels that are not over: those that we opened, and those that the peer did.
+    open: [u32; 2],
     /// Channels of the peer's that nobody has accepted.
     unaccepted: VecDeque<u64>,
     out: Vec<Bytes>,
     ended: Option<SessionClosed>,
     /// Who waits to open, to accept, or for the end.
     waiting: Vec<Waker>,
-}
-
-#[derive(Debug)]
-struct Channel {
-    incoming: Incoming,
-    outgoing: Outgoing,
-}
-
-/// What the peer writes.
-#[derive(Debug, Default)]
-struct Incoming {
-    unread: VecDeque<Bytes>,
-    unread_bytes: usize,
-    /// Read, but not yet granted anew to the peer.
-    ungranted: u32,
-    end: Option<InEnd>,
-    stopped: bool,
-    dropped: bool,
-    reader: Option<Waker>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum InEnd {
-    Finished,
-    Reset(ResetCode),
-}
-
-/// What we write.
-#[derive(Debug)]
-struct Outgoing {
-    /// Bytes that the peer has room for.
-    credit: u32,
-    ended: bool,
-    stopped: Option<ResetCode>,
-    dropped: bool,
-    writer: Option<Waker>,
-    stop_watcher: Option<Waker>,
 }
 
 // === impl Mux: the session ===
@@ -88,7 +54,7 @@ impl Mux {
             channels: BTreeMap::new(),
             next,
             next_peer,
-            ours: 0,
+            open: [0, 0],
             unaccepted: VecDeque::new(),
             out: Vec::new(),
             ended: None,
@@ -109,12 +75,12 @@ impl Mux {
         if let Some(ended) = &self.ended {
             return Poll::Ready(Err(ended.clone()));
         }
-        if self.ours >= self.channels_max {
+        if self.open[self.role as usize] >= self.channels_max {
             return self.wait(cx);
         }
         let id = self.next;
         self.next += 2;
-        self.ours += 1;
+        self.open[self.role as usize] += 1;
         self.channels.insert(id, Channel::new(self.window));
         Poll::Ready(Ok(id))
     }
@@ -224,7 +190,7 @@ impl Mux {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.incoming.dropped = true;
         }
-        self.forget_if_over(id);
+        self.forget_if_unused(id);
     }
 
     /// Grants the peer what was read, in steps of half a window.
@@ -288,6 +254,7 @@ impl Mux {
         if self.ended.is_none() {
             self.send(last);
         }
+        self.direction_ended(id);
         Ok(())
     }
 
@@ -310,23 +277,22 @@ impl Mux {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.outgoing.dropped = true;
         }
-        self.forget_if_over(id);
+        self.forget_if_unused(id);
     }
 
-    /// A channel is over once both directions have ended and nobody holds it.
-    fn forget_if_over(&mut self, id: u64) {
-        let over = self.channels.get(&id).is_some_and(|channel| channel.is_over() || self.ended.is_some());
-        let held = self
-            .channels
-            .get(&id)
-            .is_some_and(|channel| !(channel.incoming.dropped && channel.outgoing.dropped));
-        if !over || held {
-            return;
-        }
-        self.channels.remove(&id);
-        if id % 2 == self.role as u64 {
-            self.ours -= 1;
+    /// One direction of a channel has ended. Once both have, its opener may open another.
+    fn direction_ended(&mut self, id: u64) {
+        if self.channels.get(&id).is_some_and(Channel::is_over) {
+            self.open[opener(id)] -= 1;
             self.wake_waiting();
+            self.forget_if_unused(id);
+        }
+    }
+
+    fn forget_if_unused(&mut self, id: u64) {
+        let over = |channel: &Channel| channel.is_over() || self.ended.is_some();
+        if self.channels.get(&id).is_some_and(|channel| over(channel) && !channel.is_held()) {
+            self.channels.remove(&id);
         }
     }
 }
@@ -391,7 +357,7 @@ impl Mux {
                 incoming.clear();
             }
             incoming.wake();
-            self.forget_if_over(id);
+            self.direction_ended(id);
         }
         Ok(())
     }
@@ -421,11 +387,12 @@ impl Mux {
         if !peers && id >= self.next {
             return Err(format!("channel {id} was never opened"));
         }
-        if peers && id.saturating_sub(self.next_peer) / 2 >= u64::from(self.channels_max) {
-            return Err(format!("channel {id} is beyond the limit"));
-        }
         while peers && id >= self.next_peer {
+            if self.open[opener(id)] >= self.channels_max {
+                return Err(format!("channel {id} is beyond the limit"));
+            }
             self.channels.insert(self.next_peer, Channel::new(self.window));
+            self.open[opener(id)] += 1;
             self.unaccepted.push_back(self.next_peer);
             self.next_peer += 2;
             self.wake_waiting();
@@ -434,63 +401,9 @@ impl Mux {
     }
 }
 
-// === impl Channel ===
-
-impl Channel {
-    fn new(window: u32) -> Self {
-        let outgoing = Outgoing {
-            credit: window,
-            ended: false,
-            stopped: None,
-            dropped: false,
-            writer: None,
-            stop_watcher: None,
-        };
-        Self { incoming: Incoming::default(), outgoing }
-    }
-
-    fn is_over(&self) -> bool {
-        self.incoming.end.is_some() && self.outgoing.ended
-    }
-
-    fn wake(&mut self) {
-        self.incoming.wake();
-        self.outgoing.wake();
-    }
-}
-
-impl Incoming {
-    /// Moves up to `limit` bytes into `buffer`.
-    fn take(&mut self, buffer: &mut BytesMut, limit: usize) -> usize {
-        let mut read = 0;
-        while let Some(front) = self.unread.front_mut().filter(|_| read < limit) {
-            let length = front.len().min(limit - read);
-            buffer.extend_from_slice(&front[..length]);
-            front.advance(length);
-            read += length;
-            if front.is_empty() {
-                self.unread.pop_front();
-            }
-        }
-        self.unread_bytes -= read;
-        read
-    }
-
-    fn clear(&mut self) {
-        self.unread.clear();
-        self.unread_bytes = 0;
-    }
-
-    fn wake(&mut self) {
-        self.reader.take().map(Waker::wake);
-    }
-}
-
-impl Outgoing {
-    fn wake(&mut self) {
-        self.writer.take().map(Waker::wake);
-        self.stop_watcher.take().map(Waker::wake);
-    }
+/// The role of the side that opened a channel.
+fn opener(channel: u64) -> usize {
+    usize::from(channel % 2 == 1)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What sessions promise.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use qmesh_transport::{CloseCode, Role, SessionClosed};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Fixture, Pair, mesh, talk};
 

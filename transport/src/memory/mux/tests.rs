@@ -118,3 +118,19 @@ fn data_after_the_end_breaks_the_protocol() {
     acceptor.handle(Frame::Data { channel: 0, bytes: Bytes::from_static(b"x") }.encode());
     assert!(acceptor.ended().is_some());
 }
+
+proptest::proptest! {
+    /// Whatever a peer says, a side either takes it or ends the session, and holds no more than its windows.
+    #[test]
+    fn no_peer_breaks_a_side(frames in proptest::collection::vec((4u8..9, 0u8..3, 0u8..12), 0..64)) {
+        let mut acceptor = pair().acceptor;
+        for (kind, channel, length) in frames {
+            let mut bytes = vec![kind, 0, 0, 0, 0, 0, 0, 0, 2 * channel];
+            let length = [length, 4, 0, 4, 4][usize::from(kind - 4)];
+            bytes.resize(9 + usize::from(length), 0);
+            acceptor.handle(bytes.into());
+            assert!(acceptor.channels.values().all(|channel| channel.incoming.unread_bytes <= 8));
+            assert!(acceptor.channels.len() <= 2);
+        }
+    }
+}
