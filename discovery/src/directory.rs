@@ -82,3 +82,6 @@ impl fmt::Debug for Directory {
         f.debug_struct("Directory").field("version", &snapshot.version()).field("nodes", &nodes).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,13 @@
 //! One node's part in the mesh: it announces, listens and keeps the directory.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -27,12 +34,12 @@ pub struct GopherMap {
 struct Node {
     credentials: Credentials,
     incarnation: u64,
-    interval: std::time::Duration,
+    interval: Duration,
     directory: Directory,
     membership: Arc<dyn Membership>,
     own: Mutex<Own>,
     starting: tokio::sync::Mutex<()>,
-    suspicions: std::sync::atomic::AtomicU64,
+    suspicions: AtomicU64,
 }
 
 /// What this node announces, and under which numbers.
@@ -89,7 +96,7 @@ impl GopherMap {
         let interval = config.interval;
         let gossip = Gossip::new(config, credentials.clone(), carrier, directory.clone());
         let own = Own { announcement, generation: 0, version: 0 };
-        let node = Node {
+        Self::over(Node {
             credentials,
             incarnation,
             interval,
@@ -97,8 +104,13 @@ impl GopherMap {
             membership: Arc::new(gossip),
             own: Mutex::new(own),
             starting: tokio::sync::Mutex::default(),
-            suspicions: 0.into(),
-        };
+            suspicions: AtomicU64::new(0),
+        })
+        .await
+    }
+
+    /// Starts a node over the membership protocol that it holds.
+    async fn over(node: Node) -> Result<Self, StartError> {
         let map = Self { node: Arc::new(node) };
         map.restart().await?;
         Ok(map)
@@ -151,7 +163,7 @@ impl GopherMap {
     /// between two nodes is no death, and the others may still hear it. Whoever picks endpoints knows about
     /// sessions without asking.
     pub fn suspect(&self, _peer: NodeId) {
-        self.node.suspicions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.node.suspicions.fetch_add(1, Relaxed);
     }
 
     /// Resolves when gossip has ended, with the reason. Whoever supervises this node then calls
@@ -215,7 +227,7 @@ impl GopherMap {
     /// What gossip did since the node started.
     #[must_use]
     pub fn stats(&self) -> GossipStats {
-        let suspicions = self.node.suspicions.load(std::sync::atomic::Ordering::Relaxed);
+        let suspicions = self.node.suspicions.load(Relaxed);
         GossipStats { suspicions, ..self.node.membership.stats() }
     }
 }
@@ -242,3 +254,6 @@ impl fmt::Debug for GopherMap {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,3 +262,6 @@ impl Shared {
         self.carrier.send(to, message);
     }
 }
+
+#[cfg(test)]
+mod tests;

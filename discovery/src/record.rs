@@ -86,3 +86,6 @@ impl NodeRecord {
         (self.generation, self.version)
     }
 }
+
+#[cfg(test)]
+mod tests;

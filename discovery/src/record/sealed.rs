@@ -115,7 +115,7 @@ fn signed_bytes(record: &[u8]) -> Vec<u8> {
     [SIGNATURE_CONTEXT, record].concat()
 }
 
-fn node_record(peer: &PeerIdentity, record: wire::Record) -> Result<NodeRecord, RecordError> {
+pub(super) fn node_record(peer: &PeerIdentity, record: wire::Record) -> Result<NodeRecord, RecordError> {
     let state = match record.state() {
         wire::State::Unspecified => return Err(RecordError::Malformed),
         wire::State::Starting => NodeState::Starting,

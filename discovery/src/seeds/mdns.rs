@@ -138,3 +138,6 @@ impl fmt::Debug for Mdns {
         f.debug_struct("Mdns").field("id", &self.inner.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,163 @@
+//! The format, against golden bytes, against chitchat itself, and against noise.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use chitchat::{ChitchatMessage, Deserializable, Serializable};
+use data_encoding::HEXLOWER;
+use proptest::prelude::*;
+
+use super::*;
+
+fn member(name: &str) -> MemberId {
+    let address = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 1);
+    MemberId { name: name.into(), generation: 2, address }
+}
+
+fn digest() -> Vec<DigestEntry> {
+    vec![DigestEntry { member: member("a"), heartbeat: 3, collected: 0, version: 4 }]
+}
+
+fn delta() -> Vec<NodeDelta> {
+    let entry = Entry { key: "r".into(), value: "v".repeat(70_000 / 2), version: 4, status: Status::Set };
+    vec![
+        NodeDelta { member: member("a"), collected: 0, from: 0, entries: vec![entry.clone()], newest: None },
+        NodeDelta { member: member("b"), collected: 0, from: 0, entries: vec![], newest: Some(9) },
+        NodeDelta { member: member("c"), collected: 0, from: 0, entries: vec![entry], newest: None },
+    ]
+}
+
+fn messages() -> Vec<Message> {
+    vec![
+        Message::Syn { digest: digest(), mesh: "test".into() },
+        Message::SynAck { digest: digest(), delta: delta() },
+        Message::Ack { delta: delta() },
+        Message::BadCluster,
+    ]
+}
+
+#[test]
+fn a_syn_has_these_bytes() {
+    let golden = "53b00000\
+                  0100\
+                  010061020000000000000006000000000000000000000000000000010100\
+                  030000000000000000000000000000000400000000000000\
+                  040074657374";
+    assert_eq!(HEXLOWER.encode(&messages()[0].encode()), golden);
+}
+
+#[test]
+fn an_ack_has_these_bytes() {
+    let entry = Entry { key: "r".into(), value: "v".into(), version: 4, status: Status::Deleted };
+    let node =
+        NodeDelta { member: member("a"), collected: 5, from: 6, entries: vec![entry], newest: Some(7) };
+    let golden = "53b00002\
+                  024800\
+                  00010061020000000000000006000000000000000000000000000000010100\
+                  05000000000000000600000000000000\
+                  01010072010076040000000000000001\
+                  020700000000000000\
+                  00";
+    assert_eq!(HEXLOWER.encode(&Message::Ack { delta: vec![node] }.encode()), golden);
+}
+
+#[test]
+fn what_is_written_is_read_alike_here_and_by_chitchat() {
+    for message in messages() {
+        let bytes = message.encode();
+        assert_eq!(
+            Message::decode(&bytes).as_ref().ok(),
+            Some(&message).filter(|_| bytes.len() <= MESSAGE_BYTES_MAX)
+        );
+        let theirs = ChitchatMessage::deserialize(&mut &bytes[..]).unwrap();
+        let shown = format!("{theirs:?}");
+        let names = ["a", "b", "c"].map(|name| shown.contains(&format!("{name}:2:[::1]:1")));
+        match message {
+            Message::Syn { .. } => {
+                assert_eq!(theirs.serialize_to_vec(), bytes);
+                assert_eq!(names, [true, false, false]);
+            }
+            Message::BadCluster => assert_eq!(theirs.serialize_to_vec(), bytes),
+            Message::SynAck { .. } | Message::Ack { .. } => assert_eq!(names, [true, true, true]),
+        }
+    }
+}
+
+#[test]
+fn compressed_blocks_are_read() {
+    let plain = Message::Ack { delta: delta()[1..2].to_vec() };
+    let bytes = plain.encode();
+    let frame = zstd::bulk::compress(&bytes[7..bytes.len() - 1], 0).unwrap();
+    let mut compressed = bytes[..4].to_vec();
+    compressed.push(1);
+    compressed.put_u16_le(u16::try_from(frame.len()).unwrap());
+    compressed.extend(frame);
+    compressed.push(0);
+    assert_eq!(Message::decode(&compressed), Ok(plain));
+}
+
+#[test]
+fn inflation_ends_at_the_limit() {
+    let frame = zstd::bulk::compress(&[0; BLOCK_BYTES_MAX], 0).unwrap();
+    let mut bytes = vec![0x53, 0xb0, 0, 2];
+    for _ in 0..INFLATED_BYTES_MAX / BLOCK_BYTES_MAX + 1 {
+        bytes.push(1);
+        bytes.put_u16_le(u16::try_from(frame.len()).unwrap());
+        bytes.extend(&frame);
+    }
+    bytes.push(0);
+    assert!(bytes.len() < 1_000);
+    assert_eq!(Message::decode(&bytes), Err(Rejection::Bomb));
+}
+
+#[test]
+fn a_block_that_inflates_beyond_its_own_limit_is_malformed() {
+    let frame = zstd::bulk::compress(&[0; BLOCK_BYTES_MAX + 1], 0).unwrap();
+    let mut bytes = vec![0x53, 0xb0, 0, 2, 1];
+    bytes.put_u16_le(u16::try_from(frame.len()).unwrap());
+    bytes.extend(&frame);
+    bytes.push(0);
+    assert_eq!(Message::decode(&bytes), Err(Rejection::Malformed));
+}
+
+#[test]
+fn every_cut_is_malformed() {
+    for message in messages() {
+        let bytes = message.encode();
+        for length in 0..bytes.len().min(300) {
+            assert_eq!(
+                Message::decode(&bytes[..length]),
+                Err(Rejection::Malformed),
+                "{length} of {message:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn ipv4_addresses_are_read_too() {
+    let mut message = Message::Syn { digest: digest(), mesh: "test".into() };
+    if let Message::Syn { digest, .. } = &mut message {
+        digest[0].member.address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1);
+    }
+    assert_eq!(Message::decode(&message.encode()), Ok(message));
+}
+
+proptest! {
+    #[test]
+    fn noise_is_refused_and_breaks_nothing(kind in 0_u8..5, noise in prop::collection::vec(any::<u8>(), 0..400)) {
+        let bytes = [&[0x53, 0xb0, 0, kind][..], &noise].concat();
+        if let Ok(message) = Message::decode(&bytes) {
+            prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_breaks_nothing(which in 0_usize..4, position in 0_usize..200, bit in 0_u8..8) {
+        let mut bytes = messages()[which].encode();
+        let position = position % bytes.len();
+        bytes[position] ^= 1 << bit;
+        if let Ok(message) = Message::decode(&bytes) {
+            prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Records that travel.
+
+use data_encoding::HEXLOWER;
+use prost::Message;
+use qmesh_transport::{Authority, Credentials, Identity};
+use rustls_pki_types::UnixTime;
+
+use super::{sealed::RecordError, wire, *};
+
+const ORDER: Order = Order { incarnation: 1, generation: 2, version: 3 };
+
+fn credentials() -> Credentials {
+    Identity::issued_by(&Authority::ephemeral("test").unwrap()).credentials("lobby").unwrap()
+}
+
+fn announcement() -> Announcement {
+    Announcement {
+        state: NodeState::Ready,
+        addresses: vec![Address::memory("lobby")],
+        zone: Some("cellar".into()),
+        services: vec![ServiceRecord {
+            name: "chat.Chat".into(),
+            version: "1.2".into(),
+            weight: 5,
+            fingerprint: 7,
+        }],
+    }
+}
+
+#[test]
+fn a_record_survives_its_way() {
+    let credentials = credentials();
+    let sealed = Sealed::seal(&credentials, ORDER, &announcement()).unwrap();
+    let record = open(&sealed.text, &credentials, UnixTime::now()).unwrap();
+    assert_eq!(record, *sealed.record);
+    assert_eq!((record.name.as_str(), record.mesh.as_str(), record.id), ("lobby", "test", credentials.id()));
+    assert_eq!((record.incarnation, record.order()), (1, (2, 3)));
+}
+
+#[test]
+fn the_signed_bytes_are_for_ever() {
+    let record = wire::Record {
+        incarnation: 1,
+        generation: 2,
+        version: 3,
+        state: wire::State::Ready.into(),
+        addresses: vec!["memory://lobby".into()],
+        zone: Some("cellar".into()),
+        services: vec![wire::Service {
+            name: "chat.Chat".into(),
+            version: "1.2".into(),
+            weight: 5,
+            fingerprint: 7,
+        }],
+    };
+    let golden = "0801100218032002\
+                  2a0e6d656d6f72793a2f2f6c6f626279\
+                  320663656c6c6172\
+                  3a1b0a09636861742e436861741203312e321805210700000000000000";
+    assert_eq!(HEXLOWER.encode(&record.encode_to_vec()), golden);
+}
+
+#[test]
+fn no_change_of_a_single_character_yields_another_record() {
+    let credentials = credentials();
+    let sealed = Sealed::seal(&credentials, ORDER, &announcement()).unwrap();
+    for position in 0..sealed.text.len() {
+        let mut text = sealed.text.as_bytes().to_vec();
+        text[position] = if text[position] == b'A' { b'B' } else { b'A' };
+        let opened = open(str::from_utf8(&text).unwrap(), &credentials, UnixTime::now());
+        assert!(opened.is_err() || opened.as_ref() == Ok(&*sealed.record), "at {position}: {opened:?}");
+    }
+}
+
+#[test]
+fn records_of_strangers_and_of_clients_are_refused() {
+    let ours = credentials();
+    let stranger = Sealed::seal(&credentials(), ORDER, &announcement()).unwrap();
+    assert_eq!(open(&stranger.text, &ours, UnixTime::now()), Err(RecordError::Certificate));
+
+    let identity = Identity::issued_by(&Authority::ephemeral("test").unwrap());
+    let client = Sealed::seal(&identity.client_credentials("cli").unwrap(), ORDER, &announcement()).unwrap();
+    let node = identity.credentials("lobby").unwrap();
+    assert_eq!(open(&client.text, &node, UnixTime::now()), Err(RecordError::Certificate));
+}
+
+#[test]
+fn a_record_of_an_expired_certificate_is_refused() {
+    let credentials = credentials();
+    let sealed = Sealed::seal(&credentials, ORDER, &announcement()).unwrap();
+    let century = std::time::Duration::from_hours(24 * 365 * 100);
+    let later =
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(UnixTime::now().as_secs()) + century);
+    assert_eq!(open(&sealed.text, &credentials, later), Err(RecordError::Certificate));
+}
+
+#[test]
+fn another_message_signed_by_the_same_key_is_no_record() {
+    let credentials = credentials();
+    let record =
+        wire::Record { generation: 2, version: 3, state: wire::State::Ready.into(), ..Default::default() };
+    let record = record.encode_to_vec();
+    let envelope = wire::Envelope {
+        signature: credentials.sign(&record),
+        record,
+        certificates: credentials.certificate_chain().iter().map(|der| der.to_vec()).collect(),
+    };
+    let text = data_encoding::BASE64_NOPAD.encode(&envelope.encode_to_vec());
+    assert_eq!(open(&text, &credentials, UnixTime::now()), Err(RecordError::Signature));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let credentials = credentials();
+    for text in ["", "?", "AAAA", "AAAA\n"] {
+        assert!(open(text, &credentials, UnixTime::now()).is_err(), "{text:?}");
+    }
+    let long = "A".repeat(RECORD_BYTES_MAX * 2);
+    assert!(matches!(open(&long, &credentials, UnixTime::now()), Err(RecordError::TooLarge(_))));
+}
+
+#[test]
+fn the_limit_is_for_all_of_a_sealed_record() {
+    let credentials = credentials();
+    let mut announcement = announcement();
+    let fits = |announcement: &Announcement| Sealed::seal(&credentials, ORDER, announcement);
+    // The largest zone that fits, and one more.
+    let largest = (0..RECORD_BYTES_MAX).rev().find(|length| {
+        announcement.zone = Some("z".repeat(*length));
+        fits(&announcement).is_ok()
+    });
+    let largest = largest.unwrap();
+    announcement.zone = Some("z".repeat(largest));
+    let sealed = fits(&announcement).unwrap();
+    assert!(open(&sealed.text, &credentials, UnixTime::now()).is_ok());
+    announcement.zone = Some("z".repeat(largest + 1));
+    let refused = fits(&announcement).unwrap_err();
+    assert_eq!((refused.bytes, refused.limit), (RECORD_BYTES_MAX + 1, RECORD_BYTES_MAX));
+}
+
+#[test]
+fn an_address_of_a_scheme_from_the_future_is_left_out() {
+    let record = wire::Record {
+        state: wire::State::Ready.into(),
+        addresses: vec!["warp://10".into(), "memory://lobby".into()],
+        ..Default::default()
+    };
+    let record = sealed::node_record(&credentials().peer_identity(), record).unwrap();
+    assert_eq!(record.addresses, [Address::memory("lobby")]);
+}
