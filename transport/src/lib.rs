@@ -45,7 +45,7 @@
 //!
 //! # Map of the code, in reading order
 //!
-//! - `session`: the seam. Start here.
+//! - `session`, `channel`, `listener`, `dialer`: the seam. Start here.
 //! - `address`, `node_id`, `bind`: small nouns of it.
 //! - `identity`: authorities, credentials, and whom to believe.
 //! - `handshake`: how both sides judge each other, and how each learns why the other said no.
@@ -54,6 +54,10 @@
 //!   world around it as another one (`network`), and the task that gives them time (`shared`).
 
 mod session;
+
+mod channel;
+mod dialer;
+mod listener;
 
 mod address;
 mod bind;
@@ -68,16 +72,18 @@ mod quic;
 pub use self::{
     address::{Address, ParseAddressError},
     bind::{BindError, ConfigError},
+    channel::{
+        Channel, ChannelId, ChannelReader, ChannelWriter, RawReader, RawWriter, ReadError, ResetCode,
+        WriteError,
+    },
+    dialer::{DialError, Dialer},
     identity::{
         AUTHORITY_LIFETIME, Authority, CERTIFICATE_LIFETIME, CLOCK_SKEW, CertificateRefused, Credentials,
         Identity, IdentityError, IssueOptions, Issued, NAME_CHARS_MAX, PeerIdentity, PrivateKey, Role,
     },
+    listener::{HandshakeError, Incoming, Listener},
     memory::{Link, MemoryConfig, MemoryEndpoint, MemoryNetwork},
     node_id::{NodeId, ParseNodeIdError},
     quic::{QuicConfig, QuicEndpoint},
-    session::{
-        Channel, ChannelId, ChannelReader, ChannelWriter, CloseCode, DialError, Dialer, HandshakeError,
-        Incoming, Listener, RawReader, RawWriter, ReadError, ResetCode, Session, SessionClosed, SessionStats,
-        WriteError,
-    },
+    session::{CloseCode, Session, SessionClosed, SessionStats},
 };

@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what fails should panic where it fails")]
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use qmesh_transport::{
-    Address, Authority, BindError, CloseCode, Credentials, HandshakeError, Identity, QuicConfig,
-    QuicEndpoint, Session, SessionClosed,
+    Address, Authority, BindError, CloseCode, Credentials, HandshakeError, Identity, IdentityError,
+    IssueOptions, QuicConfig, QuicEndpoint, Role, Session, SessionClosed,
 };
 use quinn::{
     ConnectionError, TransportErrorCode,
@@ -110,6 +114,27 @@ async fn closing_an_endpoint_ends_its_sessions_in_order() {
     let told = SessionClosed::Peer { code: CloseCode::SHUTDOWN, reason: "shutting down".to_owned() };
     assert_eq!(dialed.closed().await, told);
     assert!(b.listener().accept().await.is_none());
+}
+
+#[tokio::test]
+async fn an_endpoint_renews_its_certificate_and_keeps_its_sessions() {
+    let authority = Authority::ephemeral("test").unwrap();
+    let identity = Identity::issued_by(&authority);
+    let good = authority.issue("b", Role::Node).unwrap();
+    let mut options = IssueOptions::new("b", Role::Node);
+    (options.key, options.not_after) = (Some(good.key().clone()), SystemTime::now() - Duration::from_secs(1));
+    let expired = authority.issue_with(&options).unwrap().credentials().unwrap();
+
+    let (a, b) = (node(&identity, "a"), bind("quic://127.0.0.1:0", expired));
+    let (dialer, address) = (a.dialer(), b.local_address());
+    let (dialed, accepted) = tokio::join!(dialer.dial(&address, None), accept(&b));
+    assert!(dialed.is_err() && accepted.is_err());
+    b.renew(good.credentials().unwrap()).unwrap();
+    let (dialed, _accepted) = meet(&a, &b, &address).await;
+    b.renew(good.credentials().unwrap()).unwrap();
+    dialed.open().await.unwrap();
+    let other = b.renew(identity.credentials("a").unwrap());
+    assert!(matches!(other, Err(IdentityError::OtherKey)));
 }
 
 #[tokio::test]

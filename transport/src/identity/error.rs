@@ -48,6 +48,11 @@ pub enum IdentityError {
     /// The private key is not the certificate's.
     #[error("the private key does not belong to the certificate")]
     KeyMismatch,
+    /// The renewed certificate is of another key, and so of another node.
+    #[error(
+        "the renewed certificate is of another key: that is another node, which needs an endpoint of its own"
+    )]
+    OtherKey,
     /// The certificate does not come from the authority beside it, or is unusable otherwise.
     #[error("the certificate is unusable: {0}")]
     Certificate(#[from] CertificateRefused),

@@ -15,7 +15,7 @@ use quinn::{
 use tokio_util::sync::CancellationToken;
 
 use super::{QuicConfig, dial::QuicDialer, listen::QuicListener, session::address, socket, tls::Tls};
-use crate::{Address, BindError, CloseCode, Credentials, Dialer, Listener};
+use crate::{Address, BindError, CloseCode, Credentials, Dialer, IdentityError, Listener};
 
 /// The least time between two stateless resets: a restarted node has all of its peers to tell, and a reset is smaller
 /// than the packet that it answers, so that nobody can use it as an amplifier.
@@ -109,6 +109,18 @@ impl QuicEndpoint {
         address(self.0.bound)
     }
 
+    /// Uses a renewed certificate from the next handshake on. Sessions live on with what proved them.
+    ///
+    /// # Errors
+    /// [`IdentityError::OtherKey`] if it is not of the same key; nothing has changed then.
+    pub fn renew(&self, credentials: Credentials) -> Result<(), IdentityError> {
+        if credentials.id() != self.0.tls.credentials().id() {
+            return Err(IdentityError::OtherKey);
+        }
+        self.0.tls.renew(credentials);
+        Ok(())
+    }
+
     /// Ends all sessions with [`CloseCode::SHUTDOWN`] and accepts no further one. Peers learn of it if the runtime lives
     /// for another moment: see [`wait_idle`](Self::wait_idle).
     pub fn close(&self) {
@@ -127,14 +139,14 @@ impl QuicEndpoint {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("bound", &self.bound).field("tls", &self.tls).finish_non_exhaustive()
+        write!(f, "Inner({} {:?})", self.bound, self.tls.credentials())
     }
 }
 
 // === settings of the socket's two roles ===
 
 fn endpoint_config(tls: &Tls, config: &QuicConfig) -> io::Result<EndpointConfig> {
-    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &tls.secret("stateless reset"));
+    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &tls.credentials().secret("stateless reset"));
     let mut own = EndpointConfig::new(Arc::new(reset_key));
     own.cid_generator(|| Box::new(RandomIds)).min_reset_interval(RESET_INTERVAL);
     let payload = config.mtu_max.max(own.get_max_udp_payload_size().try_into().unwrap_or(u16::MAX));

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::RwLock;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
@@ -28,9 +29,9 @@ use crate::{
 pub(super) const PROTOCOL: &[u8] = b"qmesh/1";
 
 /// Makes the configuration of each handshake. Each has its own, so that its verdict can be told from the others'.
-#[derive(Clone, Debug)]
 pub(super) struct Tls {
-    credentials: Credentials,
+    /// Replaced when they are renewed.
+    credentials: RwLock<Credentials>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -49,24 +50,27 @@ struct Judge {
 
 impl Tls {
     pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, provider: Arc::new(default_provider()) }
+        Self { credentials: RwLock::new(credentials), provider: Arc::new(default_provider()) }
     }
 
-    /// See [`Credentials::secret`].
-    pub(super) fn secret(&self, purpose: &str) -> [u8; 32] {
-        self.credentials.secret(purpose)
+    pub(super) fn credentials(&self) -> Credentials {
+        self.credentials.read().clone()
+    }
+
+    /// Handshakes from now on use `credentials`.
+    pub(super) fn renew(&self, credentials: Credentials) {
+        *self.credentials.write() = credentials;
     }
 
     /// The dialer's side of one handshake.
     pub(super) fn dialer(&self, expected: Option<NodeId>) -> Result<(Arc<QuicClientConfig>, Verdict), Error> {
-        let (judge, verdict) = self.judge(expected);
+        let credentials = self.credentials();
+        let (judge, verdict) = self.judge(&credentials, expected);
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(judge)
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(
-                self.credentials.certified(),
-            ))));
+            .with_client_cert_resolver(presented(&credentials));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.enable_sni = false;
         // A resumed session would skip the verdict, and outlive the certificate.
@@ -76,22 +80,28 @@ impl Tls {
 
     /// The acceptor's side of one handshake.
     pub(super) fn acceptor(&self) -> Result<(Arc<QuicServerConfig>, Verdict), Error> {
-        let (judge, verdict) = self.judge(None);
+        let credentials = self.credentials();
+        let (judge, verdict) = self.judge(&credentials, None);
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(judge)
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(self.credentials.certified()))));
+            .with_cert_resolver(presented(&credentials));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok((Arc::new(QuicServerConfig::try_from(config).map_err(no_suite)?), verdict))
     }
 
-    fn judge(&self, expected: Option<NodeId>) -> (Arc<Judge>, Verdict) {
+    fn judge(&self, credentials: &Credentials, expected: Option<NodeId>) -> (Arc<Judge>, Verdict) {
         let verdict = Verdict::default();
-        let (credentials, provider) = (self.credentials.clone(), Arc::clone(&self.provider));
+        let (credentials, provider) = (credentials.clone(), Arc::clone(&self.provider));
         (Arc::new(Judge { credentials, provider, expected, verdict: Arc::clone(&verdict) }), verdict)
     }
+}
+
+/// What we show of ourselves.
+fn presented(credentials: &Credentials) -> Arc<SingleCertAndKey> {
+    Arc::new(SingleCertAndKey::from(Arc::clone(credentials.certified())))
 }
 
 // === impl Judge ===
