@@ -22,7 +22,7 @@ pub mod hostile {
     #[qmesh::service(name = "hostile.S")]
     pub trait S {
         /// Parameters with our names.
-        #[allow(clippy::too_many_arguments)]
+        #[expect(clippy::too_many_arguments, reason = "each is a name of the generated code")]
         async fn call(
             &self,
             cx: &Context,
@@ -41,9 +41,7 @@ pub mod hostile {
         /// The name of a trait's method.
         async fn clone(&mut self);
         /// Raw names travel without their prefix.
-        async fn r#match(&self, r#type: Option<std::string::String>) -> (u8,);
-        /// The name of the constructor of a client.
-        async fn from_client(&self);
+        async fn r#match(&self, r#type: Option<std::time::Duration>) -> (u8,);
     }
 }
 
@@ -66,7 +64,7 @@ mod shapes {
             }
         };
     }
-    made_by_a_macro!(pub(crate) Made, std::string::String, "shapes.Made");
+    made_by_a_macro!(pub(crate) Made, std::time::Duration, "shapes.Made");
 }
 
 fn signatures<C: Contract>() -> Vec<String> {
@@ -85,7 +83,7 @@ fn names_of_generated_code_are_free_for_the_user() {
 fn a_method_says_all_that_both_sides_compare() {
     let expected = Method {
         name: "match",
-        parameters: &[Parameter { name: "type", ty: "Option<String>" }],
+        parameters: &[Parameter { name: "type", ty: "Option<Duration>" }],
         output: "(u8,)",
         idempotent: false,
         one_way: false,
@@ -99,7 +97,7 @@ fn a_method_says_all_that_both_sides_compare() {
 fn contracts_may_be_private_and_made_by_macros() {
     assert_eq!(signatures::<shapes::SharedContract>(), ["only() -> ()"]);
     assert_eq!(signatures::<shapes::ExclusiveContract>(), ["only() -> ()"]);
-    assert_eq!(signatures::<shapes::MadeContract>(), ["echo(value: String) -> Vec<String>"]);
+    assert_eq!(signatures::<shapes::MadeContract>(), ["echo(value: Duration) -> Vec<Duration>"]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod serve;
 mod server;
 mod trait_;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::format_ident;
 use syn::Path;
 use syn::ext::IdentExt as _;
@@ -126,17 +126,25 @@ fn own_span(span: Span) -> Span {
 
 /// The user's tokens where they stand, but as the macro's words.
 fn own_tokens(tokens: TokenStream) -> TokenStream {
-    use proc_macro2::{Group, TokenTree};
+    respan(tokens, &own_span)
+}
+
+/// Tokens of the macro's as if they stood elsewhere in the user's code, so that a complaint about them points there.
+fn located(tokens: &TokenStream, place: Span) -> TokenStream {
+    respan(tokens.clone(), &|_| own_span(place))
+}
+
+fn respan(tokens: TokenStream, change: &impl Fn(Span) -> Span) -> TokenStream {
     tokens
         .into_iter()
         .map(|tree| match tree {
             TokenTree::Group(group) => {
-                let mut own = Group::new(group.delimiter(), own_tokens(group.stream()));
-                own.set_span(own_span(group.span()));
-                TokenTree::Group(own)
+                let mut changed = Group::new(group.delimiter(), respan(group.stream(), change));
+                changed.set_span(change(group.span()));
+                TokenTree::Group(changed)
             }
             mut leaf => {
-                leaf.set_span(own_span(leaf.span()));
+                leaf.set_span(change(leaf.span()));
                 leaf
             }
         })

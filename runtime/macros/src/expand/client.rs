@@ -1,10 +1,11 @@
 //! The client: one method for each method of the contract, each returning a call that has not been made yet.
 
-use proc_macro2::{Literal, Span, TokenStream};
-use quote::ToTokens as _;
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens as _, quote_spanned};
 use syn::Attribute;
+use syn::spanned::Spanned as _;
 
-use super::{Expansion, own};
+use super::{Expansion, located, own, own_span};
 use crate::contract::{Method, Output, Parameter};
 use crate::signature;
 
@@ -54,38 +55,44 @@ impl Expansion<'_> {
 
     /// `pub fn history(&self, room: impl Into<String>, limit: u32) -> Call<…> { … }`
     fn client_method(&self, number: usize, method: &Method) -> TokenStream {
-        let Self { private, visibility, call, contract_type, .. } = self;
+        let Self { visibility, call, .. } = self;
         let (ident, arguments, variant) = (own(&method.signature.ident), &method.arguments, &method.variant);
         let attributes = method.attributes.iter().filter(|each| describes(each));
         let note = self.note(method);
         let number = Literal::usize_unsuffixed(number);
         let parameters = method.parameters.iter().map(take);
         let fields = method.parameters.iter().map(fill);
-        let (verb, returned) = match &method.output {
-            _ if method.one_way => ("send", generate!(#private::OneWay<#contract_type, #arguments>)),
-            output => {
-                let shape = self.shape(output);
-                ("call", generate!(#private::Call<#contract_type, #arguments, #shape>))
-            }
+        let returned = self.returned(method);
+        let place = own_span(method.output.value.span());
+        let verb = Ident::new(if method.one_way { "send" } else { "call" }, place);
+        let body = quote_spanned! {place=>
+            self.client.#verb(#number, #arguments { #(#fields),* }, #call::#variant)
         };
-        let verb = proc_macro2::Ident::new(verb, Span::mixed_site());
         generate! {
             #(#attributes)*
             #(#[doc = #note])*
             #visibility fn #ident(&self #(, #parameters)*) -> #returned {
-                self.client.#verb(#number, #arguments { #(#fields),* }, #call::#variant)
+                #body
             }
         }
     }
 
-    /// `Fallible<Vec<Line>, ChatError>` or `Plain<u64>`: what awaiting the call gives.
-    fn shape(&self, output: &Output) -> TokenStream {
-        let Self { private, .. } = self;
-        let Output { value, error } = output;
-        match error {
-            Some(error) => generate!(#private::Fallible<#value, #error>),
-            None => generate!(#private::Plain<#value>),
+    /// `Call<ChatContract, ChatHistoryArguments, Fallible<Vec<Line>, ChatError>>`
+    ///
+    /// It stands where the user wrote the type that is returned, so that what that type lacks is reported there.
+    fn returned(&self, method: &Method) -> TokenStream {
+        let Self { private, contract_type, .. } = self;
+        let Method { arguments, output: Output { value, error }, .. } = method;
+        if method.one_way {
+            return generate!(#private::OneWay<#contract_type, #arguments>);
         }
+        let place = own_span(value.span());
+        let private = located(private, place);
+        let shape = match error {
+            Some(error) => quote_spanned!(place=> #private::Fallible<#value, #error>),
+            None => quote_spanned!(place=> #private::Plain<#value>),
+        };
+        quote_spanned!(place=> #private::Call<#contract_type, #arguments, #shape>)
     }
 
     /// The lines of documentation that follow the user's.
