@@ -32,7 +32,7 @@ pub struct GopherMap {
 }
 
 struct Node {
-    credentials: Credentials,
+    id: NodeId,
     incarnation: u64,
     interval: Duration,
     directory: Directory,
@@ -42,8 +42,9 @@ struct Node {
     suspicions: AtomicU64,
 }
 
-/// What this node announces, and under which numbers.
+/// What this node announces, who says so, and under which numbers.
 struct Own {
+    credentials: Credentials,
     announcement: Announcement,
     generation: u64,
     version: u64,
@@ -74,6 +75,9 @@ pub enum AnnounceError {
     /// The node has left; nothing follows that.
     #[error("the node has left the mesh")]
     Left,
+    /// The credentials are another node's.
+    #[error("the credentials are another node's")]
+    OtherNode,
 }
 
 impl GopherMap {
@@ -95,14 +99,13 @@ impl GopherMap {
         let directory = Directory::new(credentials.id());
         let interval = config.interval;
         let gossip = Gossip::new(config, credentials.clone(), carrier, directory.clone());
-        let own = Own { announcement, generation: 0, version: 0 };
         Self::over(Node {
-            credentials,
+            id: credentials.id(),
             incarnation,
             interval,
             directory,
             membership: Arc::new(gossip),
-            own: Mutex::new(own),
+            own: Mutex::new(Own { credentials, announcement, generation: 0, version: 0 }),
             starting: tokio::sync::Mutex::default(),
             suspicions: AtomicU64::new(0),
         })
@@ -130,22 +133,26 @@ impl GopherMap {
     /// # Errors
     /// [`AnnounceError`]; what was announced before stays.
     pub fn announce(&self, change: impl FnOnce(&mut Announcement)) -> Result<(), AnnounceError> {
-        let node = &*self.node;
-        let mut own = node.own.lock();
-        if own.announcement.state == NodeState::Gone {
-            return Err(AnnounceError::Left);
-        }
+        let mut own = self.node.own.lock();
         let mut announcement = own.announcement.clone();
         change(&mut announcement);
         if announcement == own.announcement {
-            return Ok(());
+            return own.check_not_left();
         }
-        let sealed = node.seal(own.generation, own.version + 1, &announcement)?;
-        own.announcement = announcement;
-        own.version += 1;
-        node.directory.apply(Event::Records(vec![Arc::clone(&sealed.record)]));
-        node.membership.announce(sealed);
-        Ok(())
+        self.node.publish(&mut own, None, announcement)
+    }
+
+    /// Announces a renewed certificate of this node's key, and judges others by the authorities that come with it.
+    ///
+    /// # Errors
+    /// [`AnnounceError`]; the old certificate stays.
+    pub fn renew(&self, credentials: Credentials) -> Result<(), AnnounceError> {
+        if credentials.id() != self.node.id {
+            return Err(AnnounceError::OtherNode);
+        }
+        let mut own = self.node.own.lock();
+        let announcement = own.announcement.clone();
+        self.node.publish(&mut own, Some(credentials), announcement)
     }
 
     /// Takes a message in that the [`Carrier`] of `from` sent. `from` is the id that the session proves, and a node's, not a
@@ -189,19 +196,18 @@ impl GopherMap {
         let _one_at_a_time = node.starting.lock().await;
         let sealed = {
             let mut own = node.own.lock();
-            if own.announcement.state == NodeState::Gone {
-                return Err(StartError::Left);
-            }
+            own.check_not_left().map_err(|_left| StartError::Left)?;
             let newest = own.generation.max(node.membership.newest_generation());
             let generation = node.incarnation.max(newest.saturating_add(1));
-            let sealed = node.seal(generation, own.version + 1, &own.announcement)?;
+            let order = Order { incarnation: node.incarnation, generation, version: own.version + 1 };
+            let sealed = Sealed::seal(&own.credentials, order, &own.announcement)?;
             (own.generation, own.version) = (generation, own.version + 1);
             node.directory.apply(Event::Records(vec![Arc::clone(&sealed.record)]));
             sealed
         };
         node.membership.start(sealed).await;
         let snapshot = node.directory.snapshot();
-        let peers = snapshot.nodes().map(|record| record.id).filter(|id| *id != node.credentials.id());
+        let peers = snapshot.nodes().map(|record| record.id).filter(|id| *id != node.id);
         peers.take(GREETED_PEERS_MAX).for_each(|peer| node.membership.greet(peer));
         Ok(())
     }
@@ -232,26 +238,45 @@ impl GopherMap {
     }
 }
 
-// === impl Node ===
+// === impl Own ===
 
-impl Node {
-    fn seal(
-        &self,
-        generation: u64,
-        version: u64,
-        announcement: &Announcement,
-    ) -> Result<Sealed, RecordTooLarge> {
-        let order = Order { incarnation: self.incarnation, generation, version };
-        Sealed::seal(&self.credentials, order, announcement)
+impl Own {
+    fn check_not_left(&self) -> Result<(), AnnounceError> {
+        if self.announcement.state == NodeState::Gone { Err(AnnounceError::Left) } else { Ok(()) }
     }
 }
 
+// === impl Node ===
+
+impl Node {
+    /// Signs the next version, and tells everybody. Nothing changes where it fails.
+    fn publish(
+        &self,
+        own: &mut Own,
+        renewed: Option<Credentials>,
+        announcement: Announcement,
+    ) -> Result<(), AnnounceError> {
+        own.check_not_left()?;
+        let order =
+            Order { incarnation: self.incarnation, generation: own.generation, version: own.version + 1 };
+        let sealed = Sealed::seal(renewed.as_ref().unwrap_or(&own.credentials), order, &announcement)?;
+        if let Some(renewed) = renewed {
+            self.membership.renew(renewed.clone());
+            own.credentials = renewed;
+        }
+        own.announcement = announcement;
+        own.version += 1;
+        self.directory.apply(Event::Records(vec![Arc::clone(&sealed.record)]));
+        self.membership.announce(sealed);
+        Ok(())
+    }
+}
+
+// === impl GopherMap ===
+
 impl fmt::Debug for GopherMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GopherMap")
-            .field("id", &self.node.credentials.id())
-            .field("directory", self.directory())
-            .finish()
+        f.debug_struct("GopherMap").field("id", &self.node.id).field("directory", self.directory()).finish()
     }
 }
 

@@ -34,7 +34,7 @@ use tokio::{
 };
 
 use self::{
-    driver::{Driver, LateSocket},
+    driver::{Driver, late_socket},
     filter::{Filter, Now, Passed},
     member::{address_of, chitchat_id},
     tally::Tally,
@@ -64,7 +64,7 @@ struct Shared {
     carrier: Arc<dyn Carrier>,
     directory: Directory,
     filter: Mutex<Filter>,
-    /// Our newest record, until chitchat has it.
+    /// Our newest record, which the driver of its generation gives to chitchat.
     announcement: Mutex<Option<Sealed>>,
     announced: Notify,
     tally: Tally,
@@ -104,9 +104,9 @@ impl Membership for Gossip {
     async fn start(&self, own: Sealed) {
         let generation = own.record.generation;
         self.shared.filter.lock().begin(generation);
-        *self.shared.announcement.lock() = Some(own);
+        self.shared.propose(own);
         let (inbox, messages) = mpsc::channel(self.shared.config.inbox_messages_max);
-        let (socket, attach) = LateSocket::new(Arc::clone(&self.shared));
+        let (socket, attach) = late_socket(Arc::clone(&self.shared));
         let spawned = spawn_chitchat(chitchat_config(&self.shared, generation), Vec::new(), &socket).await;
         let handle = spawned.expect("chitchat fails to start only where its socket fails to open");
         let driver = Driver::new(Arc::clone(&self.shared), generation, messages, handle.chitchat()).await;
@@ -120,8 +120,7 @@ impl Membership for Gossip {
 
     fn announce(&self, own: Sealed) {
         let push = Bytes::from(push_message(&own));
-        *self.shared.announcement.lock() = Some(own);
-        self.shared.announced.notify_one();
+        self.shared.propose(own);
         let snapshot = self.shared.directory.snapshot();
         let peers = snapshot.nodes().map(|record| record.id).filter(|id| *id != self.shared.own);
         for peer in peers.take(PUSH_PEERS_MAX) {
@@ -165,6 +164,10 @@ impl Membership for Gossip {
             // It fails only where the loop has ended, and then a restart greets again.
             let _ended = run.handle.gossip(address_of(peer));
         }
+    }
+
+    fn renew(&self, credentials: Credentials) {
+        self.shared.filter.lock().renew(credentials);
     }
 
     fn newest_generation(&self) -> u64 {
@@ -257,6 +260,15 @@ fn chitchat_config(shared: &Shared, generation: u64) -> ChitchatConfig {
 // === impl Shared ===
 
 impl Shared {
+    /// Sets our record, unless a newer one overtook it.
+    fn propose(&self, own: Sealed) {
+        let mut newest = self.announcement.lock();
+        if newest.as_ref().is_none_or(|newest| newest.record.order() < own.record.order()) {
+            *newest = Some(own);
+            self.announced.notify_one();
+        }
+    }
+
     fn send(&self, to: NodeId, message: Bytes) {
         self.tally.sent(message.len());
         self.carrier.send(to, message);

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmesh_transport::NodeId;
+use qmesh_transport::{Credentials, NodeId};
 
 use crate::{GossipStats, NodeRecord, record::Sealed};
 
@@ -57,6 +57,9 @@ pub(crate) trait Membership: Send + Sync + 'static {
 
     /// Gossips with a peer at once.
     fn greet(&self, peer: NodeId);
+
+    /// Judges peers by other credentials of this node.
+    fn renew(&self, credentials: Credentials);
 
     /// The newest generation of this node that the mesh remembers.
     fn newest_generation(&self) -> u64;

@@ -20,6 +20,7 @@ enum Said {
     Start { generation: u64, version: u64 },
     Announce { state: NodeState, version: u64 },
     Greet(NodeId),
+    Renew,
     Stop,
 }
 
@@ -40,6 +41,10 @@ impl Membership for StandIn {
         self.said.lock().push(Said::Greet(peer));
     }
 
+    fn renew(&self, _credentials: Credentials) {
+        self.said.lock().push(Said::Renew);
+    }
+
     fn newest_generation(&self) -> u64 {
         self.newest_generation.load(Relaxed)
     }
@@ -58,8 +63,14 @@ impl Membership for StandIn {
 }
 
 async fn started() -> (GopherMap, Arc<StandIn>) {
-    let credentials =
-        Identity::issued_by(&Authority::ephemeral("test").unwrap()).credentials("lobby").unwrap();
+    started_with(credentials()).await
+}
+
+fn credentials() -> Credentials {
+    Identity::issued_by(&Authority::ephemeral("test").unwrap()).credentials("lobby").unwrap()
+}
+
+async fn started_with(credentials: Credentials) -> (GopherMap, Arc<StandIn>) {
     let announcement = Announcement {
         state: NodeState::Starting,
         addresses: vec![Address::memory("lobby")],
@@ -68,12 +79,12 @@ async fn started() -> (GopherMap, Arc<StandIn>) {
     };
     let stand_in = Arc::new(StandIn::default());
     let node = Node {
+        id: credentials.id(),
         directory: Directory::new(credentials.id()),
-        credentials,
         incarnation: 100,
         interval: Duration::from_millis(200),
         membership: Arc::<StandIn>::clone(&stand_in),
-        own: Mutex::new(Own { announcement, generation: 0, version: 0 }),
+        own: Mutex::new(Own { credentials, announcement, generation: 0, version: 0 }),
         starting: tokio::sync::Mutex::default(),
         suspicions: AtomicU64::new(0),
     };
@@ -149,4 +160,16 @@ async fn a_suspicion_is_counted_and_kills_nobody() {
     map.suspect(own);
     assert_eq!(map.stats().suspicions, 1);
     assert!(map.directory().snapshot().node(own).is_some());
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_announced_and_another_nodes_is_refused() {
+    let identity = Identity::issued_by(&Authority::ephemeral("test").unwrap());
+    let (map, stand_in) = started_with(identity.credentials("lobby").unwrap()).await;
+    assert_eq!(map.renew(credentials()), Err(AnnounceError::OtherNode));
+    map.renew(identity.credentials("lobby").unwrap()).unwrap();
+    assert_eq!(
+        stand_in.said.lock()[1..],
+        [Said::Renew, Said::Announce { state: NodeState::Starting, version: 2 }]
+    );
 }

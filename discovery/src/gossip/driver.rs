@@ -28,7 +28,7 @@ use super::{
     filter::KEY,
     member::{address_of, node_of},
 };
-use crate::{GossipStopped, config::MESSAGE_BYTES_MAX, membership::Event, record::Sealed};
+use crate::{GossipStopped, config::MESSAGE_BYTES_MAX, membership::Event};
 
 /// How many intervals lie between two looks at what chitchat has forgotten.
 const CLEANING_INTERVALS: u32 = 5;
@@ -40,6 +40,8 @@ pub(super) struct Driver {
     inbox: mpsc::Receiver<(NodeId, ChitchatMessage)>,
     chitchat: Arc<tokio::sync::Mutex<Chitchat>>,
     liveness: watch::Receiver<BTreeMap<ChitchatId, NodeState>>,
+    /// The version of our record that chitchat has.
+    settled: u64,
     /// Who is alive, as the directory was last told.
     alive: BTreeSet<NodeId>,
     /// Until then, a run too young to know anybody takes nobody's silence for death.
@@ -65,6 +67,7 @@ impl Driver {
             inbox,
             liveness,
             chitchat,
+            settled: 0,
             alive: shared.directory.snapshot().nodes().map(|record| record.id).collect(),
             young_until: now + shared.config.silence() * 2,
             look_at: now,
@@ -94,15 +97,21 @@ impl Driver {
     }
 
     /// Gives chitchat what waits for it: our newest record, and a heartbeat above any that was told of us.
-    async fn settle(&self) {
+    async fn settle(&mut self) {
         let shared = &self.shared;
-        if shared.announcement.lock().is_none() && !shared.tally.is_own_heartbeat_told() {
+        let newest = shared.announcement.lock().clone();
+        let newest = newest
+            .filter(|own| own.record.generation == self.generation && own.record.version > self.settled);
+        if newest.is_none() && !shared.tally.is_own_heartbeat_told() {
             return;
         }
         let mut chitchat = self.chitchat.lock().await;
         let own = chitchat.self_node_state();
-        if let Some(sealed) = shared.announcement.lock().take() {
-            set_record(own, &sealed);
+        if let Some(sealed) = newest {
+            // chitchat takes the next version; ours may have skipped some.
+            own.set_max_version(sealed.record.version - 1);
+            own.set(KEY, &sealed.text);
+            self.settled = sealed.record.version;
         }
         let told = shared.tally.take_own_heartbeat_told();
         if told > own.heartbeat().into() {
@@ -157,7 +166,7 @@ impl Driver {
 }
 
 /// The driver's way into chitchat, which opens its socket before it makes the state that the driver works on.
-pub(super) struct LateSocket {
+struct LateSocket {
     shared: Arc<Shared>,
     waiting: oneshot::Receiver<Driver>,
     driver: Option<Driver>,
@@ -165,6 +174,12 @@ pub(super) struct LateSocket {
 
 /// Opens the one socket that it holds.
 pub(super) struct Once(Mutex<Option<LateSocket>>);
+
+/// A socket, and where to send its driver.
+pub(super) fn late_socket(shared: Arc<Shared>) -> (Once, oneshot::Sender<Driver>) {
+    let (attach, waiting) = oneshot::channel();
+    (Once(Mutex::new(Some(LateSocket { shared, waiting, driver: None }))), attach)
+}
 
 #[async_trait]
 impl Transport for Once {
@@ -195,26 +210,7 @@ impl Socket for LateSocket {
     }
 }
 
-/// Our record, as chitchat keeps it: chitchat's version is the record's own.
-fn set_record(own: &mut NodeState, sealed: &Sealed) {
-    let version = sealed.record.version;
-    if version > own.max_version() {
-        own.set_max_version(version - 1);
-        own.set(KEY, &sealed.text);
-    }
-}
-
 /// chitchat gives no other way to make one.
 fn heartbeat(count: u64) -> Heartbeat {
     Heartbeat::deserialize(&mut &count.to_le_bytes()[..]).expect("eight bytes are a heartbeat")
-}
-
-// === impl LateSocket ===
-
-impl LateSocket {
-    /// A socket, and where to send its driver.
-    pub(super) fn new(shared: Arc<Shared>) -> (Once, oneshot::Sender<Driver>) {
-        let (attach, waiting) = oneshot::channel();
-        (Once(Mutex::new(Some(Self { shared, waiting, driver: None }))), attach)
-    }
 }

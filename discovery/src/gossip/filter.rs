@@ -121,6 +121,11 @@ impl Filter {
         self.newest_own_generation = self.newest_own_generation.max(generation);
     }
 
+    /// Judges by other credentials of this node from now on. What was verified before stays so.
+    pub(super) fn renew(&mut self, credentials: Credentials) {
+        self.credentials = credentials;
+    }
+
     /// The newest generation that a record signed by us has shown.
     pub(super) const fn newest_own_generation(&self) -> u64 {
         self.newest_own_generation

@@ -97,17 +97,17 @@ pub(crate) fn open(text: &str, credentials: &Credentials, now: UnixTime) -> Resu
     if bytes > RECORD_BYTES_MAX {
         return Err(RecordTooLarge { bytes, limit: RECORD_BYTES_MAX }.into());
     }
-    let bytes = BASE64_NOPAD.decode(text.as_bytes()).map_err(|_| RecordError::Malformed)?;
-    let envelope = wire::Envelope::decode(&bytes[..]).map_err(|_| RecordError::Malformed)?;
+    let bytes = BASE64_NOPAD.decode(text.as_bytes()).map_err(|_no_base64| RecordError::Malformed)?;
+    let envelope = wire::Envelope::decode(&bytes[..]).map_err(|_no_protobuf| RecordError::Malformed)?;
     let chain: Vec<_> = envelope.certificates.iter().map(|der| CertificateDer::from(&der[..])).collect();
-    let peer = credentials.verify_peer(&chain, now).map_err(|_| RecordError::Certificate)?;
+    let peer = credentials.verify_peer(&chain, now).map_err(|_refused| RecordError::Certificate)?;
     if peer.role() != Role::Node {
         return Err(RecordError::Certificate);
     }
     if !peer.verify_signature(&signed_bytes(&envelope.record), &envelope.signature) {
         return Err(RecordError::Signature);
     }
-    let record = wire::Record::decode(&envelope.record[..]).map_err(|_| RecordError::Malformed)?;
+    let record = wire::Record::decode(&envelope.record[..]).map_err(|_no_protobuf| RecordError::Malformed)?;
     node_record(&peer, record)
 }
 

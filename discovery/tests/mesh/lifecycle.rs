@@ -17,15 +17,12 @@ async fn fifty_nodes_join_through_one_and_a_killed_one_is_gone_everywhere_within
     assert_eq!(snapshot.service_names().collect::<Vec<_>>(), ["chat.Chat"]);
 
     mesh.throughout("all live", 3 * SECOND, |mesh| mesh.agree(&ids)).await;
-    let mut slowest = Duration::ZERO;
     for _ in 0..5 {
         let dead = ids.swap_remove(ids.len() / 2);
         mesh.kill(dead);
-        slowest = slowest.max(mesh.until("the dead are gone", 2 * SECOND, |mesh| mesh.agree(&ids)).await);
+        mesh.until("the dead are gone", 2 * SECOND, |mesh| mesh.agree(&ids)).await;
         mesh.throughout("the others live", SECOND, |mesh| mesh.agree(&ids)).await;
     }
-    println!("slowest detection at 50 nodes: {slowest:?}");
-    println!("{:#?}", mesh.map(ids[0]).stats());
 }
 
 #[tokio::test(start_paused = true)]
