@@ -30,7 +30,7 @@ pub struct ControlClient {
     frames: Frames,
     writer: ChannelWriter,
     questions: u64,
-    _endpoint: QuicEndpoint,
+    endpoint: QuicEndpoint,
 }
 
 /// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
@@ -71,7 +71,7 @@ impl ControlClient {
         let introduced = hello::introduce(own, Arc::clone(&session)).await;
         let Introduced { name: node, frames, writer, .. } =
             introduced.map_err(|error: HelloError| ControlError::Hello(error.to_string()))?;
-        Ok(Self { session, node, frames, writer, questions: 0, _endpoint: endpoint })
+        Ok(Self { session, node, frames, writer, questions: 0, endpoint })
     }
 
     /// The name of the node that answers.
@@ -138,6 +138,17 @@ impl ControlClient {
             Answer::Unknown(why) => Err(CallError::Failed(Failure::not_executed(Reason::Protocol, why))),
             other => return Err(self.unexpected(&other)),
         })
+    }
+
+    /// Says goodbye, and waits until the node has heard it (three round trips at most). Without it, by a drop alone, the
+    /// node hears it only if the runtime lives for another moment.
+    ///
+    /// # Cancel safety
+    /// Cancelled, it is as if the client had been dropped.
+    pub async fn close(self) {
+        let endpoint = self.endpoint.clone();
+        drop(self);
+        endpoint.wait_idle().await;
     }
 
     async fn ask(&mut self, query: &Query, patience: Duration) -> Result<Answer, ControlError> {
