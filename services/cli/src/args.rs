@@ -1,14 +1,30 @@
 //! What can be typed.
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::styling::{AnsiColor, Style, Styles},
+};
 
-use crate::{demo, output::OutputFormat};
+use crate::{commands, demo, exit, find::Target, output::OutputFormat};
+
+/// How help looks on a terminal.
+const STYLES: Styles = Styles::styled()
+    .header(Style::new().bold())
+    .usage(Style::new().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(Style::new().dimmed());
 
 /// Services as actors, called by name from anywhere in a mesh.
+///
+/// A first call takes two terminals and no configuration:
+///
+///   qmesh dev
+///   qmesh call echo.Echo/Say '{"text":"hello"}'
 #[derive(Debug, Parser)]
-#[command(name = "qmesh", version)]
+#[command(name = "qmesh", version, styles = STYLES, after_help = exit::HELP, verbatim_doc_comment)]
+#[command(infer_subcommands = true, max_term_width = 100)]
 pub(crate) struct Args {
-    /// How to print.
+    /// How to print: tables for people, or JSON, one value per line.
     #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORMAT")]
     pub(crate) output: OutputFormat,
     #[command(subcommand)]
@@ -18,9 +34,46 @@ pub(crate) struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a node to develop with: an authority of its own, the stock services, no configuration.
+    Dev(commands::dev::Args),
+    /// Run a node that serves stock services by name.
+    Serve(commands::serve::Args),
+    /// Call a method of any service of the mesh.
+    Call(commands::call::Args),
+    /// List the nodes of the mesh.
+    Nodes(Target),
+    /// List the services of the mesh, and who offers them.
+    Services(Target),
+    /// Show what a node runs: states, restarts and queues, as a tree.
+    Tree(Target),
+    /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
+    Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.
     Demo(demo::Args),
+    /// Print the script that completes commands in a shell.
+    Completions(commands::completions::Args),
     /// A node of the demo.
     #[command(hide = true)]
     DemoWorker(demo::WorkerArgs),
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Whether the command stays, so that a person reads along.
+    pub(crate) const fn runs_a_node(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Serve(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
 }

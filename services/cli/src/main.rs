@@ -1,8 +1,20 @@
 //! `qmesh`, the command line of a mesh.
+//!
+//! `dev`, `serve` and `demo` run nodes. Every other command is a guest: it finds one node (`find`), asks it over the
+//! control channel, and is never a member. This is the only place of qmesh that reads the environment, installs a
+//! subscriber and handles signals.
 
 mod args;
+mod commands;
 mod demo;
+mod exit;
+mod find;
+mod hosting;
+mod logs;
+mod member;
 mod output;
+mod signals;
+mod text;
 
 use std::process::ExitCode;
 
@@ -12,17 +24,36 @@ use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(args)));
-    outcome.unwrap_or_else(|error| {
-        eprintln!("qmesh: {error:#}");
-        ExitCode::FAILURE
-    })
+    let output = args.output;
+    logs::install(args.command.runs_a_node());
+    let outcome = run(args);
+    outcome.unwrap_or_else(|error| exit::report(&error, output))
 }
 
-async fn run(args: Args) -> anyhow::Result<ExitCode> {
+fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(dispatch(args));
+    // Whatever still blocks a thread, such as a read of standard input, is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
+    let output = args.output;
     match args.command {
-        Command::Demo(demo) => demo::run(demo, args.output).await,
-        Command::DemoWorker(worker) => demo::work(worker).await,
+        Command::Dev(dev) => Box::pin(commands::dev::run(dev, output)).await,
+        Command::Serve(serve) => Box::pin(commands::serve::run(serve, output)).await,
+        Command::Call(call) => Box::pin(signals::or_interrupted(commands::call::run(call, output))).await,
+        Command::Nodes(target) => {
+            Box::pin(signals::or_interrupted(commands::nodes::run(target, output))).await
+        }
+        Command::Services(target) => {
+            Box::pin(signals::or_interrupted(commands::services::run(target, output))).await
+        }
+        Command::Tree(target) => Box::pin(signals::or_interrupted(commands::tree::run(target, output))).await,
+        Command::Ca(ca) => commands::ca::run(&ca, output),
+        Command::Demo(demo) => Box::pin(demo::run(demo, output)).await,
+        Command::Completions(completions) => commands::completions::run(&completions),
+        Command::DemoWorker(worker) => Box::pin(demo::work(worker)).await,
     }
 }

@@ -1,6 +1,13 @@
 //! The only place that prints to standard output.
 
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+};
+
 use clap::ValueEnum;
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, TableStyle};
+use serde::Serialize;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -9,4 +16,155 @@ pub(crate) enum OutputFormat {
     Table,
     /// For programs.
     Json,
+}
+
+/// How a cell looks, where colours are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shade {
+    Plain,
+    /// What the row is about.
+    Name,
+    /// All is well.
+    Good,
+    /// Somebody should look.
+    Odd,
+    /// Something is broken.
+    Bad,
+    /// What most people skip.
+    Faint,
+}
+
+/// Rows under headings; a column without any content is left out.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<(String, Shade)>>,
+}
+
+/// Prints a line.
+///
+/// # Errors
+/// Standard output cannot be written to. A reader that went away, such as `head`, is no error.
+pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
+    bytes(format!("{}\n", text.as_ref()).as_bytes())
+}
+
+/// Prints a value as one line of JSON.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
+    line(serde_json::to_string(value)?)
+}
+
+/// Prints what is finished already.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// A text in bold, on a terminal.
+pub(crate) fn bold(text: &str) -> String {
+    styled(text, "1", has_colours(&io::stdout()))
+}
+
+/// A text that most people skip, on a terminal.
+pub(crate) fn faint(text: &str) -> String {
+    styled(text, "2", has_colours(&io::stdout()))
+}
+
+/// The word that begins an error, on standard error.
+pub(crate) fn alarm(text: &str) -> String {
+    styled(text, "1;31", has_colours(&io::stderr()))
+}
+
+/// Whether a stream wants colours: a terminal does, unless `NO_COLOR` is set.
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+fn styled(text: &str, code: &str, wanted: bool) -> String {
+    if wanted { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+// === impl Table ===
+
+impl Table {
+    pub(crate) fn new(headings: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { headings: headings.into_iter().collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row; it has as many cells as there are headings.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Shade)>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// As [`line`].
+    pub(crate) fn print(&self) -> io::Result<()> {
+        line(self.render(has_colours(&io::stdout())))
+    }
+
+    fn render(&self, colours: bool) -> String {
+        let used = |column: usize| self.rows.iter().any(|row| !row[column].0.is_empty());
+        let columns: Vec<usize> = (0..self.headings.len()).filter(|column| used(*column)).collect();
+        let mut table = comfy_table::Table::new();
+        table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Dynamic);
+        let heading = |column: &usize| cell(self.headings[*column], Shade::Faint, colours);
+        if self.headings.iter().any(|heading| !heading.is_empty()) {
+            table.set_header(columns.iter().map(heading));
+        }
+        for row in &self.rows {
+            table.add_row(columns.iter().map(|column| cell(&row[*column].0, row[*column].1, colours)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        table.trim_fmt()
+    }
+}
+
+fn cell(text: &str, shade: Shade, colours: bool) -> Cell {
+    let cell = Cell::new(text);
+    match shade {
+        _ if !colours => cell,
+        Shade::Plain => cell,
+        Shade::Name => cell.add_attribute(Attribute::Bold),
+        Shade::Good => cell.fg(Color::Green),
+        Shade::Odd => cell.fg(Color::Yellow),
+        Shade::Bad => cell.fg(Color::Red),
+        Shade::Faint => cell.add_attribute(Attribute::Dim),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_leaves_out_columns_without_content() {
+        let mut table = Table::new(["NODE", "ZONE", "STATE"]);
+        for (name, state) in [("lobby", "ready"), ("b", "gone")] {
+            table.row([
+                (name.to_owned(), Shade::Name),
+                (String::new(), Shade::Plain),
+                (state.to_owned(), Shade::Good),
+            ]);
+        }
+        assert_eq!(table.render(false), "NODE   STATE\nlobby  ready\nb      gone");
+    }
+
+    #[test]
+    fn colours_are_for_those_who_want_them() {
+        assert_eq!(styled("x", "1", false), "x");
+        assert_eq!(styled("x", "1", true), "\u{1b}[1mx\u{1b}[0m");
+    }
 }

@@ -55,7 +55,11 @@ impl Input {
             bail!("{title} is empty: there is nothing to count");
         }
         if let Some(at) = lines.iter().position(|line| line.len() > BATCH_BYTES_MAX) {
-            bail!("line {} of {title} is over {} KiB, more than a call should carry", at + 1, BATCH_BYTES_MAX >> 10);
+            bail!(
+                "line {} of {title} is over {} KiB, more than a call should carry",
+                at + 1,
+                BATCH_BYTES_MAX >> 10
+            );
         }
         let count = lines.len();
         let batches = batches(lines, batch.unwrap_or(count / BATCHES).max(1));

@@ -16,14 +16,18 @@ pub(crate) struct Ledger {
 /// One service process in the books.
 #[derive(Debug, Default)]
 struct Worker {
-    begun: BTreeSet<u64>,
+    /// Begun here and not answered from here.
+    in_flight: BTreeSet<u64>,
     answered: BTreeSet<u64>,
 }
 
 impl Ledger {
     /// A process has a batch in hand. This may become known after its answer.
     pub(crate) fn begins(&mut self, worker: String, batch: u64) {
-        self.workers.entry(worker).or_default().begun.insert(batch);
+        let worker = self.workers.entry(worker).or_default();
+        if !worker.answered.contains(&batch) {
+            worker.in_flight.insert(batch);
+        }
     }
 
     /// A call came back with an answer. Whoever answers twice is not added twice: the second time is `false`.
@@ -31,7 +35,9 @@ impl Ledger {
         if !self.answered.insert(batch) {
             return false;
         }
-        self.workers.entry(counted.by).or_default().answered.insert(batch);
+        let worker = self.workers.entry(counted.by).or_default();
+        worker.answered.insert(batch);
+        worker.in_flight.remove(&batch);
         self.sum.add(counted.counts);
         true
     }
@@ -64,7 +70,7 @@ impl Ledger {
 
     /// How many batches a process began and has not answered, as far as is known.
     pub(crate) fn in_flight_at(&self, worker: &str) -> usize {
-        self.workers.get(worker).map_or(0, |worker| worker.begun.difference(&worker.answered).count())
+        self.workers.get(worker).map_or(0, |worker| worker.in_flight.len())
     }
 }
 

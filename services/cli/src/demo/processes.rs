@@ -57,7 +57,8 @@ impl Processes {
     pub(crate) async fn start_seed(&mut self, name: &str) -> anyhow::Result<Address> {
         self.start(name)?;
         let heard = timeout(PATIENCE, self.hear()).await;
-        let heard = heard.with_context(|| format!("{name} does not start; it says: {}", self.last_words(name)))?;
+        let heard =
+            heard.with_context(|| format!("{name} does not start; it says: {}", self.last_words(name)))?;
         let Heard { sign: Some(Sign::Listens(address)), .. } = heard else { bail!(self.death(name)) };
         self.seed = Some(address.clone());
         Ok(address)
@@ -66,9 +67,12 @@ impl Processes {
     /// Starts a further process.
     pub(crate) fn start(&mut self, name: &str) -> anyhow::Result<()> {
         let program = std::env::current_exe().context("cannot find this program to start it again")?;
-        let log = File::create(log_path(&self.data, name)).context("cannot write into the demo's directory")?;
+        let log =
+            File::create(log_path(&self.data, name)).context("cannot write into the demo's directory")?;
         let mut command = Command::new(&program);
-        command.args(["demo-worker", "--name", name, "--pace", &self.pace.to_string(), "--data"]).arg(&self.data);
+        command
+            .args(["demo-worker", "--name", name, "--pace", &self.pace.to_string(), "--data"])
+            .arg(&self.data);
         if let Some(seed) = &self.seed {
             command.args(["--seed", &seed.to_string()]);
         }
@@ -125,7 +129,11 @@ impl Processes {
     fn last_words(&self, name: &str) -> String {
         let log = fs::read_to_string(log_path(&self.data, name)).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
-        if lines.is_empty() { "nothing".to_owned() } else { lines[lines.len().saturating_sub(3)..].join(" / ") }
+        if lines.is_empty() {
+            "nothing".to_owned()
+        } else {
+            lines[lines.len().saturating_sub(3)..].join(" / ")
+        }
     }
 }
 

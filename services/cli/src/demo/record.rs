@@ -35,7 +35,8 @@ impl Record {
 pub(crate) fn read(data: &Path, name: &str) -> anyhow::Result<Vec<u64>> {
     let path = path(data, name);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let batch = |line: &str| line.parse().with_context(|| format!("{}: `{line}` is no batch", path.display()));
+    let batch =
+        |line: &str| line.parse().with_context(|| format!("{}: `{line}` is no batch", path.display()));
     text.lines().map(batch).collect()
 }
 

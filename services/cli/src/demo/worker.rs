@@ -34,7 +34,7 @@ pub(crate) struct WorkerArgs {
     /// The node to ask first.
     #[arg(long)]
     pub(crate) seed: Option<Address>,
-    /// The least time that a batch takes, in milliseconds.
+    /// Milliseconds that a call waits on average.
     #[arg(long)]
     pub(crate) pace: u64,
 }
@@ -60,8 +60,7 @@ struct Worker {
 pub(crate) async fn work(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let record = Arc::new(Record::create(&args.data, &args.name)?);
     let (name, pace) = (args.name.clone(), Duration::from_millis(args.pace));
-    let server =
-        CounterServer::new(move || Worker { name: name.clone(), record: Arc::clone(&record), pace });
+    let server = CounterServer::new(move || Worker { name: name.clone(), record: Arc::clone(&record), pace });
     let mut builder = node(&args.name, &args.data)?.serve(server);
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
@@ -70,7 +69,7 @@ pub(crate) async fn work(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let address = node.addresses().into_iter().next().context("the node listens nowhere")?;
     say(&Sign::Listens(address));
     // Nobody writes there; whatever ends it ends the process.
-    tokio::io::stdin().read(&mut [0]).await.ok();
+    tokio::io::stdin().read_u8().await.ok();
     node.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -83,6 +82,11 @@ pub(crate) fn node(name: &str, data: &Path) -> anyhow::Result<qmesh::NodeBuilder
     Ok(Node::builder(name).identity(identity).data_dir(data.join(name)).config(config))
 }
 
+/// Between half and one and a half of the pace, so that calls do not march in step.
+fn wait(pace: Duration, batch: u64) -> Duration {
+    pace.mul_f64(0.5 + (batch * 37 % 101) as f64 / 100.0)
+}
+
 /// Tells the process that started this one. If it is gone, standard input ends too.
 fn say(sign: &Sign) {
     writeln!(io::stdout(), "{sign}").ok();
@@ -91,17 +95,18 @@ fn say(sign: &Sign) {
 // === impl Worker ===
 
 impl Counter for Worker {
-    /// Half of the batch's time passes before it is recorded and half after it, so that a kill finds calls on both sides.
+    /// Half of the wait is before the record and half after it, so that a kill finds calls on both sides.
     async fn count(&self, batch: u64, lines: Vec<String>) -> Result<Counted, CountError> {
         say(&Sign::Begins(batch));
-        sleep(self.pace / 2).await;
+        let wait = wait(self.pace, batch);
+        sleep(wait / 2).await;
         let counts = words::count(&lines);
         self.record.append(batch).map_err(|error| CountError::NotRecorded {
             by: self.name.clone(),
             batch,
             problem: error.to_string(),
         })?;
-        sleep(self.pace / 2).await;
+        sleep(wait / 2).await;
         Ok(Counted { by: self.name.clone(), counts })
     }
 }
@@ -132,6 +137,14 @@ impl FromStr for Sign {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_wait_as_told_on_average() {
+        let pace = Duration::from_millis(100);
+        let sum: Duration = (0..101).map(|batch| wait(pace, batch)).sum();
+        assert_eq!(sum, pace * 101);
+        assert_eq!(wait(Duration::ZERO, 7), Duration::ZERO);
+    }
 
     #[test]
     fn signs_are_read_as_they_are_written() {

@@ -1,0 +1,10 @@
+//! The commands, one per file.
+
+pub(crate) mod ca;
+pub(crate) mod call;
+pub(crate) mod completions;
+pub(crate) mod dev;
+pub(crate) mod nodes;
+pub(crate) mod serve;
+pub(crate) mod services;
+pub(crate) mod tree;

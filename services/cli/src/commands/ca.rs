@@ -1,0 +1,140 @@
+//! `qmesh ca`: who belongs to the mesh.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use qmesh::{Authority, IdentityError, Role};
+use serde_json::json;
+
+use crate::{
+    exit::{Exit, Problem},
+    member::DataDir,
+    output::{self, OutputFormat, Shade, Table, bold},
+    text,
+};
+
+/// What to do with the authority.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make the authority of a new mesh. `qmesh dev` makes one of mesh `dev` by itself.
+    Init {
+        /// The mesh's name.
+        #[arg(long, default_value = "dev")]
+        mesh: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Issue a certificate with a new key, for a node on another host or for a guest.
+    Issue {
+        /// Whom it names: 1 to 63 of a-z, 0-9, `-`, `_` and `.`.
+        name: String,
+        /// For a guest such as this command line, instead of a node.
+        #[arg(long)]
+        client: bool,
+        /// Where to put the files (default: a new directory of that name).
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where the authority is.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The authority's directory (default: `authority` in the data directory, where `dev` and `serve` look).
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    data_dir: DataDir,
+}
+
+/// Makes an authority or a certificate.
+///
+/// # Errors
+/// The files cannot be read or written, or would overwrite a key.
+pub(crate) fn run(args: &Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        Action::Init { mesh, place } => init(mesh, place, output)?,
+        Action::Issue { name, client, out, place } => {
+            let role = if *client { Role::Client } else { Role::Node };
+            let out = out.clone().unwrap_or_else(|| PathBuf::from(name));
+            issue(name, role, &out, place, output)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init(mesh: &str, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
+    let dir = place.dir();
+    Authority::init(&dir, mesh).map_err(|error| {
+        let exists = matches!(error, IdentityError::AuthorityExists(_));
+        let problem = Problem::new(Exit::Failed, error.to_string());
+        if exists { problem.hint("issue certificates with it: qmesh ca issue NAME") } else { problem }
+    })?;
+    if output == OutputFormat::Json {
+        return Ok(output::json(&json!({"mesh": mesh, "dir": dir}))?);
+    }
+    output::line(format!("authority of mesh {} in {}", bold(mesh), text::path(&dir)))?;
+    output::line("keep its key to yourself: whoever reads it decides who belongs to the mesh\n")?;
+    let (qmesh, flags) = (text::program(), place.flags());
+    output::line(format!("Next:\n\n  {}", bold(&format!("{qmesh} ca issue NAME{flags}"))))?;
+    Ok(())
+}
+
+fn issue(name: &str, role: Role, out: &Path, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
+    let authority = Authority::open(&place.dir())?;
+    let issued = authority.issue(name, role)?;
+    let id = issued.credentials()?.id().to_string();
+    let [certificate, key, trusted] = issued.write(out)?;
+    if output == OutputFormat::Json {
+        let files = json!({"certificate": certificate, "key": key, "authority": trusted});
+        let told = json!({"name": name, "role": role.to_string(), "mesh": authority.mesh(), "id": id, "files": files});
+        return Ok(output::json(&told)?);
+    }
+    output::line(format!("{role} {} of mesh {}\n", bold(name), bold(authority.mesh())))?;
+    let mut files = Table::new(["", ""]);
+    for (what, value) in [
+        ("id", id),
+        ("certificate", text::path(&certificate)),
+        ("private key", text::path(&key)),
+        ("authority", text::path(&trusted)),
+    ] {
+        files.row([(format!("  {what}"), Shade::Faint), (value, Shade::Plain)]);
+    }
+    files.print()?;
+    let certificate = text::path(&certificate);
+    let command = match role {
+        Role::Node => format!("serve echo.Echo --cert {certificate} --seed quic://HOST:PORT"),
+        Role::Client => format!("nodes --cert {certificate} --node quic://HOST:PORT"),
+    };
+    let qmesh = text::program();
+    output::line(format!(
+        "\nTake the three files to the other host, and there:\n\n  {}",
+        bold(&format!("{qmesh} {command}"))
+    ))?;
+    Ok(())
+}
+
+// === impl Place ===
+
+impl Place {
+    fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| self.data_dir.authority())
+    }
+
+    /// What a further command needs to mean the same authority.
+    fn flags(&self) -> String {
+        let dir = self.dir.as_ref().map(|dir| format!(" --dir {}", text::path(dir)));
+        dir.unwrap_or_else(|| self.data_dir.flag())
+    }
+}

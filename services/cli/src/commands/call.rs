@@ -1,0 +1,177 @@
+//! `qmesh call`: one call of any method of any service.
+
+use std::{io::Read as _, process::ExitCode, str::FromStr, time::Duration};
+
+use anyhow::Context as _;
+use heck::ToSnakeCase as _;
+use jiff::SignedDuration;
+use qmesh::{CallError, ControlClient, ServiceError};
+use serde_json::{Value, json};
+
+use crate::{
+    exit::{Exit, Problem},
+    find::Target,
+    output::{self, OutputFormat},
+};
+
+/// The call.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  qmesh call echo.Echo/Say '{\"text\":\"hello\"}'
+  qmesh call clock.Clock/now
+  echo '{\"text\":\"hello\"}' | qmesh call echo.Echo/say -
+
+The answer goes to standard output as JSON. `qmesh help` lists the exit codes.")]
+pub(crate) struct Args {
+    /// What to call, for example echo.Echo/Say; the method as in the trait or in CamelCase.
+    #[arg(value_name = "SERVICE/METHOD")]
+    method: Method,
+    /// The arguments, a JSON object by parameter name; `-` reads it from standard input.
+    #[arg(default_value = "{}", value_name = "JSON")]
+    arguments: String,
+    /// How long the call may take, for example 500ms or 1m30s.
+    #[arg(long, default_value = "10s", value_parser = patience, value_name = "DURATION")]
+    timeout: Duration,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What to call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Method {
+    service: String,
+    name: String,
+}
+
+/// Calls and prints the answer.
+///
+/// # Errors
+/// A [`Problem`] with the exit code of what became of the call.
+pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    let arguments = arguments(&args.arguments)?;
+    let mut client = args.target.connect().await?;
+    say_when_waiting(&mut client, &args).await?;
+    let Method { service, name } = &args.method;
+    let answered = client.call(service, name, arguments, args.timeout).await;
+    client.close().await;
+    let called = answered.map_err(|error| {
+        Problem::new(Exit::Unknown, error.to_string())
+            .hint("the call may have run: repeat it only if running it twice does no harm")
+    })?;
+    let answer = called.map_err(|error| problem(&args.method, error))?;
+    match output {
+        OutputFormat::Json => output::json(&answer)?,
+        OutputFormat::Table => output::line(serde_json::to_string_pretty(&answer)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A call waits for an endpoint until its time is over: a person who mistyped the name should know.
+async fn say_when_waiting(client: &mut ControlClient, args: &Args) -> anyhow::Result<()> {
+    let service = &args.method.service;
+    let services = client.services().await?;
+    if services.iter().all(|known| known.name != *service) {
+        let known: Vec<_> = services.iter().map(|known| known.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let patience = SignedDuration::try_from(args.timeout)?;
+        eprintln!("waiting up to {patience:#} for a node that serves {service}; known are {known}");
+    }
+    Ok(())
+}
+
+fn problem(method: &Method, error: CallError<ServiceError>) -> Problem {
+    match error {
+        CallError::Failed(failure) => failure.into(),
+        CallError::Service(ServiceError(error)) => {
+            let Method { service, name } = method;
+            let what = format!("{service}/{name} answered with its own error: {error}");
+            Problem::new(Exit::ServiceError, what).facts(json!({ "service_error": error }))
+        }
+    }
+}
+
+/// The arguments, from the command line or standard input.
+fn arguments(text: &str) -> anyhow::Result<Value> {
+    let mut input = String::new();
+    let text = if text == "-" {
+        std::io::stdin()
+            .read_to_string(&mut input)
+            .context("cannot read the arguments from standard input")?;
+        input.as_str()
+    } else {
+        text
+    };
+    let hint = r#"write an object by parameter name, for example '{"text":"hello"}'"#;
+    match serde_json::from_str(text) {
+        Ok(arguments @ Value::Object(_)) => Ok(arguments),
+        Ok(other) => {
+            Err(Problem::usage(format!("the arguments are no JSON object: {other}")).hint(hint).into())
+        }
+        Err(error) => Err(Problem::usage(format!("the arguments are no JSON: {error}")).hint(hint).into()),
+    }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(parsed).map_err(|_negative| "a call takes no negative time".to_owned())
+}
+
+// === impl Method ===
+
+impl FromStr for Method {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.rsplit_once('/') {
+            Some((service, method)) if !service.is_empty() && !method.is_empty() => {
+                // Methods are Rust's, which has no capitals in them; other systems write `Say`.
+                let capitals = method.contains(|c: char| c.is_ascii_uppercase());
+                let name = if capitals { method.to_snake_case() } else { method.to_owned() };
+                Ok(Self { service: service.to_owned(), name })
+            }
+            _ => Err("write SERVICE/METHOD, for example echo.Echo/Say"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_named_as_in_the_trait_or_in_camel_case() {
+        for (text, name) in [
+            ("echo.Echo/Say", "say"),
+            ("echo.Echo/say", "say"),
+            ("echo.Echo/WhoAmI", "who_am_i"),
+            ("echo.Echo/whoAmI", "who_am_i"),
+            ("echo.Echo/who_am_i", "who_am_i"),
+            ("a.B/v2", "v2"),
+        ] {
+            assert_eq!(text.parse::<Method>().unwrap().name, name);
+        }
+        for wrong in ["echo.Echo", "echo.Echo/", "/say", ""] {
+            assert!(wrong.parse::<Method>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        for (text, ms) in
+            [("5s", 5000), ("500ms", 500), ("1m30s", 90_000), ("1m 30s", 90_000), ("PT2S", 2000)]
+        {
+            assert_eq!(patience(text).unwrap(), Duration::from_millis(ms), "{text}");
+        }
+        for wrong in ["", "5", "-5s", "soon"] {
+            assert!(patience(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_an_object() {
+        assert_eq!(arguments("{}").unwrap(), json!({}));
+        for wrong in ["", "hello", "[1]", "\"text\"", "{\"text\":}"] {
+            assert!(arguments(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `qmesh dev`: a node to develop with.
+
+use std::process::ExitCode;
+
+use qmesh::{Identity, Node, StartError};
+use qmesh_services::Stock;
+
+use crate::{
+    exit::Problem,
+    hosting::{Hosting, Plan},
+    member::DataDir,
+    output::{self, OutputFormat, bold, faint},
+    signals::{self, Signals},
+    text,
+};
+
+/// The node to be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The node's name.
+    #[arg(long, default_value = "dev")]
+    name: String,
+    #[command(flatten)]
+    data_dir: DataDir,
+    /// Neither tell the local network of the node nor listen for others there.
+    #[arg(long)]
+    no_mdns: bool,
+    #[command(flatten)]
+    hosting: Hosting,
+}
+
+/// Runs the node until a signal comes.
+///
+/// # Errors
+/// The node does not start.
+pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    let signals = Signals::listen()?;
+    let identity = Identity::dev(&args.data_dir.path)?;
+    let plan = Plan {
+        name: &args.name,
+        identity: &identity,
+        data_dir: &args.data_dir.path,
+        hosting: &args.hosting,
+        services: &Stock::ALL,
+        mdns: !args.no_mdns,
+    };
+    let node = start(plan, output, &args.data_dir).await?;
+    Ok(signals::run_until_signal(node, signals).await)
+}
+
+async fn start(mut plan: Plan<'_>, output: OutputFormat, data_dir: &DataDir) -> anyhow::Result<Node> {
+    let mut started = plan.start().await;
+    if let Err(StartError::Seeds(error)) = &started
+        && plan.mdns
+    {
+        tracing::warn!(target: "qmesh::cli", %error, "the local network does not hear of this node");
+        plan.mdns = false;
+        started = plan.start().await;
+    }
+    let node = started.map_err(Problem::from)?;
+    plan.announce(&node, output)?;
+    if output == OutputFormat::Table {
+        next_steps(data_dir)?;
+    }
+    Ok(node)
+}
+
+/// What to type in another terminal, ready to be copied.
+fn next_steps(data_dir: &DataDir) -> std::io::Result<()> {
+    let (qmesh, flag) = (text::program(), data_dir.flag());
+    output::line("\nIn another terminal:\n")?;
+    for (command, what) in [
+        (format!(r#"call echo.Echo/Say '{{"text":"hello"}}'{flag}"#), "a first call"),
+        (format!("serve echo.Echo --name b{flag}"), "a second node"),
+        (format!("nodes{flag}"), "who is there"),
+        (format!("tree{flag}"), "what this node runs"),
+    ] {
+        output::line(format!("  {}  {}", bold(&format!("{qmesh} {command}")), faint(&format!("# {what}"))))?;
+    }
+    output::line("\nCtrl-C ends the node in order.\n")
+}

@@ -1,0 +1,112 @@
+//! Finding a node to ask: the one that is named, one of this host, or one of the local network.
+
+mod files;
+mod network;
+mod race;
+
+use std::time::Duration;
+
+use clap::Args;
+use qmesh::{Address, ControlClient};
+
+use crate::{
+    exit::{Exit, Problem},
+    member::{Known, Member},
+};
+
+/// Which node to ask.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The node to ask, by URL or name (default: any that runs on this host, then any in the local network).
+    #[arg(long, env = "QMESH_NODE", hide_env_values = true, value_name = "URL|NAME")]
+    pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) member: Member,
+}
+
+/// How long a node that was named may take to answer.
+const NAMED_MAX: Duration = Duration::from_secs(5);
+/// How long a node of this host or of the local network may take to answer.
+const NEARBY_MAX: Duration = Duration::from_secs(2);
+/// How long the local network is listened to.
+const NETWORK_MAX: Duration = Duration::from_millis(1500);
+
+/// A node that might be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// What a person calls it, where that is known.
+    pub(crate) name: Option<String>,
+    pub(crate) address: Address,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Connects to the node.
+    ///
+    /// # Errors
+    /// A [`Problem`] that tells what was tried.
+    pub(crate) async fn connect(&self) -> anyhow::Result<ControlClient> {
+        let guest = self.member.guest()?;
+        match &self.node {
+            None => self.any(&guest).await,
+            Some(url) if url.contains("://") => at(&guest, url).await,
+            Some(name) => self.named(&guest, name).await,
+        }
+    }
+
+    async fn any(&self, guest: &Known) -> anyhow::Result<ControlClient> {
+        let mut tried = Vec::new();
+        match race::first(guest, files::read(&self.member.data_dir.path, None), NEARBY_MAX).await {
+            Ok(client) => return Ok(client),
+            Err(refusals) => tried.extend(refusals),
+        }
+        match network::search(guest, NETWORK_MAX).await {
+            Ok(found) => match race::first(guest, found, NEARBY_MAX).await {
+                Ok(client) => return Ok(client),
+                Err(refusals) => tried.extend(refusals),
+            },
+            Err(error) => tracing::debug!(target: "qmesh::cli", error, "no multicast DNS"),
+        }
+        tried.push("start one with `qmesh dev`, or name one: --node quic://HOST:PORT".to_owned());
+        let what = format!("no node of mesh `{}` answers", guest.identity.mesh());
+        Err(Problem::new(Exit::NoNode, what).hint(tried.join("\n")).into())
+    }
+
+    /// A node of this host, or one that any node of this host knows.
+    async fn named(&self, guest: &Known, name: &str) -> anyhow::Result<ControlClient> {
+        let here = files::read(&self.member.data_dir.path, Some(name));
+        if let Ok(client) = race::first(guest, here, NEARBY_MAX).await {
+            return Ok(client);
+        }
+        let mut any = self.any(guest).await?;
+        let nodes = any.nodes().await?;
+        let Some(node) = nodes.iter().find(|node| node.name == name) else {
+            let known: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+            let what = format!("{} knows no node `{name}`", any.node());
+            return Err(Problem::new(Exit::NoNode, what)
+                .hint(format!("it knows {}", known.join(", ")))
+                .into());
+        };
+        let addresses = node.addresses.iter().filter_map(|address| address.parse().ok());
+        let candidates =
+            addresses.map(|address| Candidate { name: Some(name.to_owned()), address }).collect();
+        race::first(guest, candidates, NAMED_MAX).await.map_err(|tried| {
+            let what = format!("node `{name}` does not answer");
+            Problem::new(Exit::NoNode, what).hint(tried.join("\n")).into()
+        })
+    }
+}
+
+async fn at(guest: &Known, url: &str) -> anyhow::Result<ControlClient> {
+    let address = url
+        .parse()
+        .map_err(|error: <Address as std::str::FromStr>::Err| Problem::usage(error.to_string()))?;
+    let candidate = Candidate { name: None, address };
+    race::first(guest, vec![candidate], NAMED_MAX).await.map_err(|tried| {
+        let hint = format!("{}\nsee who runs: qmesh nodes", tried.join("\n"));
+        Problem::new(Exit::NoNode, format!("no node of mesh `{}` answers at {url}", guest.identity.mesh()))
+            .hint(hint)
+            .into()
+    })
+}

@@ -1,0 +1,167 @@
+//! What the commands that run a node have in common: where it listens, whom it asks first, what it says at its start.
+
+use std::path::Path;
+
+use clap::Args;
+use qmesh::{Address, Config, Identity, Node, NodeBuilder, SeedSource, StartError};
+use qmesh_services::Stock;
+use serde::Serialize;
+
+use crate::{
+    exit::Problem,
+    output::{self, OutputFormat, Shade, Table, bold},
+};
+
+/// How a node is reached and finds others.
+#[derive(Debug, Args)]
+pub(crate) struct Hosting {
+    /// Where to listen: quic://HOST:PORT (default: this host alone, on a port that the system chooses).
+    #[arg(long, value_name = "URL")]
+    listen: Vec<Address>,
+    /// Where others reach the node (default: where it listens). Needed with a wildcard such as 0.0.0.0.
+    #[arg(long, value_name = "URL")]
+    advertise: Vec<Address>,
+    /// A node to ask first; nodes that share a data directory find each other without.
+    #[arg(long, value_name = "URL")]
+    seed: Vec<Address>,
+    /// A DNS name whose addresses are nodes to ask first.
+    #[arg(long, value_name = "HOST:PORT", value_parser = dns)]
+    dns: Vec<SeedSource>,
+    /// A label for placement, such as a rack or a region.
+    #[arg(long)]
+    zone: Option<String>,
+}
+
+/// A node to be.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) identity: &'a Identity,
+    pub(crate) data_dir: &'a Path,
+    pub(crate) hosting: &'a Hosting,
+    pub(crate) services: &'a [Stock],
+    pub(crate) mdns: bool,
+}
+
+/// What a node says of itself at its start.
+#[derive(Debug, Serialize)]
+struct Started<'a> {
+    node: &'a str,
+    id: String,
+    mesh: &'a str,
+    addresses: Vec<String>,
+    services: Vec<&'static str>,
+    data_dir: String,
+}
+
+// === impl Plan ===
+
+impl Plan<'_> {
+    /// Starts the node.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing of the node is left.
+    pub(crate) async fn start(&self) -> Result<Node, StartError> {
+        self.builder().start().await
+    }
+
+    fn builder(&self) -> NodeBuilder {
+        let hosting = self.hosting;
+        let mut node = Node::builder(self.name)
+            .identity(self.identity.clone())
+            .data_dir(self.data_dir)
+            .config(hosting.config())
+            .mdns(self.mdns);
+        for address in &hosting.listen {
+            node = node.listen(address.clone());
+        }
+        for address in &hosting.advertise {
+            node = node.advertise(address.clone());
+        }
+        for address in &hosting.seed {
+            node = node.seed(address.clone());
+        }
+        for source in &hosting.dns {
+            node = node.seeds(source.clone());
+        }
+        if let Some(zone) = &hosting.zone {
+            node = node.zone(zone);
+        }
+        self.services.iter().fold(node, |node, stock| stock.serve(node))
+    }
+
+    /// Says that the node runs.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    pub(crate) fn announce(&self, node: &Node, output: OutputFormat) -> anyhow::Result<()> {
+        let started = Started {
+            node: node.name(),
+            id: node.id().to_string(),
+            mesh: self.identity.mesh(),
+            addresses: node.addresses().iter().map(Address::to_string).collect(),
+            services: self.services.iter().map(|stock| stock.name()).collect(),
+            data_dir: self.data_dir.display().to_string(),
+        };
+        match output {
+            OutputFormat::Json => output::json(&started)?,
+            OutputFormat::Table => started.print()?,
+        }
+        Ok(())
+    }
+}
+
+// === impl Started ===
+
+impl Started<'_> {
+    fn print(&self) -> anyhow::Result<()> {
+        output::line(format!("node {} of mesh {} runs\n", bold(self.node), bold(self.mesh)))?;
+        let mut facts = Table::new(["", "", ""]);
+        for (key, value) in [
+            ("id", self.id.clone()),
+            ("address", self.addresses.join("\n")),
+            ("services", self.services.join(", ")),
+            ("data", self.data_dir.clone()),
+        ] {
+            facts.row([
+                (format!("  {key}"), Shade::Faint),
+                (value, Shade::Plain),
+                (String::new(), Shade::Plain),
+            ]);
+        }
+        Ok(facts.print()?)
+    }
+}
+
+// === impl Hosting ===
+
+impl Hosting {
+    /// A node that others can only reach on this host notices a killed peer sooner.
+    fn config(&self) -> Config {
+        let mut places = self.listen.iter().chain(&self.advertise).chain(&self.seed);
+        let is_here = |address: &Address| address.socket().is_some_and(|socket| socket.ip().is_loopback());
+        if self.dns.is_empty() && places.all(is_here) { Config::local() } else { Config::lan() }
+    }
+}
+
+fn dns(text: &str) -> Result<SeedSource, Problem> {
+    let wrong = || Problem::usage(format!("`{text}` is not HOST:PORT, for example nodes.example.com:4433"));
+    let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_no_number: std::num::ParseIntError| wrong())?;
+    Ok(SeedSource::Dns { host: host.to_owned(), port, server: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dns_seed_is_a_host_and_a_port() {
+        assert!(
+            matches!(dns("mesh.example.:4433"), Ok(SeedSource::Dns { host, port: 4433, .. }) if host == "mesh.example.")
+        );
+        for wrong in ["mesh", "mesh:", "mesh:x", ":1", "mesh:70000"] {
+            assert!(dns(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Small texts for people: durations, and commands that can be copied.
+
+use std::{env, path::Path};
+
+/// A duration in milliseconds, in at most two units.
+pub(crate) fn duration_ms(ms: u64) -> String {
+    let secs = ms / 1000;
+    let (mins, hours, days) = (secs / 60, secs / 3600, secs / 86400);
+    match ms {
+        0..1000 => format!("{ms}ms"),
+        _ if mins == 0 => format!("{secs}s"),
+        _ if hours == 0 => format!("{mins}m {}s", secs % 60),
+        _ if days == 0 => format!("{hours}h {}m", mins % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// A duration in microseconds, with one digit after the point where that says something.
+pub(crate) fn duration_us(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us}µs"),
+        1000..10_000 => format!("{}.{}ms", us / 1000, us % 1000 / 100),
+        _ => duration_ms(us / 1000),
+    }
+}
+
+/// The command as it was typed, so that the next one can be copied.
+pub(crate) fn program() -> String {
+    env::args().next().map_or_else(|| "qmesh".to_owned(), |typed| quoted(&typed))
+}
+
+/// A path as it can be typed.
+pub(crate) fn path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1000, "1s"),
+            (61_000, "1m 1s"),
+            (3_660_000, "1h 1m"),
+            (90_000_000, "1d 1h"),
+        ] {
+            assert_eq!(duration_ms(ms), text);
+        }
+        for (us, text) in [(999, "999µs"), (1250, "1.2ms"), (12_500, "12ms")] {
+            assert_eq!(duration_us(us), text);
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_them() {
+        for (word, text) in [("./.qmesh", "./.qmesh"), ("my mesh", "'my mesh'"), ("it's", r"'it'\''s'")] {
+            assert_eq!(quoted(word), text);
+        }
+    }
+}
