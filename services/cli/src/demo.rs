@@ -19,7 +19,7 @@ mod worker;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 pub(crate) use worker::{WorkerArgs, work};
 
 use crate::{
@@ -30,7 +30,9 @@ use crate::{
         report::Report,
         run::{Run, Stage},
     },
+    exit::INTERRUPTED,
     output::OutputFormat,
+    signals::Signals,
 };
 
 /// The name of the service.
@@ -58,18 +60,20 @@ pub(crate) struct Args {
 /// Shows it.
 ///
 /// # Errors
-/// The text cannot be shown, or the run could not be brought to its end. One that did, with a wrong result, is no error but a
-/// failure.
+/// The text cannot be shown, or the run could not be brought to its end. One that was, with a wrong result, is no
+/// error but a failure.
 pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    tokio::select! {
-        report = Box::pin(show(args)) => {
-            let report = report?;
-            report.print(output)?;
-            Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut signals = Signals::listen()?;
+    let report = tokio::select! {
+        report = Box::pin(show(args)) => report?,
+        // The processes and their directory end with `show`.
+        signal = signals.next() => {
+            eprintln!("{signal}: the demo was ended, nothing of it is left");
+            return Ok(ExitCode::from(INTERRUPTED));
         }
-        // The processes and the directory end with `show`.
-        signal = interrupted() => bail!("the demo was ended by {}", signal?),
-    }
+    };
+    report.print(output)?;
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn show(args: Args) -> anyhow::Result<Report> {
@@ -112,16 +116,4 @@ async fn set_stage(data: &tempfile::TempDir, args: &Args, input: Input) -> anyho
         newcomer: NEWCOMER.to_owned(),
         batches: input.batches,
     })
-}
-
-/// Waits for a signal that asks this process to end.
-async fn interrupted() -> anyhow::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended.map(|()| "Ctrl-C").map_err(Into::into),
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = hang_up.recv() => Ok("SIGHUP"),
-    }
 }

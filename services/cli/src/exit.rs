@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, process::ExitCode};
 
-use qmesh::{Failure, Outcome, StartError};
+use qmesh::{DataDirError, Failure, Outcome, StartError};
 use serde_json::{Value, json};
 
 use crate::output::{OutputFormat, alarm};
@@ -130,8 +130,10 @@ impl From<StartError> for Problem {
                 return Self::new(Exit::Failed, "the node listens on a wildcard, which nobody can dial")
                     .hint("say where others reach it: --advertise quic://HOST:PORT");
             }
-            StartError::DataDir(qmesh::DataDirError::InUse { .. }) => {
-                "run it with --name NAME, or in another --data-dir"
+            StartError::DataDir(DataDirError::InUse { name, folder }) => {
+                let what = format!("node `{name}` runs already in {}", folder.display());
+                return Self::new(Exit::Failed, what)
+                    .hint("call it: it is one of `qmesh nodes`\nor run another: --name NAME");
             }
             StartError::Bind(_) => "choose another --listen quic://HOST:PORT; port 0 lets the system choose",
             _ => return Self::new(Exit::Failed, error.to_string()),

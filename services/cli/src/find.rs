@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use qmesh::{Address, ControlClient};
+use tokio::time::sleep;
 
 use crate::{
     exit::{Exit, Problem},
@@ -27,9 +28,11 @@ pub(crate) struct Target {
 /// How long a node that was named may take to answer.
 const NAMED_MAX: Duration = Duration::from_secs(5);
 /// How long a node of this host or of the local network may take to answer.
-const NEARBY_MAX: Duration = Duration::from_secs(2);
+const NEARBY_MAX: Duration = Duration::from_millis(1500);
+/// The head start of the nodes of this host: nobody else is asked where one of them answers.
+const HERE_FIRST: Duration = Duration::from_millis(300);
 /// How long the local network is listened to.
-const NETWORK_MAX: Duration = Duration::from_millis(1500);
+const NETWORK_MAX: Duration = Duration::from_millis(1200);
 
 /// A node that might be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,27 +59,22 @@ impl Target {
     }
 
     async fn any(&self, guest: &Known) -> anyhow::Result<ControlClient> {
-        let mut tried = Vec::new();
-        match race::first(guest, files::read(&self.member.data_dir.path, None), NEARBY_MAX).await {
-            Ok(client) => return Ok(client),
-            Err(refusals) => tried.extend(refusals),
-        }
-        match network::search(guest, NETWORK_MAX).await {
-            Ok(found) => match race::first(guest, found, NEARBY_MAX).await {
-                Ok(client) => return Ok(client),
-                Err(refusals) => tried.extend(refusals),
-            },
-            Err(error) => tracing::debug!(target: "qmesh::cli", error, "no multicast DNS"),
-        }
-        tried.push("start one with `qmesh dev`, or name one: --node quic://HOST:PORT".to_owned());
-        let what = format!("no node of mesh `{}` answers", guest.identity.mesh());
-        Err(Problem::new(Exit::NoNode, what).hint(tried.join("\n")).into())
+        let here = files::read(&self.member.data_dir.path, None);
+        let head_start = if here.is_empty() { Duration::ZERO } else { HERE_FIRST };
+        let mut attempts = race::Attempts::new();
+        attempts.spawn(race::among(guest.clone(), here, NEARBY_MAX));
+        attempts.spawn(in_the_network(guest.clone(), head_start));
+        race::first(attempts).await.map_err(|mut tried| {
+            tried.push("start one with `qmesh dev`, or name one: --node quic://HOST:PORT".to_owned());
+            let what = format!("no node of mesh `{}` answers", guest.identity.mesh());
+            Problem::new(Exit::NoNode, what).hint(tried.join("\n")).into()
+        })
     }
 
     /// A node of this host, or one that any node of this host knows.
     async fn named(&self, guest: &Known, name: &str) -> anyhow::Result<ControlClient> {
         let here = files::read(&self.member.data_dir.path, Some(name));
-        if let Ok(client) = race::first(guest, here, NEARBY_MAX).await {
+        if let Ok(client) = race::among(guest.clone(), here, NEARBY_MAX).await {
             return Ok(client);
         }
         let mut any = self.any(guest).await?;
@@ -91,11 +89,21 @@ impl Target {
         let addresses = node.addresses.iter().filter_map(|address| address.parse().ok());
         let candidates =
             addresses.map(|address| Candidate { name: Some(name.to_owned()), address }).collect();
-        race::first(guest, candidates, NAMED_MAX).await.map_err(|tried| {
+        race::among(guest.clone(), candidates, NAMED_MAX).await.map_err(|tried| {
             let what = format!("node `{name}` does not answer");
             Problem::new(Exit::NoNode, what).hint(tried.join("\n")).into()
         })
     }
+}
+
+/// Any node that multicast DNS tells of. A network without it is one without nodes.
+async fn in_the_network(guest: Known, head_start: Duration) -> Result<ControlClient, Vec<String>> {
+    sleep(head_start).await;
+    let found = network::search(&guest, NETWORK_MAX).await.unwrap_or_else(|error| {
+        tracing::debug!(target: "qmesh::cli", error, "no multicast DNS");
+        Vec::new()
+    });
+    race::among(guest, found, NEARBY_MAX).await
 }
 
 async fn at(guest: &Known, url: &str) -> anyhow::Result<ControlClient> {
@@ -103,7 +111,7 @@ async fn at(guest: &Known, url: &str) -> anyhow::Result<ControlClient> {
         .parse()
         .map_err(|error: <Address as std::str::FromStr>::Err| Problem::usage(error.to_string()))?;
     let candidate = Candidate { name: None, address };
-    race::first(guest, vec![candidate], NAMED_MAX).await.map_err(|tried| {
+    race::among(guest.clone(), vec![candidate], NAMED_MAX).await.map_err(|tried| {
         let hint = format!("{}\nsee who runs: qmesh nodes", tried.join("\n"));
         Problem::new(Exit::NoNode, format!("no node of mesh `{}` answers at {url}", guest.identity.mesh()))
             .hint(hint)

@@ -43,6 +43,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) mdns: bool,
 }
 
+/// The last line before the logs.
+pub(crate) const HOW_TO_END: &str = "\nCtrl-C ends the node in order.\n";
+
 /// What a node says of itself at its start.
 #[derive(Debug, Serialize)]
 struct Started<'a> {

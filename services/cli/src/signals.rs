@@ -63,7 +63,8 @@ impl Signals {
         Ok(Self { interrupt, terminate })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Waits for the next one, and names it.
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
@@ -78,7 +79,8 @@ impl Signals {
         Ok(Self {})
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Waits for the next one, and names it.
+    pub(crate) async fn next(&mut self) -> &'static str {
         match tokio::signal::ctrl_c().await {
             Ok(()) => "Ctrl-C",
             Err(_) => std::future::pending().await,

@@ -12,11 +12,11 @@ use serde_json::Value;
 fn demo(place: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qmesh"));
     command.arg("demo").args(args).env("TMPDIR", place).current_dir(place);
-    command.output().unwrap()
+    command.output().expect("the demo starts")
 }
 
 fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    std::str::from_utf8(bytes).expect("the demo prints text")
 }
 
 #[test]

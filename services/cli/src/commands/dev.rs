@@ -7,9 +7,9 @@ use qmesh_services::Stock;
 
 use crate::{
     exit::Problem,
-    hosting::{Hosting, Plan},
+    hosting::{self, Hosting, Plan},
     member::DataDir,
-    output::{self, OutputFormat, bold, faint},
+    output::{self, OutputFormat, Shade, Table},
     signals::{self, Signals},
     text,
 };
@@ -61,6 +61,7 @@ async fn start(mut plan: Plan<'_>, output: OutputFormat, data_dir: &DataDir) -> 
     plan.announce(&node, output)?;
     if output == OutputFormat::Table {
         next_steps(data_dir)?;
+        output::line(hosting::HOW_TO_END)?;
     }
     Ok(node)
 }
@@ -69,13 +70,15 @@ async fn start(mut plan: Plan<'_>, output: OutputFormat, data_dir: &DataDir) -> 
 fn next_steps(data_dir: &DataDir) -> std::io::Result<()> {
     let (qmesh, flag) = (text::program(), data_dir.flag());
     output::line("\nIn another terminal:\n")?;
-    for (command, what) in [
-        (format!(r#"call echo.Echo/Say '{{"text":"hello"}}'{flag}"#), "a first call"),
-        (format!("serve echo.Echo --name b{flag}"), "a second node"),
-        (format!("nodes{flag}"), "who is there"),
-        (format!("tree{flag}"), "what this node runs"),
-    ] {
-        output::line(format!("  {}  {}", bold(&format!("{qmesh} {command}")), faint(&format!("# {what}"))))?;
+    let commands = [
+        (format!(r#"{qmesh} call echo.Echo/Say '{{"text":"hello"}}'{flag}"#), "a first call"),
+        (format!("{qmesh} serve echo.Echo --name b{flag}"), "a second node"),
+        (format!("{qmesh} nodes{flag}"), "who is there"),
+        (format!("{qmesh} tree{flag}"), "what this node runs"),
+    ];
+    let mut table = Table::new(["", ""]);
+    for (command, what) in commands {
+        table.row([(format!("  {command}"), Shade::Name), (format!("# {what}"), Shade::Faint)]);
     }
-    output::line("\nCtrl-C ends the node in order.\n")
+    table.print()
 }

@@ -7,9 +7,9 @@ use qmesh_services::Stock;
 
 use crate::{
     exit::Problem,
-    hosting::{Hosting, Plan},
+    hosting::{self, Hosting, Plan},
     member::Member,
-    output::OutputFormat,
+    output::{self, OutputFormat},
     signals::{self, Signals},
 };
 
@@ -84,6 +84,9 @@ async fn start(args: &Args, identity: &Identity, name: &str, output: OutputForma
     };
     let node = plan.start().await.map_err(Refused::Start)?;
     plan.announce(&node, output).map_err(Refused::Output)?;
+    if output == OutputFormat::Table {
+        output::line(hosting::HOW_TO_END).map_err(|error| Refused::Output(error.into()))?;
+    }
     Ok(node)
 }
 

@@ -10,6 +10,8 @@ use clap::builder::styling::{AnsiColor, Style};
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::output;
+
 /// Without bars, how often it is told who answered how much, over the whole run.
 const REPORTS: u64 = 5;
 
@@ -24,7 +26,7 @@ pub(crate) struct Progress {
 
 #[derive(Debug)]
 enum View {
-    Bars { all: MultiProgress, calls: ProgressBar, workers: BTreeMap<String, ProgressBar>, colored: bool },
+    Bars { all: MultiProgress, calls: ProgressBar, workers: BTreeMap<String, ProgressBar>, colours: bool },
     Lines,
 }
 
@@ -67,7 +69,8 @@ impl Progress {
             View::Lines if sum * REPORTS / self.total > (sum - 1) * REPORTS / self.total => {
                 let each: Vec<_> =
                     self.answered.iter().map(|(who, count)| format!("{who} {count}")).collect();
-                self.line(&format!("{sum} of {} calls answered: {}", self.total, each.join(", ")));
+                let (sum, total) = (number(sum), number(self.total));
+                self.line(&format!("{sum} of {total} calls answered: {}", each.join(", ")));
             }
             View::Lines => {}
         }
@@ -111,7 +114,7 @@ impl Progress {
             Tone::Bad => AnsiColor::Red.on_default().bold(),
         };
         match self.view {
-            View::Bars { colored: true, .. } => format!("{style}{text}{style:#}"),
+            View::Bars { colours: true, .. } => format!("{style}{text}{style:#}"),
             View::Bars { .. } | View::Lines => text.to_owned(),
         }
     }
@@ -124,8 +127,7 @@ impl View {
             all.add(ProgressBar::new(total).with_style(style(
                 "          {bar:41.cyan/8} {human_pos:>6} of {human_len} calls, {per_sec}",
             )));
-        let colored = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self::Bars { all, calls, workers: BTreeMap::new(), colored }
+        Self::Bars { all, calls, workers: BTreeMap::new(), colours: output::has_colours(&io::stderr()) }
     }
 }
 

@@ -2,23 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    io::{self, Write as _},
     path::Path,
     time::Duration,
 };
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::{
     demo::{
+        CAST, NEWCOMER,
         progress::{number, things},
         record,
         run::Outcome,
         words::Counts,
     },
-    output::OutputFormat,
+    output::{self, OutputFormat, Shade, Table},
 };
 
 /// The figures of a run, as programs get them.
@@ -94,64 +92,74 @@ impl Report {
     }
 
     /// Prints it. In JSON it is one line.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
     pub(crate) fn print(&self, output: OutputFormat) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
         match output {
-            OutputFormat::Table => writeln!(out, "\n{self}")?,
+            OutputFormat::Table => {
+                output::line("")?;
+                self.processes().print()?;
+                output::line("")?;
+                self.summary().print()?;
+                output::line(format!("\n{}", self.verdict()))?;
+            }
             OutputFormat::Json => {
                 self.complaints.iter().for_each(|complaint| eprintln!("not verified: {complaint}"));
-                writeln!(out, "{}", serde_json::to_string(&self.figures)?)?;
+                output::json(&self.figures)?;
             }
         }
         Ok(())
     }
 
     fn processes(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["PROCESS", "ANSWERED", "EXECUTED", ""]);
+        let mut table = Table::new(["PROCESS", "ANSWERED", "EXECUTED", "NOTE"]);
         for row in &self.rows {
-            let killed = row.name == self.figures.killed;
-            let note = format!("killed with {} in flight", things(self.in_flight_at_kill, "call"));
-            let note = if killed { note } else { String::new() };
+            let (note, shade) = match row.name.as_str() {
+                name if name == self.figures.killed => {
+                    (format!("killed with {} in flight", things(self.in_flight_at_kill, "call")), Shade::Bad)
+                }
+                NEWCOMER => (format!("came when {} was gone", self.figures.killed), Shade::Good),
+                name if name == CAST[0] => ("the seed, the one node that all others knew of".to_owned(), Shade::Faint),
+                _ => (String::new(), Shade::Plain),
+            };
             let (answered, executed) = (row.answered.len() as u64, row.executed.len() as u64);
-            table.add_row([row.name.clone(), number(answered), number(executed), note]);
-        }
-        for column in table.column_iter_mut().skip(1).take(2) {
-            column.set_cell_alignment(CellAlignment::Right);
+            table.row([
+                (row.name.clone(), Shade::Name),
+                (format!("{:>8}", number(answered)), Shade::Plain),
+                (format!("{:>8}", number(executed)), Shade::Plain),
+                (note, shade),
+            ]);
         }
         table
     }
 
     fn summary(&self) -> Table {
         let (figures, expected) = (&self.figures, &self.expected);
-        let seconds = self.took.as_secs_f64();
         let (word, times) = expected.most_frequent().unwrap_or_default();
-        let rows = [
-            ("calls", format!("{} in {seconds:.1} s", number(figures.calls as u64))),
+        let different = number(expected.frequencies.len() as u64);
+        let words = number(expected.words);
+        let dead = number(figures.dead_in_directory_ms);
+        let mut table = Table::new(["", ""]);
+        for (figure, value) in [
+            ("lines", number(expected.lines)),
+            ("words", format!("{words}, {different} different; “{word}” {} times", number(times))),
+            ("calls", format!("{} in {:.1} s", number(figures.calls as u64), self.took.as_secs_f64())),
             ("failed", number(figures.failed as u64)),
             ("retried", number(figures.retried)),
-            ("executed twice", format!("{} (counted once)", number(figures.executed_twice as u64))),
-            (
-                "dead in directory",
-                format!("{} ms after {} was killed", number(figures.dead_in_directory_ms), figures.killed),
-            ),
-            ("lines", number(expected.lines)),
-            (
-                "words",
-                format!(
-                    "{}, {} of them different; “{word}” {} times",
-                    number(expected.words),
-                    number(expected.frequencies.len() as u64),
-                    number(times)
-                ),
-            ),
-        ];
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        for (figure, value) in rows {
-            table.add_row([figure.to_owned(), value]);
+            ("executed twice", format!("{}, counted once", number(figures.executed_twice as u64))),
+            ("dead in directory", format!("{dead} ms after {} was killed", figures.killed)),
+        ] {
+            table.row([(figure.to_owned(), Shade::Faint), (value, Shade::Plain)]);
         }
         table
+    }
+
+    fn verdict(&self) -> String {
+        if self.complaints.is_empty() {
+            return format!("{}: the answers add up to exactly what this process counts", output::bold("verified"));
+        }
+        format!("{}: {}", output::bold("NOT verified"), self.complaints.join("; "))
     }
 }
 
@@ -186,18 +194,6 @@ fn executed_twice(rows: &[Row]) -> usize {
         *times.entry(*batch).or_default() += 1;
     }
     times.values().filter(|times| **times > 1).count()
-}
-
-// === impl Report ===
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n\n{}\n", self.processes().trim_fmt(), self.summary().trim_fmt())?;
-        if self.complaints.is_empty() {
-            return write!(f, "verified: the answers add up to exactly what this process counts");
-        }
-        write!(f, "NOT verified: {}", self.complaints.join("; "))
-    }
 }
 
 #[cfg(test)]

@@ -14,19 +14,41 @@ use crate::member::Known;
 /// The head start of each candidate: a node that lives answers within it, and one that does not costs no more.
 const HEAD_START: Duration = Duration::from_millis(50);
 
-/// The first candidate that answers, in their order where they live; each has `patience`.
+/// The attempts to reach a node, each with what became of it in lines for people.
+pub(super) type Attempts = JoinSet<Result<ControlClient, Vec<String>>>;
+
+/// The first attempt that reaches a node.
 ///
 /// # Errors
-/// What became of each, in a line for people.
+/// What became of each, in the order in which they ended.
 ///
 /// # Cancel safety
 /// Cancelling ends all attempts.
-pub(super) async fn first(
-    guest: &Known,
+pub(super) async fn first(mut attempts: Attempts) -> Result<ControlClient, Vec<String>> {
+    let mut refusals = Vec::new();
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(refused)) => refusals.extend(refused),
+            Err(panic) => refusals.push(panic.to_string()),
+        }
+    }
+    Err(refusals)
+}
+
+/// The first candidate that answers, in their order where they live; each has `patience`.
+///
+/// # Errors
+/// As [`first`].
+///
+/// # Cancel safety
+/// As [`first`].
+pub(super) async fn among(
+    guest: Known,
     candidates: Vec<Candidate>,
     patience: Duration,
 ) -> Result<ControlClient, Vec<String>> {
-    let mut attempts = JoinSet::new();
+    let mut attempts = Attempts::new();
     for (place, candidate) in (0..).zip(candidates) {
         let guest = guest.clone();
         attempts.spawn(async move {
@@ -34,21 +56,12 @@ pub(super) async fn first(
             let dialled = ControlClient::connect(&candidate.address, &guest.identity, &guest.name);
             match timeout(patience, dialled).await {
                 Ok(Ok(client)) => Ok(client),
-                Ok(Err(error)) => Err((place, told(&candidate, Some(&error)))),
-                Err(_late) => Err((place, told(&candidate, None))),
+                Ok(Err(error)) => Err(vec![told(&candidate, Some(&error))]),
+                Err(_late) => Err(vec![told(&candidate, None)]),
             }
         });
     }
-    let mut refusals = Vec::new();
-    while let Some(attempt) = attempts.join_next().await {
-        match attempt {
-            Ok(Ok(client)) => return Ok(client),
-            Ok(Err(refusal)) => refusals.push(refusal),
-            Err(panic) => refusals.push((u32::MAX, panic.to_string())),
-        }
-    }
-    refusals.sort_unstable();
-    Err(refusals.into_iter().map(|(_, refusal)| refusal).collect())
+    first(attempts).await
 }
 
 /// What became of a candidate; `error` is none where its time was over.
