@@ -8,7 +8,7 @@ mod route;
 
 use std::{fmt, sync::Arc};
 
-pub use call::{Call, Fallible, OneWay, Plain, Returns};
+pub use call::{Call, CallResult, Fallible, Make, OneWay, Plain, Returns};
 pub(crate) use dynamic::call_json;
 pub use dynamic::{DynamicError, ServiceError};
 pub(crate) use remote::Remote;
@@ -43,18 +43,16 @@ impl<C: Contract> Client<C> {
     }
 
     /// A call of the method of that number. `make` builds the typed call for an endpoint on this node.
-    #[must_use]
     pub fn call<A, R: Returns>(
         &self,
         method: usize,
         arguments: A,
-        make: fn(A, Reply<R::Value, R::Error>) -> C::Call,
+        make: Make<C, A, R>,
     ) -> Call<C, A, R> {
         Call::new(self.clone(), method, arguments, make)
     }
 
     /// A one-way send of the method of that number.
-    #[must_use]
     pub fn send<A>(
         &self,
         method: usize,

@@ -1,4 +1,85 @@
 //! Write a service as an actor, start a node, call any service by name from anywhere in the mesh.
+//!
+//! A trait is the contract, a struct is the service, a node runs it, and a client of the same trait calls it, on this
+//! node or on any other:
+//!
+//! ```
+//! use qmesh::{Authority, MemoryNetwork, prelude::*};
+//!
+//! #[qmesh::service(name = "guests.Book")]
+//! pub trait Book {
+//!     /// Adds a line and says how many there are.
+//!     async fn sign(&mut self, cx: &Context, text: String) -> usize;
+//!     /// All lines.
+//!     #[idempotent]
+//!     async fn lines(&self) -> Vec<String>;
+//! }
+//!
+//! #[derive(Default)]
+//! struct Guests(Vec<String>);
+//!
+//! impl Book for Guests {
+//!     async fn sign(&mut self, cx: &Context, text: String) -> usize {
+//!         self.0.push(format!("{}: {text}", cx.caller().name()));
+//!         self.0.len()
+//!     }
+//!
+//!     async fn lines(&self) -> Vec<String> {
+//!         self.0.clone()
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Two nodes in one process. Over a real network, leave `memory` out; for development,
+//! // `Identity::dev("./.qmesh")` is all the identity that is needed.
+//! let (identity, network) = (Identity::issued_by(&Authority::ephemeral("home")?), MemoryNetwork::new(1));
+//! let desk = Node::builder("desk").identity(identity.clone()).memory(&network);
+//! let desk = desk.serve(BookServer::new(Guests::default)).start().await?;
+//! let door = Node::builder("door").identity(identity).memory(&network);
+//! let door = door.seed(Address::memory("desk")).start().await?;
+//!
+//! let book: BookClient = door.client();
+//! assert_eq!(book.sign("hello").await?, 1);
+//! assert_eq!(book.lines().await?, ["door: hello"]);
+//!
+//! door.shutdown().await;
+//! desk.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it is made of
+//!
+//! - A [`Node`] is one member of a mesh. [`Node::builder`] says who it is ([`Identity`]), where it listens, whom it asks
+//!   first ([`SeedSource`]) and what it serves. It supervises everything it runs; [`Node::tree`] shows it.
+//! - A **contract** is a trait with [`macro@service`] on it. The attribute makes its server (`BookServer`), which takes a
+//!   factory for the service's state, and its client (`BookClient`).
+//! - A **service** is an actor with a bounded queue. `&mut self` methods run alone, `&self` ones overlap, in the order of
+//!   admission. After a panic the state comes anew from the factory ([`RestartPolicy`]); the queue stays.
+//! - A [`Context`] tells a handler who calls, until when, and whether the call is still wanted.
+//! - A **call** ([`Call`]) is a builder until it is awaited. It waits for an endpoint, picks one of several by load, and is
+//!   repeated where that is safe. Inside one node the arguments move and no codec runs.
+//! - A [`Failure`] says what is known of the execution: its [`Outcome`] is *not sent*, *not executed* or *unknown*.
+//! - The [`Directory`] is what this node knows of all others: immutable snapshots, and watches.
+//! - [`Config`] has every setting and bound, with presets for one host, one network and many.
+//! - A [`ControlClient`] asks a node about the mesh without being a member of it.
+//!
+//! # What it is not
+//!
+//! No broker: a call goes from node to node, and is stored nowhere. No promise of *exactly once*: a call whose outcome is
+//! unknown may have run. No order between calls that a balanced client spreads over endpoints. No streams and no rules of
+//! who may call what, yet. It reads no environment, and installs no subscriber, no crypto provider and no signal handler.
+//!
+//! # Modules, in reading order
+//!
+//! - `node`: the handle, its builder, and the loops of sessions, peers, gossip and seeds
+//! - `service`: contracts, the queue of a service, its actor, its replies
+//! - `client`: a call, its patient way, its route, an endpoint elsewhere
+//! - `channel`, `wire`: calls on a stream of bytes
+//! - `failure`, `codec`, `config`, `counters`: small nouns that all of them use
+//! - `supervisor`, `task`: who restarts what, and whose each task is
+//! - `control_api`, `control_client`: what command lines ask
 
 mod channel;
 mod client;
@@ -27,7 +108,7 @@ pub use qmesh_discovery::{
 };
 pub use qmesh_macros::service;
 pub use qmesh_transport::{
-    Address, Authority, Credentials, Identity, IdentityError, MemoryNetwork, NodeId, PeerIdentity, QuicConfig, Role,
+    Address, Authority, Credentials, Identity, IdentityError, IssueOptions, MemoryNetwork, NodeId, PeerIdentity, PrivateKey, QuicConfig, Role,
 };
 pub use service::{Caller, Context, Server};
 pub use supervisor::{ActorInfo, ActorState, RestartPolicy};
@@ -42,10 +123,15 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        client::{Call, Client, Fallible, OneWay, Plain, ServiceClient},
+        client::{Call, CallResult, Client, Fallible, Make, OneWay, Plain, Returns, ServiceClient},
         codec::{BadArguments, Codec},
         failure::Failure,
         service::{Context, Contract, Method, Never, Parameter, Reply, Responder, Serve, Server, misrouted},
     };
     pub use serde;
 }
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,6 +1,7 @@
 //! A service: the contract that names its methods, and the actor behind it.
 
 mod actor;
+mod cancel;
 mod context;
 mod contract;
 mod endpoint;
@@ -15,6 +16,7 @@ pub use server::Server;
 
 pub(crate) use endpoint::{Endpoint, LocalEndpoint};
 pub(crate) use inbox::Envelope;
-pub(crate) use context::{CallScope, ServiceCore};
+pub(crate) use cancel::{Cancel, CancelOnDrop};
+pub(crate) use context::CallScope;
 pub(crate) use reply::{CallAnswer, RawReply, Replies, encode_failure};
 pub(crate) use server::{AnyServer, Started};

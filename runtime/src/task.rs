@@ -5,7 +5,7 @@ use std::{future::Future, panic::AssertUnwindSafe};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 /// A task that is dropped with its owner.
 #[derive(Debug)]
@@ -14,7 +14,6 @@ pub(crate) struct Owned(JoinHandle<()>);
 /// Tasks that end together.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    tracker: TaskTracker,
     token: Mutex<CancellationToken>,
 }
 
@@ -27,15 +26,14 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Owned {
 /// Runs `work` until it is done or the group is ended or renewed.
 pub(crate) fn spawn_in(tasks: &Tasks, work: impl Future<Output = ()> + Send + 'static) {
     let token = tasks.token.lock().clone();
-    let tracked = tasks.tracker.track_future(async move {
+    drop(start(async move {
         tokio::select! {
             biased;
             () = token.cancelled() => {}
             // A panic of user code is reported by the panic hook; it ends this task alone.
             _ = AssertUnwindSafe(work).catch_unwind() => {}
         }
-    });
-    drop(start(tracked));
+    }));
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
@@ -55,17 +53,5 @@ impl Tasks {
     /// Drops the tasks of now; later ones run.
     pub(crate) fn renew(&self) {
         std::mem::take(&mut *self.token.lock()).cancel();
-    }
-
-    /// How many run.
-    pub(crate) fn count(&self) -> usize {
-        self.tracker.len()
-    }
-
-    /// Resolves when none runs.
-    pub(crate) async fn idle(&self) {
-        self.tracker.close();
-        self.tracker.wait().await;
-        self.tracker.reopen();
     }
 }

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use qmesh::{Authority, MemoryNetwork, Outcome, Reason, RestartPolicy, prelude::*};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+struct Line {
     who: String,
     text: String,
 }
 
 #[derive(Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
-pub enum ChatError {
+enum ChatError {
     #[error("no room {0}")]
     NoRoom(String),
     #[error(transparent)]
@@ -19,7 +19,7 @@ pub enum ChatError {
 }
 
 #[qmesh::service(name = "chat.Chat")]
-pub trait Chat {
+trait Chat {
     /// The last lines of a room.
     #[idempotent]
     async fn history(&self, room: String, limit: u32) -> Result<Vec<Line>, ChatError>;
@@ -32,7 +32,7 @@ pub trait Chat {
 }
 
 #[derive(Default)]
-pub struct Rooms {
+struct Rooms {
     lines: Vec<Line>,
     nudged: Vec<String>,
 }

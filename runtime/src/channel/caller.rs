@@ -270,16 +270,19 @@ impl ChannelCaller {
 
     /// Runs the channel until it ends; returns why.
     pub(crate) async fn run(self: Arc<Self>, mut frames: Frames, mut writer: ChannelWriter) -> String {
-        let read = self.read(&mut frames);
-        let write = self.write(&mut writer);
-        tokio::select! {
-            ended = read => match ended {
-                Ok(()) => "the service closed the channel".to_owned(),
-                Err(error) => error.to_string(),
-            },
-            ended = write => ended,
-            () = self.watch_deadlines() => "the channel was retired".to_owned(),
-        }
+        let why = {
+            tokio::select! {
+                ended = self.read(&mut frames) => match ended {
+                    Ok(()) => "the service closed the channel".to_owned(),
+                    Err(error) => error.to_string(),
+                },
+                ended = self.write(&mut writer) => ended,
+                () = self.watch_deadlines() => "the channel was retired".to_owned(),
+            }
+        };
+        // A channel that was retired ends in order; one that is broken cannot.
+        drop(writer.finish());
+        why
     }
 
     async fn write(&self, writer: &mut ChannelWriter) -> String {
@@ -457,5 +460,103 @@ impl Load {
     pub(crate) fn score(&self) -> u64 {
         let age = self.queue_age.load(Relaxed).min(40);
         u64::from(self.in_flight.load(Relaxed) + 1) << age
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::{failure::Outcome, wire::messages::OpenedMethod};
+
+    fn caller() -> Arc<ChannelCaller> {
+        let methods = vec![OpenedMethod::default(); 2];
+        let opened = Opened { methods, one_way_window: 2, calls_max: 2, message_bytes_max: 8 };
+        Arc::new(ChannelCaller::new(opened, Arc::default(), 1024))
+    }
+
+    fn start(caller: &Arc<ChannelCaller>) -> Result<InFlight, Failure> {
+        let now = Instant::now();
+        caller.start(0, b"args", now, now + Duration::from_secs(1))
+    }
+
+    fn answer(caller: &ChannelCaller, id: u64) -> Result<(), FrameError> {
+        caller.reply(id, status::VALUE, Bytes::from_static(b"answer"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_find_their_calls_in_any_order() {
+        let caller = caller();
+        let (first, second) = (start(&caller).unwrap(), start(&caller).unwrap());
+        answer(&caller, 1).unwrap();
+        answer(&caller, 0).unwrap();
+        assert_eq!(second.await.unwrap().body, "answer");
+        assert_eq!(first.await.unwrap().body, "answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_to_a_call_that_nobody_made_breaks_the_protocol() {
+        let caller = caller();
+        assert_eq!(answer(&caller, 0), Err(FrameError::Malformed(kind::REPLY)));
+        let call = start(&caller).unwrap();
+        answer(&caller, 0).unwrap();
+        assert_eq!(answer(&caller, 0), Err(FrameError::Malformed(kind::REPLY)), "answered twice");
+        call.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_id_is_not_used_anew_before_its_reply_has_come() {
+        let caller = caller();
+        drop(start(&caller).unwrap());
+        let second = start(&caller).unwrap();
+        assert_eq!(second.id, 1, "0 is abandoned, not free");
+        answer(&caller, 0).unwrap();
+        assert_eq!(start(&caller).unwrap().id, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_past_a_bound_are_not_sent() {
+        let caller = caller();
+        let _held = (start(&caller).unwrap(), start(&caller).unwrap());
+        let full = start(&caller).unwrap_err();
+        assert_eq!((full.outcome(), full.reason()), (Outcome::NotSent, Reason::Overloaded));
+        let now = Instant::now();
+        let large = caller.start(0, b"too large", now, now).unwrap_err();
+        assert_eq!((large.outcome(), large.reason()), (Outcome::NotSent, Reason::TooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_tells_what_was_sent_from_what_was_not() {
+        let caller = caller();
+        let sent = start(&caller).unwrap();
+        caller.outbox.take().await.unwrap();
+        let queued = start(&caller).unwrap();
+        caller.end("the peer fell silent");
+        assert_eq!(sent.await.unwrap_err().outcome(), Outcome::Unknown);
+        assert_eq!(queued.await.unwrap_err().outcome(), Outcome::NotSent);
+        assert_eq!(start(&caller).unwrap_err().outcome(), Outcome::NotSent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_way_sends_wait_for_the_acknowledgement() {
+        let caller = caller();
+        assert!(matches!(caller.try_send(1, b"one"), TrySend::Sent));
+        assert!(matches!(caller.try_send(1, b"two"), TrySend::Sent));
+        assert!(matches!(caller.try_send(1, b"three"), TrySend::Full));
+        assert_eq!(caller.credit.acknowledge(1), Some(()));
+        assert!(matches!(caller.try_send(1, b"three"), TrySend::Sent));
+        assert_eq!(caller.credit.acknowledge(4), None, "more than was sent");
+        assert_eq!(caller.credit.acknowledge(0), None, "less than before");
+    }
+
+    #[test]
+    fn a_frame_of_another_kind_is_unexpected() {
+        let mut bytes = BytesMut::new();
+        frame::put(&mut bytes, kind::GOSSIP, |_| {});
+        let caller = caller();
+        let mut chunk = Chunk::of(bytes.freeze());
+        let (kind, payload) = chunk.next().unwrap();
+        assert_eq!(caller.receive(kind, &chunk, payload), Err(FrameError::Unexpected(kind::GOSSIP)));
     }
 }

@@ -1,6 +1,6 @@
 //! The serving end of a call channel: all the calls that one read brought go to the service together.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ struct Serving<C: Contract> {
     codec: Codec,
     methods: Vec<Option<usize>>,
     calls_max: usize,
-    batch: Vec<Envelope<C>>,
+    batch: VecDeque<Envelope<C>>,
 }
 
 /// Serves the channel until it ends; then everything that its caller asked for is cancelled.
@@ -53,7 +53,7 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
         codec,
         methods,
         calls_max: limits.calls_per_channel,
-        batch: Vec::new(),
+        batch: VecDeque::new(),
     };
     let read = async {
         let ended = serving.read(&mut frames).await;
@@ -128,11 +128,11 @@ impl<C: Contract> Serving<C> {
                 let call = u32::try_from(call).map_err(|_too_large| FrameError::Malformed(kind))?;
                 let method = self.method(&mut payload, kind)?;
                 let remaining = frame::take_varint(&mut payload, kind)?;
-                self.call(call, method, now + Duration::from_millis(remaining.min(LONGEST_MS)), payload, now)
+                self.call(call, method, now + Duration::from_millis(remaining.min(LONGEST_MS)), payload)
             }
             kind::ONE_WAY => {
                 let method = self.method(&mut payload, kind)?;
-                self.one_way(method, payload, now);
+                self.one_way(method, payload);
                 Ok(())
             }
             kind::CANCEL => {
@@ -160,17 +160,13 @@ impl<C: Contract> Serving<C> {
         method: usize,
         deadline: Instant,
         arguments: &[u8],
-        now: Instant,
     ) -> Result<(), FrameError> {
-        if self.replies.in_flight() >= self.calls_max {
-            return Err(FrameError::Malformed(kind::CALL));
-        }
-        let Some(cancelled) = self.replies.enter(call) else { return Err(FrameError::Malformed(kind::CALL)) };
+        let cancel = self.replies.enter(call, self.calls_max).ok_or(FrameError::Malformed(kind::CALL))?;
         let responder = || Responder::call(Arc::clone(&self.replies), call);
         match C::decode(method, self.codec, arguments, responder) {
             Ok(typed) => {
-                let context = Context::new(Arc::clone(&self.scope), Some(deadline), Some(cancelled));
-                self.batch.push(Envelope { call: typed, method, context, queued_at: now });
+                let context = Context::new(Arc::clone(&self.scope), Some(deadline), Some(cancel));
+                self.batch.push_back(Envelope::new(typed, method, context));
             }
             Err(error) => {
                 let detail = format!("the service cannot read the arguments: {error}");
@@ -180,13 +176,13 @@ impl<C: Contract> Serving<C> {
         Ok(())
     }
 
-    fn one_way(&mut self, method: usize, arguments: &[u8], now: Instant) {
+    fn one_way(&mut self, method: usize, arguments: &[u8]) {
         self.replies.enter_one_way();
         let responder = || Responder::one_way(Arc::clone(&self.replies));
         match C::decode(method, self.codec, arguments, responder) {
             Ok(typed) => {
                 let context = Context::new(Arc::clone(&self.scope), None, None);
-                self.batch.push(Envelope { call: typed, method, context, queued_at: now });
+                self.batch.push_back(Envelope::new(typed, method, context));
             }
             Err(error) => {
                 let detail = format!("the service cannot read the arguments: {error}");
@@ -202,20 +198,16 @@ impl<C: Contract> Serving<C> {
             return;
         }
         if inbox.try_admit(self.batch.len()) {
-            inbox.push(&mut self.batch);
+            inbox.push(&mut self.batch, now);
             return;
         }
-        let mut single = Vec::with_capacity(1);
         for envelope in self.batch.drain(..) {
             let admitted = match envelope.context.deadline() {
                 Some(deadline) => inbox.admit(deadline.max(now)).await,
                 None => inbox.admit_patiently().await,
             };
             match admitted {
-                Ok(()) => {
-                    single.push(envelope);
-                    inbox.push(&mut single);
-                }
+                Ok(()) => inbox.push_one(envelope, Instant::now()),
                 Err(failure) => C::refuse(envelope.call, failure),
             }
         }

@@ -25,7 +25,7 @@ use crate::{
     client::{Client, Remote, engine::Journey},
     codec::Codec,
     failure::{CallError, Failure, Reason},
-    service::{CallAnswer, Contract, Context as CallContext, Envelope, LocalEndpoint, Never, RawReply, Reply},
+    service::{CallAnswer, CancelOnDrop, Contract, LocalEndpoint, Never, RawReply, Reply},
     wire::frame::status,
 };
 
@@ -40,6 +40,9 @@ pub trait Returns: 'static {
     /// Makes the one of the other.
     fn output(answer: CallResult<Self>) -> Self::Output;
 }
+
+/// How to make the typed call for an endpoint on this node.
+pub type Make<C, A, R> = fn(A, Reply<<R as Returns>::Value, <R as Returns>::Error>) -> <C as Contract>::Call;
 
 /// The answer of the service, or why there is none.
 pub type CallResult<R> = Result<Result<<R as Returns>::Value, <R as Returns>::Error>, Failure>;
@@ -62,7 +65,7 @@ pub struct Call<C: Contract, A, R: Returns> {
     client: Client<C>,
     method: usize,
     timeout: Option<Duration>,
-    make: fn(A, Reply<R::Value, R::Error>) -> C::Call,
+    make: Make<C, A, R>,
     state: State<A, R>,
 }
 
@@ -101,7 +104,7 @@ impl<C: Contract, A, R: Returns> Call<C, A, R> {
         client: Client<C>,
         method: usize,
         arguments: A,
-        make: fn(A, Reply<R::Value, R::Error>) -> C::Call,
+        make: Make<C, A, R>,
     ) -> Self {
         Self { client, method, timeout: None, make, state: State::New(arguments) }
     }
@@ -119,13 +122,14 @@ where
     A: Serialize + Send + 'static,
 {
     fn start(&mut self, arguments: A) -> State<A, R> {
-        let (client, method) = (self.client.clone(), self.method);
+        let (client, method) = (&self.client, self.method);
         let node = client.node.inner();
         client.route.budget.deposit();
         let now = Instant::now();
-        let deadline = now + self.timeout.unwrap_or(node.config().call_timeout);
-        if let Some(local) = client.route.local(node) {
-            match local.as_any().downcast::<LocalEndpoint<C>>() {
+        let deadline = now + self.timeout.unwrap_or_else(|| node.config().call_timeout);
+        let table = client.route.table(node);
+        if let Some(local) = &table.local {
+            match Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>() {
                 Ok(local) => return State::Patient(self.start_local(local, arguments, deadline, now)),
                 Err(_) => return State::failed(Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT)),
             }
@@ -134,20 +138,25 @@ where
             Ok(arguments) => arguments,
             Err(error) => return State::failed(error.into()),
         };
-        let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
-        if let Some(remote) = client.route.pick(node, &[])
+        let mut journey = None;
+        if let Some(remote) = table.pick(&[])
             && let Some(channel) = remote.channel()
+            && let Some(channel) = channel.as_ref()
         {
             match channel.start(method, &arguments, now, deadline) {
-                Ok(call) => return State::Started { call, remote, arguments, deadline },
+                Ok(call) => {
+                    return State::Started { call, remote: Arc::clone(remote), arguments, deadline };
+                }
                 Err(failure) => {
-                    if let Err(failure) = journey.failed_at(&remote, failure) {
+                    let mut begun = self.journey(deadline);
+                    if let Err(failure) = begun.failed_at(remote, failure) {
                         return State::failed(failure);
                     }
+                    journey = Some(begun);
                 }
             }
         }
-        State::patient(journey, arguments)
+        State::patient(journey.unwrap_or_else(|| self.journey(deadline)), arguments)
     }
 
     /// Hands the call to an endpoint on this node: the arguments move, no codec runs. What the endpoint has no room
@@ -163,54 +172,36 @@ where
         let (to, answer) = oneshot::channel();
         let reply = Reply::local(to);
         if local.inbox.try_admit(1) {
-            let dropped = enqueue(&client, &local, make(arguments, reply), method, Some(deadline), now);
-            return Box::pin(await_local::<R>(answer, deadline, dropped));
+            let cancel = local.enqueue(make(arguments, reply), method, Some(deadline), now);
+            return Box::pin(await_local::<R>(answer, deadline, cancel));
         }
         Box::pin(async move {
             if let Err(failure) = local.inbox.admit(deadline).await {
                 let node = client.node.inner();
-                if client.route.pick(node, &[]).is_none() {
+                if client.route.table(node).pick(&[]).is_none() {
                     return Err(failure);
                 }
                 let encoded = client.route.spec.codec.encode(&arguments)?;
                 let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
                 return journey.call(&encoded).await.and_then(|raw| decode::<R>(client.route.spec.codec, &raw));
             }
-            let now = Instant::now();
-            let dropped = enqueue(&client, &local, make(arguments, reply), method, Some(deadline), now);
-            await_local::<R>(answer, deadline, dropped).await
+            let cancel = local.enqueue(make(arguments, reply), method, Some(deadline), Instant::now());
+            await_local::<R>(answer, deadline, cancel).await
         })
     }
 }
 
 const OTHER_CONTRACT: &str = "this node serves another contract of the same name";
 
-/// Queues a call on this node. The returned guard cancels it when it is dropped.
-fn enqueue<C: Contract>(
-    client: &Client<C>,
-    local: &LocalEndpoint<C>,
-    call: C::Call,
-    method: usize,
-    deadline: Option<Instant>,
-    now: Instant,
-) -> tokio_util::sync::DropGuard {
-    let cancelled = tokio_util::sync::CancellationToken::new();
-    let scope = client.node.inner().local_scope(&local.core);
-    let context = CallContext::new(scope, deadline, Some(cancelled.clone()));
-    local.inbox.push(&mut vec![Envelope { call, method, context, queued_at: now }]);
-    cancelled.drop_guard()
-}
-
 async fn await_local<R: Returns>(
     answer: oneshot::Receiver<CallAnswer<R::Value, R::Error>>,
     deadline: Instant,
-    cancel: tokio_util::sync::DropGuard,
+    cancel: CancelOnDrop,
 ) -> CallResult<R> {
     let answer = timeout_at(deadline, answer).await;
     match answer {
         Ok(Ok(answer)) => {
-            // There is nothing left to cancel.
-            drop(cancel.disarm());
+            cancel.done();
             answer
         }
         Ok(Err(_)) => Err(Failure::unknown(Reason::Unavailable, "the service ended without a word")),
@@ -266,10 +257,14 @@ where
 }
 
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
+    fn journey(&self, deadline: Instant) -> Journey {
+        let node = Arc::clone(self.client.node.inner());
+        Journey::new(node, Arc::clone(&self.client.route), self.method, deadline)
+    }
+
     #[cold]
     fn again(&self, remote: &Remote, failure: Failure, arguments: Vec<u8>, deadline: Instant) -> State<A, R> {
-        let node = Arc::clone(self.client.node.inner());
-        let mut journey = Journey::new(node, Arc::clone(&self.client.route), self.method, deadline);
+        let mut journey = self.journey(deadline);
         match journey.failed_at(remote, failure) {
             Ok(()) => State::patient(journey, arguments),
             Err(failure) => State::failed(failure),
@@ -319,20 +314,22 @@ where
     fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
         let (client, method) = (&self.client, self.method);
         let node = client.node.inner();
-        let timeout = self.timeout.unwrap_or(node.config().call_timeout);
-        if let Some(local) = client.route.local(node) {
-            let local = local.as_any().downcast::<LocalEndpoint<C>>();
-            let local = local.map_err(|_| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
-            return Ok(self.start_local(local, arguments, timeout));
+        let timeout = || self.timeout.unwrap_or_else(|| node.config().call_timeout);
+        let table = client.route.table(node);
+        if let Some(local) = &table.local {
+            let local = Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>();
+            let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
+            return Ok(self.start_local(local, arguments, timeout()));
         }
         let encoded = client.route.spec.codec.encode(&arguments)?;
-        if let Some(remote) = client.route.pick(node, &[])
+        if let Some(remote) = table.pick(&[])
             && let Some(channel) = remote.channel()
+            && let Some(channel) = channel.as_ref()
             && matches!(channel.try_send(method, &encoded), TrySend::Sent)
         {
             return Ok(None);
         }
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout();
         let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
         Ok(Some(Box::pin(async move { journey.send(&encoded).await })))
     }
@@ -343,22 +340,16 @@ where
         arguments: A,
         timeout: Duration,
     ) -> Option<BoxFuture<'static, Result<(), Failure>>> {
-        let (client, method, make) = (self.client.clone(), self.method, self.make);
-        let push = move |local: &LocalEndpoint<C>, now| {
-            let scope = client.node.inner().local_scope(&local.core);
-            let context = CallContext::new(scope, None, None);
-            let call = make(arguments, Reply::local_one_way());
-            local.inbox.push(&mut vec![Envelope { call, method, context, queued_at: now }]);
-        };
+        let (method, make) = (self.method, self.make);
         let now = Instant::now();
         if local.inbox.try_admit(1) {
-            push(&local, now);
+            drop(local.enqueue(make(arguments, Reply::local_one_way()), method, None, now));
             return None;
         }
         Some(Box::pin(async move {
             let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
             timeout_at(now + timeout, local.inbox.admit_patiently()).await.map_err(full)??;
-            push(&local, Instant::now());
+            drop(local.enqueue(make(arguments, Reply::local_one_way()), method, None, Instant::now()));
             Ok(())
         }))
     }

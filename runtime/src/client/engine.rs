@@ -92,11 +92,15 @@ impl Journey {
     async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
         loop {
             let mut changed = self.node.changed();
-            let Some(remote) = self.route.pick(&self.node, &self.failed) else {
+            let picked = self.route.table(&self.node).pick(&self.failed).cloned();
+            let Some(remote) = picked else {
+                if let Some(last) = self.last.take_if(|last| is_the_same_everywhere(last.reason())) {
+                    return Err(last);
+                }
                 self.pause(&mut changed).await?;
                 continue;
             };
-            if let Some(channel) = remote.channel() {
+            if let Some(channel) = remote.open_channel() {
                 return Ok((remote, channel));
             }
             match remote.open(&self.node, &self.route, self.deadline).await {
@@ -128,7 +132,7 @@ impl Journey {
         if let Some(last) = &self.last {
             return last.clone();
         }
-        if self.route.is_known(&self.node) {
+        if !self.route.table(&self.node).is_empty() {
             let detail = format!("no endpoint of {service} could be reached in time");
             return Failure::not_sent(Reason::Unreachable, detail);
         }
@@ -136,6 +140,11 @@ impl Journey {
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Failure::not_sent(Reason::NoEndpoint, format!("no endpoint of {service}; known are {known}"))
     }
+}
+
+/// Whether waiting changes nothing once every endpoint has said so.
+const fn is_the_same_everywhere(reason: Reason) -> bool {
+    matches!(reason, Reason::Incompatible | Reason::UnknownMethod)
 }
 
 /// Whether another attempt, or another endpoint, could do better.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use qmesh_discovery::NodeRecord;
 use qmesh_transport::NodeId;
 use tokio::{
@@ -55,9 +55,9 @@ impl Remote {
         &self.name
     }
 
-    /// Whether this is the endpoint of that record: the same life of the same node.
-    pub(crate) fn is(&self, record: &NodeRecord) -> bool {
-        self.node() == record.id && self.incarnation == record.incarnation
+    /// Whether this is the endpoint of that record: the same life of the same node, which was never forgotten.
+    pub(crate) fn is(&self, record: &NodeRecord, peer: &Arc<Peer>) -> bool {
+        Arc::ptr_eq(&self.peer, peer) && self.incarnation == record.incarnation
     }
 
     /// Whether a call may go here: the session lives, or has not been tried yet.
@@ -73,8 +73,14 @@ impl Remote {
 
     /// The channel, if it is open.
     #[inline]
-    pub(crate) fn channel(&self) -> Option<Arc<ChannelCaller>> {
-        self.channel.load_full().filter(|channel| channel.is_live())
+    pub(crate) fn channel(&self) -> Option<Guard<Option<Arc<ChannelCaller>>>> {
+        let channel = self.channel.load();
+        channel.as_ref().is_some_and(|channel| channel.is_live()).then_some(channel)
+    }
+
+    /// As [`channel`](Self::channel), to keep.
+    pub(crate) fn open_channel(&self) -> Option<Arc<ChannelCaller>> {
+        self.channel().and_then(Guard::into_inner)
     }
 
     /// The channel; opens it, and dials the peer, where need be.
@@ -88,7 +94,7 @@ impl Remote {
     ) -> Result<Arc<ChannelCaller>, Failure> {
         let late = |_| Failure::not_sent(Reason::DeadlineExceeded, format!("{} could not be reached in time", self.name));
         let _one = timeout_at(deadline, self.opening.lock()).await.map_err(late)?;
-        if let Some(open) = self.channel() {
+        if let Some(open) = self.open_channel() {
             return Ok(open);
         }
         let link = self.peer.link(node, deadline).await?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use qmesh_discovery::Snapshot;
 use qmesh_transport::NodeId;
@@ -34,10 +34,12 @@ pub(crate) struct Route {
     pub(crate) budget: TpsBudget,
 }
 
+/// The endpoints of one service, as of one version of the directory.
 #[derive(Debug, Default)]
-struct Table {
+pub(crate) struct Table {
     version: u64,
-    local: Option<Arc<dyn Endpoint>>,
+    /// The endpoint on this node, if there is one.
+    pub(crate) local: Option<Arc<dyn Endpoint>>,
     remotes: Vec<Arc<Remote>>,
 }
 
@@ -59,53 +61,18 @@ impl Route {
         }
     }
 
-    /// The endpoint on this node, if there is one.
+    /// Where calls can go now.
     #[inline]
-    pub(crate) fn local(&self, node: &NodeInner) -> Option<Arc<dyn Endpoint>> {
-        self.refresh(node);
-        self.table.load().local.clone()
-    }
-
-    /// Of two endpoints taken at random among those that can be reached, the one with less to do.
-    ///
-    /// Power of two choices: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
-    pub(crate) fn pick(&self, node: &NodeInner, not: &[NodeId]) -> Option<Arc<Remote>> {
-        self.refresh(node);
+    pub(crate) fn table(&self, node: &NodeInner) -> Guard<Arc<Table>> {
         let table = self.table.load();
-        if let [only] = table.remotes.as_slice() {
-            return (not.is_empty() && only.is_usable()).then(|| Arc::clone(only));
+        if table.version == node.version() {
+            return table;
         }
-        let usable = || table.remotes.iter().filter(|remote| remote.is_usable() && !not.contains(&remote.node()));
-        let count = usable().count();
-        let pick = |at: usize| usable().nth(at);
-        let chosen = match count {
-            0 => None,
-            1 => pick(0),
-            _ => {
-                let first = rand::random_range(0..count);
-                let second = (first + rand::random_range(1..count)) % count;
-                let (first, second) = (pick(first)?, pick(second)?);
-                Some(if second.score() < first.score() { second } else { first })
-            }
-        };
-        chosen.cloned()
+        self.rebuild(node);
+        self.table.load()
     }
 
-    /// Whether any endpoint is known, reachable or not.
-    pub(crate) fn is_known(&self, node: &NodeInner) -> bool {
-        self.refresh(node);
-        let table = self.table.load();
-        table.local.is_some() || !table.remotes.is_empty()
-    }
-
-    /// Takes over what the directory and this node's own services have become, if they changed.
-    #[inline]
-    fn refresh(&self, node: &NodeInner) {
-        if self.table.load().version != node.version() {
-            self.rebuild(node);
-        }
-    }
-
+    /// Takes over what the directory and this node's own services have become.
     #[cold]
     fn rebuild(&self, node: &NodeInner) {
         let _one_at_a_time = self.refreshing.lock();
@@ -124,13 +91,42 @@ impl Route {
     fn remotes(&self, node: &NodeInner, snapshot: &Snapshot, before: &[Arc<Remote>]) -> Vec<Arc<Remote>> {
         let records = snapshot.endpoints(&self.spec.service).iter().filter(|record| record.id != node.id());
         let remote = |record: &Arc<qmesh_discovery::NodeRecord>| {
-            let known = before.iter().find(|known| known.is(record));
-            known.cloned().unwrap_or_else(|| {
-                let offered = record.services.iter().find(|service| service.name == self.spec.service);
-                Arc::new(Remote::new(node.peer(record.id), record, offered.map_or(1, |service| service.weight)))
-            })
+            let offered = record.services.iter().find(|service| service.name == self.spec.service)?;
+            let peer = node.peer(record.id);
+            let known = before.iter().find(|known| known.is(record, &peer)).cloned();
+            // An endpoint of weight 0 asks for nothing.
+            let new = || (offered.weight > 0).then(|| Arc::new(Remote::new(peer, record, offered.weight)));
+            known.or_else(new)
         };
-        records.map(remote).collect()
+        records.filter_map(remote).collect()
+    }
+}
+
+impl Table {
+    /// Of two endpoints taken at random among those that can be reached, the one with less to do.
+    ///
+    /// Power of two choices: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
+    #[inline]
+    pub(crate) fn pick(&self, not: &[NodeId]) -> Option<&Arc<Remote>> {
+        if let ([only], []) = (self.remotes.as_slice(), not) {
+            return only.is_usable().then_some(only);
+        }
+        let usable = || self.remotes.iter().filter(|remote| remote.is_usable() && !not.contains(&remote.node()));
+        match usable().count() {
+            0 => None,
+            1 => usable().next(),
+            count => {
+                let first = rand::random_range(0..count);
+                let second = (first + rand::random_range(1..count)) % count;
+                let (first, second) = (usable().nth(first)?, usable().nth(second)?);
+                Some(if second.score() < first.score() { second } else { first })
+            }
+        }
+    }
+
+    /// Whether any endpoint is known, reachable or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.local.is_none() && self.remotes.is_empty()
     }
 }
 

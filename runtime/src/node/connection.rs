@@ -57,38 +57,42 @@ async fn establish(node: &Arc<NodeInner>, peer: &Peer, adopted: &mut mpsc::Recei
         tokio::select! {
             biased;
             Some(introduced) = adopted.recv() => return introduced,
-            dialled = dial_when_wanted(node, peer) => match dialled {
-                Ok(introduced) => return introduced,
-                Err(why) => {
-                    tracing::debug!(target: "qmesh::runtime", peer = %peer.id(), why, "cannot be reached");
-                    peer.down(&why);
-                    node.bump();
-                    let jittered = pause.mul_f64(rand::random_range(0.5..1.0));
-                    pause = (pause * 2).min(longest_pause);
-                    tokio::select! {
-                        Some(introduced) = adopted.recv() => return introduced,
-                        () = sleep(jittered) => {}
-                    }
-                }
-            },
+            () = wish(peer) => {}
             () = sleep(FORGET_AFTER / 4) => {
                 if known {
                     idle_since = Instant::now();
                 } else if idle_since.elapsed() >= FORGET_AFTER {
                     node.tell_peers(PeerEvent::Idle(peer.id()));
                 }
+                continue;
             }
+        }
+        let why = tokio::select! {
+            biased;
+            Some(introduced) = adopted.recv() => return introduced,
+            dialled = dial(node, peer) => match dialled {
+                Ok(introduced) => return introduced,
+                Err(why) => why,
+            }
+        };
+        tracing::debug!(target: "qmesh::runtime", peer = %peer.id(), why, "cannot be reached");
+        peer.down(&why);
+        node.bump();
+        tokio::select! {
+            Some(introduced) = adopted.recv() => return introduced,
+            () = sleep(pause.mul_f64(rand::random_range(0.5..1.0))) => pause = (pause * 2).min(longest_pause),
         }
     }
 }
 
-async fn dial_when_wanted(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, String> {
-    loop {
+/// Resolves when a session is asked for.
+async fn wish(peer: &Peer) {
+    while !peer.is_wanted() {
         peer.wish.notified().await;
-        if peer.is_wanted() {
-            break;
-        }
     }
+}
+
+async fn dial(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, String> {
     let snapshot = node.snapshot();
     let Some(record) = snapshot.node(peer.id()) else { return Err("its address is not known".to_owned()) };
     let mut why = "it announces no address".to_owned();

@@ -89,7 +89,6 @@ impl DataDir {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "an incarnation is a point of wall time")]
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -31,7 +31,7 @@ use crate::{
         hello::{self, Introduced, Own},
         peers::PeerEvent,
     },
-    service::{AnyServer, CallScope, Caller, Endpoint, Method, ServiceCore, Started},
+    service::{AnyServer, Caller, Endpoint, Method, Started},
     supervisor::{ChildSpec, Kind, SupervisorRef, Tree},
     task::Tasks,
     wire::messages::control::Kind as ControlKind,
@@ -67,8 +67,6 @@ pub(crate) struct NodeInner {
     ending: tokio::sync::Mutex<bool>,
     clients: AtomicU64,
     tasks: Tasks,
-    /// The scope of local calls, by service.
-    local_scopes: Mutex<Vec<Arc<CallScope>>>,
 }
 
 impl NodeInner {
@@ -85,7 +83,6 @@ impl NodeInner {
             ending: tokio::sync::Mutex::new(false),
             clients: AtomicU64::new(0),
             tasks: Tasks::default(),
-            local_scopes: Mutex::default(),
         }
     }
 
@@ -176,16 +173,9 @@ impl NodeInner {
         if known.spec.methods == open::methods_of(methods) { known } else { make() }
     }
 
-    /// What calls from this node to a service of its own share.
-    pub(crate) fn local_scope(&self, core: &Arc<ServiceCore>) -> Arc<CallScope> {
-        let mut scopes = self.local_scopes.lock();
-        if let Some(scope) = scopes.iter().find(|scope| Arc::ptr_eq(&scope.core, core)) {
-            return Arc::clone(scope);
-        }
-        let caller = Caller(Arc::new(self.parts.credentials.peer_identity()));
-        let scope = Arc::new(CallScope { caller, core: Arc::clone(core) });
-        scopes.push(Arc::clone(&scope));
-        scope
+    /// This node, as its own services see it.
+    pub(crate) fn as_caller(&self) -> Caller {
+        Caller(Arc::new(self.parts.credentials.peer_identity()))
     }
 
     // --- services ---
@@ -425,7 +415,6 @@ impl NodeInner {
         }
         // The services hold the node, and the node the services.
         self.services.clear();
-        self.local_scopes.lock().clear();
         self.tasks.renew();
         self.services_changed();
         self.parts.supervisor.end_soon();

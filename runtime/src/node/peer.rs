@@ -99,6 +99,11 @@ impl Peer {
         }
     }
 
+    /// The session that was asked for cannot be had now; it may be asked for anew.
+    pub(crate) fn unwanted(&self) {
+        self.wanted.store(false, Relaxed);
+    }
+
     /// Whether a session is asked for and not there yet.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Relaxed)

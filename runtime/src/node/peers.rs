@@ -58,8 +58,11 @@ pub(crate) async fn run(
 async fn handle(node: &Arc<NodeInner>, event: PeerEvent) {
     match event {
         PeerEvent::Wanted(id) => {
-            if let Some(record) = node.snapshot().node(id).map(|record| record.name.clone()) {
-                start(node, &node.peer(id), &record).await;
+            let peer = node.peer(id);
+            match node.snapshot().node(id) {
+                Some(record) => start(node, &peer, &record.name).await,
+                // Nobody knows where it is.
+                None => peer.unwanted(),
             }
         }
         PeerEvent::Introduced(introduced) => {

@@ -5,7 +5,6 @@
 //! (*unknown*) and the service its state, which the factory makes anew; what had not begun goes back to the queue.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::poll_fn,
     marker::PhantomData,
@@ -27,7 +26,7 @@ use crate::{
     service::{
         Context, Contract, Envelope, Serve,
         context::ServiceCore,
-        inbox::{BATCH, Inbox},
+        inbox::{Batch, Inbox},
     },
     task,
 };
@@ -55,7 +54,6 @@ pub(crate) struct ServiceState<C: Contract, S> {
     life: Arc<Life>,
     inbox: Arc<Inbox<C>>,
     core: Arc<ServiceCore>,
-    batch: VecDeque<Envelope<C>>,
 }
 
 /// What the tasks of one life of the service share.
@@ -93,7 +91,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         core.tasks.renew();
         let service = Arc::new(factory());
         let life = Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
-        Ok(ServiceState { service, life, inbox, core, batch: VecDeque::with_capacity(BATCH) })
+        Ok(ServiceState { service, life, inbox, core })
     }
 
     async fn post_start(
@@ -114,11 +112,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         if let ServiceMessage::Panicked = message {
             return Err(panicked());
         }
-        state.inbox.take(&mut state.batch, Instant::now());
-        if state.batch.is_empty() {
-            return Ok(());
-        }
-        state.run_batch().await?;
+        let Some(batch) = state.inbox.take(Instant::now()) else { return Ok(()) };
+        state.run(batch).await?;
         // Other messages have their turn before the next batch.
         actor.cast(ServiceMessage::Work)?;
         Ok(())
@@ -132,38 +127,33 @@ fn panicked() -> ActorProcessingErr {
 // === impl ServiceState ===
 
 impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
-    async fn run_batch(&mut self) -> Result<(), ActorProcessingErr> {
-        let now = Instant::now();
+    /// Runs the calls in order. When one panics, those that have not begun go back to the queue.
+    async fn run(&mut self, mut batch: Batch<C>) -> Result<(), ActorProcessingErr> {
         let mut done = 0;
-        let mut outcome = Ok(());
-        while let Some(next) = self.batch.front() {
-            let exclusive = C::METHODS.get(next.method).is_none_or(|method| method.exclusive);
-            if exclusive && let Err(error) = self.alone().await {
-                outcome = Err(error);
-                break;
-            }
-            let Some(envelope) = self.batch.pop_front() else { break };
-            if let Some(failure) = unwanted(&envelope.context, now) {
-                C::refuse(envelope.call, failure);
-                done += 1;
-                continue;
-            }
-            let finished =
-                if exclusive { self.run_exclusive(envelope).await } else { self.start_shared(envelope).await };
-            match finished {
-                Ok(finished) => done += usize::from(finished),
-                Err(error) => {
-                    done += 1;
-                    outcome = Err(error);
-                    break;
-                }
-            }
-        }
+        let outcome = self.run_each(&mut batch, &mut done).await;
         self.inbox.release(done);
-        if outcome.is_err() {
-            self.inbox.put_back(&mut self.batch);
-        }
+        self.inbox.put_back(batch);
         outcome
+    }
+
+    async fn run_each(&mut self, batch: &mut Batch<C>, done: &mut usize) -> Result<(), ActorProcessingErr> {
+        while let Some(next) = batch.calls.front() {
+            let exclusive = C::METHODS.get(usize::from(next.method)).is_none_or(|method| method.exclusive);
+            if exclusive {
+                self.alone().await?;
+            }
+            let Some(envelope) = batch.calls.pop_front() else { break };
+            if let Some(failure) = unwanted(&envelope.context) {
+                C::refuse(envelope.call, failure);
+                *done += 1;
+            } else if exclusive {
+                *done += 1;
+                self.run_exclusive(envelope).await?;
+            } else if self.start_shared(envelope).await.inspect_err(|_| *done += 1)? {
+                *done += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until no `&self` call runs.
@@ -175,19 +165,16 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
     }
 
     /// Runs a call while no other does. A panic ends this life of the service.
-    async fn run_exclusive(&mut self, envelope: Envelope<C>) -> Result<bool, ActorProcessingErr> {
+    async fn run_exclusive(&mut self, envelope: Envelope<C>) -> Result<(), ActorProcessingErr> {
         let service = Arc::get_mut(&mut self.service).expect("no `&self` call runs");
         let handler = C::exclusive(service, &envelope.context, envelope.call);
-        match AssertUnwindSafe(handler).catch_unwind().await {
-            Ok(()) => Ok(true),
-            Err(_) => Err(panicked()),
-        }
+        AssertUnwindSafe(handler).catch_unwind().await.map_err(|_panic| panicked())
     }
 
     /// Polls a `&self` call once; what is not finished then goes on in a task. Whether it is finished.
     async fn start_shared(&mut self, envelope: Envelope<C>) -> Result<bool, ActorProcessingErr> {
         let held = Held { service: Some(Arc::clone(&self.service)), life: Arc::clone(&self.life) };
-        let cancelled = envelope.context.token().cloned();
+        let cancelled = envelope.context.cancel().cloned();
         let mut running: BoxFuture<'static, bool> = Box::pin(async move {
             let Some(service) = held.service.as_deref() else { return true };
             let handler = C::shared(service, &envelope.context, envelope.call);
@@ -203,8 +190,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             let slot = Slot(inbox);
             let whole = match cancelled {
                 None => (&mut running).await,
-                Some(token) => {
-                    let mut abandoned = pin!(token.cancelled());
+                Some(cancel) => {
+                    let mut abandoned = pin!(cancel.cancelled());
                     tokio::select! {
                         whole = &mut running => whole,
                         () = &mut abandoned => true,
@@ -223,11 +210,11 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
 }
 
 /// Why a call is not to begin, if it is not.
-fn unwanted(context: &Context, now: Instant) -> Option<Failure> {
+fn unwanted(context: &Context) -> Option<Failure> {
     if context.is_cancelled() {
         return Some(Failure::not_executed(Reason::Cancelled, "the caller gave the call up while it was queued"));
     }
-    if context.deadline().is_some_and(|deadline| deadline <= now) {
+    if context.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
         return Some(Failure::not_executed(Reason::DeadlineExceeded, "its time was over while it was queued"));
     }
     None

@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use qmesh_transport::{NodeId, PeerIdentity};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::ServiceClient,
     node::NodeHandle,
+    service::Cancel,
     task::{self, Tasks},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub struct Context {
     scope: Arc<CallScope>,
     deadline: Option<Instant>,
-    cancelled: Option<CancellationToken>,
+    cancel: Option<Arc<Cancel>>,
 }
 
 /// Who calls, as the handshake proved it.
@@ -47,9 +47,9 @@ impl Context {
     pub(crate) const fn new(
         scope: Arc<CallScope>,
         deadline: Option<Instant>,
-        cancelled: Option<CancellationToken>,
+        cancel: Option<Arc<Cancel>>,
     ) -> Self {
-        Self { scope, deadline, cancelled }
+        Self { scope, deadline, cancel }
     }
 
     /// Who calls.
@@ -74,7 +74,7 @@ impl Context {
     /// look here to stop early.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.as_ref().is_some_and(CancellationToken::is_cancelled)
+        self.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled())
     }
 
     /// Resolves when the caller gives the call up.
@@ -82,8 +82,8 @@ impl Context {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn cancelled(&self) {
-        match &self.cancelled {
-            Some(token) => token.cancelled().await,
+        match &self.cancel {
+            Some(cancel) => cancel.cancelled().await,
             None => std::future::pending().await,
         }
     }
@@ -105,8 +105,8 @@ impl Context {
         self.scope.core.node.name()
     }
 
-    pub(crate) const fn token(&self) -> Option<&CancellationToken> {
-        self.cancelled.as_ref()
+    pub(crate) const fn cancel(&self) -> Option<&Arc<Cancel>> {
+        self.cancel.as_ref()
     }
 }
 

@@ -4,21 +4,18 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::{sync::oneshot, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     channel::serve::{self, ServedChannel},
     codec::Codec,
     failure::{Failure, Reason},
-    service::{Context, Contract, Envelope, Method, RawReply, Responder, context::ServiceCore, inbox::Inbox},
+    service::{CallScope, Cancel, CancelOnDrop, Context, Contract, Envelope, Method, RawReply, Responder, context::ServiceCore, inbox::Inbox},
 };
 
 /// A service on this node, whatever its contract.
 pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn methods(&self) -> &'static [Method];
-    /// How many one-way sends, and how many calls, a channel may have under way.
-    fn capacity(&self) -> usize;
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
     /// Serves one channel until it ends.
@@ -40,6 +37,19 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
 pub(crate) struct LocalEndpoint<C: Contract> {
     pub(crate) inbox: Arc<Inbox<C>>,
     pub(crate) core: Arc<ServiceCore>,
+    /// What calls from this very node share.
+    pub(crate) own: Arc<CallScope>,
+}
+
+impl<C: Contract> LocalEndpoint<C> {
+    /// Queues a call of this node whose slot is taken. A call that has a deadline is cancelled when the guard is
+    /// dropped.
+    pub(crate) fn enqueue(&self, call: C::Call, method: usize, deadline: Option<Instant>, now: Instant) -> CancelOnDrop {
+        let cancel = deadline.map(|_| Arc::<Cancel>::default());
+        let context = Context::new(Arc::clone(&self.own), deadline, cancel.clone());
+        self.inbox.push_one(Envelope::new(call, method, context), now);
+        CancelOnDrop(cancel)
+    }
 }
 
 // === impl LocalEndpoint ===
@@ -51,10 +61,6 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
 
     fn methods(&self) -> &'static [Method] {
         C::METHODS
-    }
-
-    fn capacity(&self) -> usize {
-        self.inbox.capacity()
     }
 
     fn depth(&self, now: Instant) -> (usize, Duration) {
@@ -84,14 +90,9 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
                 self.inbox.release(1);
                 Failure::not_executed(Reason::BadArguments, format!("the service cannot read the arguments: {error}"))
             })?;
-            let cancelled = CancellationToken::new();
-            let scope = self.core.node.inner().local_scope(&self.core);
-            let context = Context::new(scope, Some(deadline), Some(cancelled.clone()));
-            let cancel = cancelled.drop_guard();
-            self.inbox.push(&mut vec![Envelope { call, method, context, queued_at: Instant::now() }]);
+            let cancel = self.enqueue(call, method, Some(deadline), Instant::now());
             let answer = answer.await;
-            // There is nothing left to cancel.
-            drop(cancel.disarm());
+            cancel.done();
             answer.unwrap_or_else(|_| Err(Failure::unknown(Reason::Unavailable, "the service ended without a word")))
         })
     }

@@ -34,9 +34,14 @@ pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
 /// A call with its permit: one of the inbox's slots is its own until it is done.
 pub(crate) struct Envelope<C: Contract> {
     pub(crate) call: C::Call,
-    pub(crate) method: usize,
+    pub(crate) method: u16,
     pub(crate) context: Context,
-    pub(crate) queued_at: Instant,
+}
+
+/// Calls that came together. They move from the channel to the actor as one.
+pub(crate) struct Batch<C: Contract> {
+    pub(crate) calls: VecDeque<Envelope<C>>,
+    queued_at: Instant,
 }
 
 pub(crate) struct Inbox<C: Contract> {
@@ -48,11 +53,18 @@ pub(crate) struct Inbox<C: Contract> {
 }
 
 struct Queue<C: Contract> {
-    waiting: VecDeque<Envelope<C>>,
+    waiting: VecDeque<Batch<C>>,
     actor: Option<ActorRef<ServiceMessage>>,
     /// The actor has been told, and has not yet found the queue empty.
     told: bool,
     closed: Option<Failure>,
+}
+
+impl<C: Contract> Envelope<C> {
+    pub(crate) fn new(call: C::Call, method: usize, context: Context) -> Self {
+        // A contract has 256 methods at most.
+        Self { call, method: u16::try_from(method).unwrap_or(u16::MAX), context }
+    }
 }
 
 impl<C: Contract> Inbox<C> {
@@ -73,7 +85,7 @@ impl<C: Contract> Inbox<C> {
     /// How long the oldest waiting call has waited.
     pub(crate) fn oldest(&self, now: Instant) -> Duration {
         let queue = self.queue.lock();
-        queue.waiting.front().map_or(Duration::ZERO, |envelope| now.saturating_duration_since(envelope.queued_at))
+        queue.waiting.front().map_or(Duration::ZERO, |batch| now.saturating_duration_since(batch.queued_at))
     }
 
     /// Takes `count` slots if they are free now.
@@ -118,19 +130,27 @@ impl<C: Contract> Inbox<C> {
         self.slots.add_permits(count);
     }
 
-    /// Queues calls whose slots are taken. The failure is for all of them: their slots are given back.
-    pub(crate) fn push(&self, envelopes: &mut Vec<Envelope<C>>) {
+    /// Queues calls whose slots are taken, which empties `calls`. If the service has stopped, they are refused.
+    pub(crate) fn push(&self, calls: &mut VecDeque<Envelope<C>>, now: Instant) {
         let mut queue = self.queue.lock();
         if let Some(failure) = queue.closed.clone() {
             drop(queue);
-            self.release(envelopes.len());
-            for envelope in envelopes.drain(..) {
+            self.release(calls.len());
+            for envelope in calls.drain(..) {
                 C::refuse(envelope.call, failure.clone());
             }
             return;
         }
-        queue.waiting.extend(envelopes.drain(..));
+        match queue.waiting.back_mut() {
+            Some(last) if last.calls.len() + calls.len() <= BATCH => last.calls.append(calls),
+            _ => queue.waiting.push_back(Batch { calls: std::mem::take(calls), queued_at: now }),
+        }
         queue.tell();
+    }
+
+    /// Queues one call whose slot is taken.
+    pub(crate) fn push_one(&self, envelope: Envelope<C>, now: Instant) {
+        self.push(&mut VecDeque::from([envelope]), now);
     }
 
     /// A new life of the actor takes over the queue.
@@ -143,30 +163,25 @@ impl<C: Contract> Inbox<C> {
         }
     }
 
-    /// The next calls, in order, into `batch`; none when the queue is empty, and then the actor is told anew of the
-    /// next one.
-    pub(crate) fn take(&self, batch: &mut VecDeque<Envelope<C>>, now: Instant) {
+    /// The next calls, in order; none when the queue is empty, and then the actor is told anew of the next one.
+    pub(crate) fn take(&self, now: Instant) -> Option<Batch<C>> {
         let mut queue = self.queue.lock();
-        let count = queue.waiting.len().min(BATCH);
-        if count == 0 {
+        let Some(batch) = queue.waiting.pop_front() else {
             queue.told = false;
             drop(queue);
             self.age.store(0, Relaxed);
-            return;
-        }
-        batch.extend(queue.waiting.drain(..count));
+            return None;
+        };
         drop(queue);
-        if let Some(oldest) = batch.front() {
-            let waited = now.saturating_duration_since(oldest.queued_at).as_micros();
-            self.age.store(u64::try_from(waited).unwrap_or(u64::MAX), Relaxed);
-        }
+        let waited = now.saturating_duration_since(batch.queued_at).as_micros();
+        self.age.store(u64::try_from(waited).unwrap_or(u64::MAX), Relaxed);
+        Some(batch)
     }
 
     /// Puts back what was taken and has not begun, in its old order.
-    pub(crate) fn put_back(&self, batch: &mut VecDeque<Envelope<C>>) {
-        let mut queue = self.queue.lock();
-        while let Some(envelope) = batch.pop_back() {
-            queue.waiting.push_front(envelope);
+    pub(crate) fn put_back(&self, batch: Batch<C>) {
+        if !batch.calls.is_empty() {
+            self.queue.lock().waiting.push_front(batch);
         }
     }
 
@@ -178,7 +193,7 @@ impl<C: Contract> Inbox<C> {
         let waiting = std::mem::take(&mut queue.waiting);
         drop(queue);
         self.slots.close();
-        for envelope in waiting {
+        for envelope in waiting.into_iter().flat_map(|batch| batch.calls) {
             C::refuse(envelope.call, failure.clone());
         }
     }

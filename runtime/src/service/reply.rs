@@ -3,7 +3,6 @@
 //! A reply that is dropped unanswered says what is true: *not executed* if its handler never began, else *unknown*.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,12 +15,12 @@ use parking_lot::Mutex;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     channel::failure_code,
     codec::Codec,
     failure::{Failure, Outcome, Reason},
+    service::Cancel,
     wire::{
         frame::{self, kind, status},
         outbox::Outbox,
@@ -73,11 +72,18 @@ pub(crate) struct RawReply {
 pub(crate) struct Replies {
     pub(crate) outbox: Outbox,
     /// The calls that are queued or running, to cancel them.
-    running: Mutex<HashMap<u32, CancellationToken>>,
+    running: Mutex<Running>,
     /// How long the service's calls wait in its queue, in microseconds, for the callers' balance.
     queue_age: Arc<AtomicU64>,
     body_bytes_max: usize,
     one_way: OneWayTally,
+}
+
+/// A place for each call id; ids are small, as callers use them anew.
+#[derive(Debug, Default)]
+struct Running {
+    calls: Vec<Option<Arc<Cancel>>>,
+    count: usize,
 }
 
 /// One-way sends: taken in = handled + refused + unknown + outstanding.
@@ -220,13 +226,20 @@ impl Replies {
 
     /// Calls that are queued or running.
     pub(crate) fn in_flight(&self) -> usize {
-        self.running.lock().len()
+        self.running.lock().count
     }
 
-    /// Enters a call. `None` if its id is taken, which breaks the protocol.
-    pub(crate) fn enter(&self, call: u32) -> Option<CancellationToken> {
-        let token = CancellationToken::new();
-        self.running.lock().insert(call, token.clone()).is_none().then_some(token)
+    /// Enters a call. `None` if its id is taken or not below `limit`, which breaks the protocol.
+    pub(crate) fn enter(&self, call: u32, limit: usize) -> Option<Arc<Cancel>> {
+        let at = usize::try_from(call).ok().filter(|at| *at < limit)?;
+        let mut running = self.running.lock();
+        if running.calls.len() <= at {
+            running.calls.resize(at + 1, None);
+        }
+        let place = running.calls.get_mut(at).filter(|place| place.is_none())?;
+        let cancel = place.insert(Arc::default()).clone();
+        running.count += 1;
+        Some(cancel)
     }
 
     pub(crate) fn enter_one_way(&self) {
@@ -234,20 +247,27 @@ impl Replies {
     }
 
     pub(crate) fn cancel(&self, call: u32) {
-        if let Some(token) = self.running.lock().get(&call) {
-            token.cancel();
+        if let Some(Some(cancel)) = self.running.lock().calls.get(call as usize) {
+            cancel.cancel();
         }
     }
 
     /// The caller is gone: everything it asked for is cancelled.
     pub(crate) fn cancel_all(&self) {
-        for (_, token) in self.running.lock().drain() {
-            token.cancel();
+        for cancel in self.running.lock().calls.drain(..).flatten() {
+            cancel.cancel();
+        }
+    }
+
+    fn leave(&self, call: u32) {
+        let mut running = self.running.lock();
+        if running.calls.get_mut(call as usize).and_then(Option::take).is_some() {
+            running.count -= 1;
         }
     }
 
     fn send(&self, call: u32, status: u8, body: &[u8]) {
-        self.running.lock().remove(&call);
+        self.leave(call);
         let age = queue_age_byte(self.queue_age.load(Relaxed));
         let pushed = self.outbox.push(|buffer| {
             frame::put(buffer, kind::REPLY, |buffer| {

@@ -9,7 +9,7 @@ use ractor::{Actor, ActorCell, SpawnErr};
 use crate::{
     node::NodeHandle,
     service::{
-        Contract, Endpoint, LocalEndpoint, Serve,
+        CallScope, Contract, Endpoint, LocalEndpoint, Serve,
         actor::{ServiceActor, ServiceArguments},
         context::ServiceCore,
         inbox::Inbox,
@@ -112,9 +112,11 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
 
     fn start(self: Box<Self>, node: NodeHandle) -> Started {
         let inbox = Arc::new(Inbox::<C>::new(self.queue));
+        let caller = node.inner().as_caller();
         let core =
             Arc::new(ServiceCore { name: C::NAME, node, calls: Tasks::default(), tasks: Tasks::default() });
-        let endpoint = Arc::new(LocalEndpoint { inbox: Arc::clone(&inbox), core: Arc::clone(&core) });
+        let own = Arc::new(CallScope { caller, core: Arc::clone(&core) });
+        let endpoint = Arc::new(LocalEndpoint { inbox: Arc::clone(&inbox), core: Arc::clone(&core), own });
         let factory = self.factory;
         let spawn = move |supervisor: ActorCell| {
             let arguments = ServiceArguments {

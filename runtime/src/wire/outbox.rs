@@ -125,3 +125,58 @@ impl Outbox {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+
+    use super::*;
+
+    fn put(outbox: &Outbox, bytes: &[u8]) -> Result<u64, OutboxClosed> {
+        outbox.push(|buffer| buffer.put_slice(bytes))
+    }
+
+    #[tokio::test]
+    async fn all_that_gathered_is_taken_at_once() {
+        let outbox = Outbox::new(1024);
+        assert_eq!(put(&outbox, b"one"), Ok(0));
+        assert_eq!(put(&outbox, b"two"), Ok(3));
+        assert_eq!(outbox.take().await.unwrap(), "onetwo");
+        assert_eq!(put(&outbox, b"three"), Ok(6), "places count on");
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_is_still_taken_after_the_end() {
+        let outbox = Outbox::new(1024);
+        put(&outbox, b"last").unwrap();
+        outbox.end();
+        assert_eq!(put(&outbox, b"more"), Err(OutboxClosed));
+        assert_eq!(outbox.take().await.unwrap(), "last");
+        assert_eq!(outbox.take().await, None);
+    }
+
+    #[tokio::test]
+    async fn closing_tells_how_much_was_taken() {
+        let outbox = Outbox::new(1024);
+        put(&outbox, b"taken").unwrap();
+        outbox.take().await.unwrap();
+        put(&outbox, b"lost").unwrap();
+        assert_eq!(outbox.close(), 5);
+        assert_eq!(outbox.take().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_room_gets_it_when_the_writer_takes() {
+        let outbox = std::sync::Arc::new(Outbox::new(4));
+        put(&outbox, b"12345").unwrap();
+        assert!(outbox.is_full());
+        let waiting = crate::task::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.room().await }
+        });
+        tokio::task::yield_now().await;
+        outbox.take().await.unwrap();
+        outbox.room().await;
+        drop(waiting);
+    }
+}
