@@ -14,7 +14,11 @@ use crate::{
     client::{DynamicError, ServiceError},
     control_api::{Answer, NodeInfo, Query, ServiceInfo},
     failure::{CallError, Failure, Reason},
-    node::hello::{self, HelloError, Introduced, Own},
+    config::Limits,
+    node::{
+        control::question_bytes_max,
+        hello::{self, HelloError, Introduced, Own},
+    },
     supervisor::ActorInfo,
     wire::{
         frame::{Frames, kind},
@@ -71,8 +75,9 @@ impl ControlClient {
         let session = endpoint.dialer().dial(address, None).await?;
         let own = Own { credentials: &credentials, incarnation: 0, timeout: ANSWER_MAX };
         let introduced = hello::introduce(own, Arc::clone(&session)).await;
-        let Introduced { name: node, frames, writer, .. } =
+        let Introduced { name: node, mut frames, writer, .. } =
             introduced.map_err(|error: HelloError| ControlError::Hello(error.to_string()))?;
+        frames.set_limit(question_bytes_max(&Limits::default()));
         Ok(Self { session, node, frames, writer, questions: 0, endpoint })
     }
 

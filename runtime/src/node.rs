@@ -14,7 +14,7 @@
 mod accept;
 mod builder;
 mod connection;
-mod control;
+pub(crate) mod control;
 mod data_dir;
 mod gossip;
 pub(crate) mod hello;

@@ -8,6 +8,7 @@ use qmesh_transport::ChannelWriter;
 
 use crate::{
     client,
+    config::Limits,
     control_api::{self, Answer, Query},
     failure::CallError,
     node::{NodeInner, Peer, link::Link},
@@ -21,6 +22,11 @@ use crate::{
 /// Questions of one command line that are being answered, at a time. Further ones wait.
 const QUESTIONS_MAX: usize = 32;
 
+/// The largest question or answer in bytes: arguments or an answer, with what JSON adds around them.
+pub(crate) const fn question_bytes_max(limits: &Limits) -> usize {
+    limits.message_bytes_max + 64 * 1024
+}
+
 /// Runs the control channel until it ends; returns why. `peer` is none for a command line, which is no member.
 pub(crate) async fn run(
     node: &Arc<NodeInner>,
@@ -29,6 +35,10 @@ pub(crate) async fn run(
     mut frames: Frames,
     mut writer: ChannelWriter,
 ) -> String {
+    if peer.is_none() {
+        // A question may carry the arguments of a call.
+        frames.set_limit(question_bytes_max(&node.config().limits));
+    }
     tokio::select! {
         ended = read(node, peer, link, &mut frames) => match ended {
             Ok(()) => "the peer closed the control channel".to_owned(),
