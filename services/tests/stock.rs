@@ -1,5 +1,7 @@
 //! The stock services, called as anybody calls them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::time::Duration;
 
 use qmesh::{Authority, MemoryNetwork, prelude::*};

@@ -57,15 +57,16 @@ pub(crate) fn report(error: &anyhow::Error, output: OutputFormat) -> ExitCode {
     let problem = error.downcast_ref::<Problem>();
     let exit = problem.map_or(Exit::Failed, |problem| problem.exit);
     let hint = problem.and_then(|problem| problem.hint.as_deref());
+    let message = message(error);
     match output {
         OutputFormat::Table => {
-            eprintln!("{} {error:#}", alarm("error:"));
+            eprintln!("{} {message}", alarm("error:"));
             for line in hint.unwrap_or_default().lines() {
                 eprintln!("  {line}");
             }
         }
         OutputFormat::Json => {
-            let mut told = json!({"exit": exit as u8, "message": format!("{error:#}"), "hint": hint});
+            let mut told = json!({"exit": exit as u8, "message": message, "hint": hint});
             if let (Some(told), Some(Value::Object(facts))) =
                 (told.as_object_mut(), problem.map(|problem| problem.facts.clone()))
             {
@@ -75,6 +76,19 @@ pub(crate) fn report(error: &anyhow::Error, output: OutputFormat) -> ExitCode {
         }
     }
     ExitCode::from(exit as u8)
+}
+
+/// The error and its causes, each once: many say their cause themselves.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        if told.is_empty() {
+            cause
+        } else if told.contains(&cause) {
+            told
+        } else {
+            format!("{told}: {cause}")
+        }
+    })
 }
 
 // === impl Problem ===

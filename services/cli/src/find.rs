@@ -3,6 +3,7 @@
 mod files;
 mod network;
 mod race;
+mod vacancy;
 
 use std::time::Duration;
 

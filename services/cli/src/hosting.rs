@@ -14,6 +14,7 @@ use crate::{
 
 /// How a node is reached and finds others.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
 pub(crate) struct Hosting {
     /// Where to listen: quic://HOST:PORT (default: this host alone, on a port that the system chooses).
     #[arg(long, value_name = "URL")]

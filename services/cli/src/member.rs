@@ -28,6 +28,7 @@ pub(crate) struct DataDir {
 
 /// Who the command is.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Identity")]
 pub(crate) struct Member {
     #[command(flatten)]
     pub(crate) data_dir: DataDir,

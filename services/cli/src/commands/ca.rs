@@ -1,12 +1,14 @@
 //! `qmesh ca`: who belongs to the mesh.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::Subcommand;
-use qmesh::{Authority, IdentityError, Role};
+use qmesh::{Authority, IdentityError, IssueOptions, PrivateKey, Role};
 use serde_json::json;
 
 use crate::{
@@ -40,6 +42,9 @@ enum Action {
         /// For a guest such as this command line, instead of a node.
         #[arg(long)]
         client: bool,
+        /// Renew a certificate: keep the key that is there, and with it the node's id.
+        #[arg(long)]
+        renew: bool,
         /// Where to put the files (default: a new directory of that name).
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
@@ -65,10 +70,13 @@ struct Place {
 pub(crate) fn run(args: &Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
     match &args.action {
         Action::Init { mesh, place } => init(mesh, place, output)?,
-        Action::Issue { name, client, out, place } => {
-            let role = if *client { Role::Client } else { Role::Node };
+        Action::Issue { name, client, renew, out, place } => {
             let out = out.clone().unwrap_or_else(|| PathBuf::from(name));
-            issue(name, role, &out, place, output)?;
+            let mut order = IssueOptions::new(name, if *client { Role::Client } else { Role::Node });
+            if *renew {
+                order.key = Some(kept_key(&out.join(format!("{name}.key.pem")))?);
+            }
+            issue(&order, &out, place, output)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -91,11 +99,22 @@ fn init(mesh: &str, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn issue(name: &str, role: Role, out: &Path, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
+fn kept_key(path: &Path) -> anyhow::Result<PrivateKey> {
+    let pem =
+        fs::read_to_string(path).with_context(|| format!("cannot read the key at {}", path.display()))?;
+    Ok(PrivateKey::from_pem(&pem)?)
+}
+
+fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
     let authority = Authority::open(&place.dir())?;
-    let issued = authority.issue(name, role)?;
+    let issued = authority.issue_with(order)?;
+    let (name, role) = (&order.name, order.role);
     let id = issued.credentials()?.id().to_string();
-    let [certificate, key, trusted] = issued.write(out)?;
+    let [certificate, key, trusted] = issued.write(out).map_err(|error| {
+        let exists = matches!(error, IdentityError::KeyExists(_));
+        let problem = Problem::new(Exit::Failed, error.to_string());
+        if exists { problem.hint("or renew its certificate, which keeps the key: --renew") } else { problem }
+    })?;
     if output == OutputFormat::Json {
         let files = json!({"certificate": certificate, "key": key, "authority": trusted});
         let told = json!({"name": name, "role": role.to_string(), "mesh": authority.mesh(), "id": id, "files": files});

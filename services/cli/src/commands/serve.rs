@@ -22,13 +22,13 @@ pub(crate) struct Args {
     /// The node's name (default: the certificate's, or one after the first service that no running node has).
     #[arg(long)]
     name: Option<String>,
+    /// Find nodes in the local network, and be found there.
+    #[arg(long)]
+    mdns: bool,
     #[command(flatten)]
     member: Member,
     #[command(flatten)]
     hosting: Hosting,
-    /// Find nodes in the local network, and be found there.
-    #[arg(long)]
-    mdns: bool,
 }
 
 /// How many nodes of one kind get a name by themselves.

@@ -120,7 +120,9 @@ impl Report {
                     (format!("killed with {} in flight", things(self.in_flight_at_kill, "call")), Shade::Bad)
                 }
                 NEWCOMER => (format!("came when {} was gone", self.figures.killed), Shade::Good),
-                name if name == CAST[0] => ("the seed, the one node that all others knew of".to_owned(), Shade::Faint),
+                name if name == CAST[0] => {
+                    ("the seed, the one node that all others knew of".to_owned(), Shade::Faint)
+                }
                 _ => (String::new(), Shade::Plain),
             };
             let (answered, executed) = (row.answered.len() as u64, row.executed.len() as u64);
@@ -157,7 +159,10 @@ impl Report {
 
     fn verdict(&self) -> String {
         if self.complaints.is_empty() {
-            return format!("{}: the answers add up to exactly what this process counts", output::bold("verified"));
+            return format!(
+                "{}: the answers add up to exactly what this process counts",
+                output::bold("verified")
+            );
         }
         format!("{}: {}", output::bold("NOT verified"), self.complaints.join("; "))
     }

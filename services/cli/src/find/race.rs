@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use qmesh::{ControlClient, ControlError};
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use qmesh::ControlClient;
+use tokio::{task::JoinSet, time::timeout};
 
-use super::Candidate;
+use super::{Candidate, vacancy};
 use crate::member::Known;
 
-/// The head start of each candidate: a node that lives answers within it, and one that does not costs no more.
-const HEAD_START: Duration = Duration::from_millis(50);
+const NO_ANSWER: &str = "no answer";
+
+/// How long a candidate may take until the next one is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The attempts to reach a node, each with what became of it in lines for people.
 pub(super) type Attempts = JoinSet<Result<ControlClient, Vec<String>>>;
@@ -36,7 +35,7 @@ pub(super) async fn first(mut attempts: Attempts) -> Result<ControlClient, Vec<S
     Err(refusals)
 }
 
-/// The first candidate that answers, in their order where they live; each has `patience`.
+/// The first candidate that answers. The next one is tried where one fails or takes its time; each has `patience`.
 ///
 /// # Errors
 /// As [`first`].
@@ -48,28 +47,42 @@ pub(super) async fn among(
     candidates: Vec<Candidate>,
     patience: Duration,
 ) -> Result<ControlClient, Vec<String>> {
-    let mut attempts = Attempts::new();
-    for (place, candidate) in (0..).zip(candidates) {
-        let guest = guest.clone();
-        attempts.spawn(async move {
-            sleep(HEAD_START * place).await;
-            let dialled = ControlClient::connect(&candidate.address, &guest.identity, &guest.name);
-            match timeout(patience, dialled).await {
-                Ok(Ok(client)) => Ok(client),
-                Ok(Err(error)) => Err(vec![told(&candidate, Some(&error))]),
-                Err(_late) => Err(vec![told(&candidate, None)]),
-            }
-        });
+    let (mut attempts, mut refusals) = (Attempts::new(), Vec::new());
+    for candidate in candidates {
+        attempts.spawn(attempt(guest.clone(), candidate, patience));
+        match timeout(HEAD_START, attempts.join_next()).await {
+            Ok(Some(Ok(Ok(client)))) => return Ok(client),
+            Ok(Some(Ok(Err(refused)))) => refusals.extend(refused),
+            Ok(Some(Err(panic))) => refusals.push(panic.to_string()),
+            Ok(None) | Err(_) => {}
+        }
     }
-    first(attempts).await
+    first(attempts).await.map_err(|last| [refusals, last].concat())
 }
 
-/// What became of a candidate; `error` is none where its time was over.
-fn told(candidate: &Candidate, error: Option<&ControlError>) -> String {
+async fn attempt(
+    guest: Known,
+    candidate: Candidate,
+    patience: Duration,
+) -> Result<ControlClient, Vec<String>> {
+    let address = &candidate.address;
+    let dialled = timeout(patience, ControlClient::connect(address, &guest.identity, &guest.name));
+    let refusal = tokio::select! {
+        dialled = dialled => match dialled {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) => error.to_string(),
+            Err(_late) => NO_ANSWER.to_owned(),
+        },
+        () = vacancy::certain(address) => "nobody listens there".to_owned(),
+    };
+    Err(vec![told(&candidate, &refusal)])
+}
+
+/// What became of a candidate.
+fn told(candidate: &Candidate, why: &str) -> String {
     let address = candidate.address.to_string();
     let who = candidate.name.as_ref().map_or_else(|| address.clone(), |name| format!("{name} at {address}"));
-    let why = error.map_or_else(|| "no answer".to_owned(), ToString::to_string);
     // The errors of a dial begin with the address.
-    let why = why.strip_prefix(&address).and_then(|why| why.strip_prefix(": ")).unwrap_or(&why);
+    let why = why.strip_prefix(&address).and_then(|why| why.strip_prefix(": ")).unwrap_or(why);
     format!("tried {who}: {why}")
 }

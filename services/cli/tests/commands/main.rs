@@ -1,0 +1,10 @@
+//! The command line as people and scripts use it: the real binary, in processes of its own.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod calls;
+mod endings;
+mod errors;
+mod host;
+mod identities;
