@@ -32,8 +32,8 @@ const NAMED_MAX: Duration = Duration::from_secs(5);
 const NEARBY_MAX: Duration = Duration::from_millis(1500);
 /// The head start of the nodes of this host: nobody else is asked where one of them answers.
 const HERE_FIRST: Duration = Duration::from_millis(300);
-/// How long the local network is listened to.
-const NETWORK_MAX: Duration = Duration::from_millis(1200);
+/// How long the local network is listened to: its first answer takes about a second.
+const NETWORK_MAX: Duration = Duration::from_millis(2500);
 
 /// A node that might be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
