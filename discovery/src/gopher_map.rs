@@ -26,6 +26,54 @@ const GREETED_PEERS_MAX: usize = 8;
 
 /// A node's part in the mesh. Cheap to clone; all clones are the same node. When the last one is dropped, gossip ends
 /// without a word, as if the node had been killed; [`leave`](Self::leave) says so.
+///
+/// ```
+/// use std::sync::{Arc, OnceLock};
+///
+/// use bytes::Bytes;
+/// use qmesh_discovery::{Announcement, Carrier, Config, GopherMap, NodeState};
+/// use qmesh_transport::{Authority, Identity, NodeId};
+///
+/// /// A session between two nodes: what one sends, the other receives.
+/// #[derive(Default)]
+/// struct Session {
+///     own: OnceLock<NodeId>,
+///     peer: OnceLock<GopherMap>,
+/// }
+///
+/// impl Carrier for Session {
+///     fn send(&self, _to: NodeId, message: Bytes) {
+///         if let (Some(own), Some(peer)) = (self.own.get(), self.peer.get()) {
+///             peer.received(*own, message);
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let identity = Identity::issued_by(&Authority::ephemeral("demo")?);
+/// let mut started = Vec::new();
+/// for name in ["lobby", "cellar"] {
+///     let (credentials, session) = (identity.credentials(name)?, Arc::<Session>::default());
+///     let id = credentials.id();
+///     let announcement =
+///         Announcement { state: NodeState::Ready, addresses: vec![], zone: None, services: vec![] };
+///     let map = GopherMap::start(Config::local(), credentials, 1, announcement, session.clone()).await?;
+///     session.own.get_or_init(|| id);
+///     started.push((id, map, session));
+/// }
+/// let [(_, lobby, to_cellar), (cellar_id, cellar, to_lobby)] = &started[..] else { unreachable!() };
+/// to_cellar.peer.get_or_init(|| cellar.clone());
+/// to_lobby.peer.get_or_init(|| lobby.clone());
+///
+/// let mut watch = lobby.directory().watch();
+/// lobby.greet(*cellar_id);
+/// while lobby.directory().snapshot().node(*cellar_id).is_none() {
+///     watch.next().await;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct GopherMap {
     node: Arc<Node>,

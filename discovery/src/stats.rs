@@ -50,7 +50,7 @@ pub enum Rejection {
     Bomb,
     /// The message is of another mesh, or says that we are.
     OtherMesh,
-    /// A node's name, id and address in gossip do not belong together.
+    /// Not how this mesh names a node in gossip.
     Identity,
     /// Somebody tells us about ourselves.
     AboutUs,
@@ -81,7 +81,7 @@ impl fmt::Display for Rejection {
             Self::Malformed => "malformed message",
             Self::Bomb => "message inflates beyond the limit",
             Self::OtherMesh => "message of another mesh",
-            Self::Identity => "node id and address do not belong together",
+            Self::Identity => "no name of a node",
             Self::AboutUs => "news about ourselves",
             Self::Tombstone => "tombstone",
             Self::TimeToLive => "entry with a time to live",

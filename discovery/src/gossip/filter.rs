@@ -26,7 +26,7 @@ use rustls_pki_types::UnixTime;
 use tokio::time::Instant;
 
 use super::{
-    member::node_of,
+    member::{NAME, node_of},
     wire::{DigestEntry, Entry, MemberId, Message, NodeDelta, Status},
 };
 use crate::{NodeRecord, Rejection, record};
@@ -73,8 +73,8 @@ pub(super) struct Filter {
 }
 
 /// What is known of one node.
+#[derive(Default)]
 struct Known {
-    name: String,
     newest: Option<Proven>,
     runs: BTreeMap<u64, Run>,
 }
@@ -213,7 +213,7 @@ impl Filter {
     }
 
     fn digest_entry(&mut self, from: NodeId, entry: &DigestEntry, now: Now) -> Result<Digested, Rejection> {
-        let id = self.identify(&entry.member)?;
+        let id = identify(&entry.member)?;
         let generation = entry.member.generation;
         if entry.collected != 0 {
             return Err(Rejection::Collected);
@@ -240,7 +240,7 @@ impl Filter {
         if id != from {
             return Ok(Digested::Unproven);
         }
-        self.admit(id, entry.member.name.clone(), generation)?;
+        self.admit(id, generation)?;
         Ok(Digested::Known)
     }
 
@@ -273,7 +273,7 @@ impl Filter {
         node: NodeDelta,
         now: Now,
     ) -> Result<Option<(NodeDelta, Option<Arc<NodeRecord>>)>, Rejection> {
-        let id = self.identify(&node.member)?;
+        let id = identify(&node.member)?;
         let generation = node.member.generation;
         let is_ours = id == self.credentials.id();
         if is_ours && generation == self.own_generation {
@@ -284,7 +284,7 @@ impl Filter {
             && newest.text == entry.value
             && newest.record.order() == (generation, entry.version)
         {
-            self.admit(id, node.member.name.clone(), generation)?;
+            self.admit(id, generation)?;
             return Ok(Some((NodeDelta { from: 0, ..node }, None)));
         }
         let record = record::open(&entry.value, &self.credentials, now.wall)
@@ -302,7 +302,7 @@ impl Filter {
         if self.nodes.get(&id).is_some_and(|known| known.is_outdated(&record)) {
             return Ok(None);
         }
-        self.admit(id, node.member.name.clone(), generation)?;
+        self.admit(id, generation)?;
         let (text, record) = (entry.value.clone(), Arc::new(record));
         let proven = Proven { text, record: Arc::clone(&record) };
         self.nodes.get_mut(&id).expect("it was admitted").newest = Some(proven);
@@ -310,17 +310,7 @@ impl Filter {
         Ok(Some((NodeDelta { from: 0, ..node }, Some(record))))
     }
 
-    /// Who is meant: the id, if name and address both say the same.
-    fn identify(&self, member: &MemberId) -> Result<NodeId, Rejection> {
-        let id = node_of(member.address).ok_or(Rejection::Identity)?;
-        let is_named = match self.nodes.get(&id) {
-            Some(known) => known.name == member.name,
-            None => id.to_string() == member.name,
-        };
-        if is_named { Ok(id) } else { Err(Rejection::Identity) }
-    }
-
-    fn admit(&mut self, id: NodeId, name: String, generation: u64) -> Result<(), Rejection> {
+    fn admit(&mut self, id: NodeId, generation: u64) -> Result<(), Rejection> {
         let known = self.nodes.get_mut(&id);
         if let Some(run) = known.and_then(|known| known.runs.get_mut(&generation)) {
             run.is_missing = false;
@@ -330,9 +320,7 @@ impl Filter {
         if self.digest_nodes() >= self.nodes_max || runs_of_node >= RUNS_PER_NODE_MAX {
             return Err(Rejection::Full);
         }
-        let known =
-            self.nodes.entry(id).or_insert_with(|| Known { name, newest: None, runs: BTreeMap::new() });
-        known.runs.insert(generation, Run::default());
+        self.nodes.entry(id).or_default().runs.insert(generation, Run::default());
         self.runs += 1;
         Ok(())
     }
@@ -348,6 +336,11 @@ enum Digested {
     Former,
     /// A run that nobody has proven yet. A record of it follows, or it does not exist.
     Unproven,
+}
+
+/// Who is meant.
+fn identify(member: &MemberId) -> Result<NodeId, Rejection> {
+    node_of(member.address).filter(|_| member.name == NAME).ok_or(Rejection::Identity)
 }
 
 /// The single entry of an honest delta, which a message's end may have cut off.

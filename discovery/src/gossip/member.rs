@@ -1,7 +1,8 @@
 //! How chitchat names a run of a node.
 //!
-//! chitchat knows nodes by a text, a generation and a socket address. The text is the node id's, and the address is made
-//! of the id's 16 bytes, so that each gives the other and gossip reaches no real address.
+//! chitchat knows nodes by a text, a generation and a socket address. The address is made of the node id's 16 bytes, so that
+//! each gives the other and gossip reaches no real address. The text is empty: it would tell nothing more, and stand in
+//! every message for every node.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -12,6 +13,9 @@ use super::wire::MemberId;
 
 /// The port of every synthetic address. It means nothing.
 const PORT: u16 = 1;
+
+/// The text that every node has.
+pub(super) const NAME: &str = "";
 
 /// The synthetic address of a node.
 pub(super) fn address_of(id: NodeId) -> SocketAddr {
@@ -28,12 +32,12 @@ pub(super) fn node_of(address: SocketAddr) -> Option<NodeId> {
 
 /// How chitchat names a run of a node.
 pub(super) fn chitchat_id(id: NodeId, generation: u64) -> ChitchatId {
-    ChitchatId::new(id.to_string(), generation, address_of(id))
+    ChitchatId::new(NAME, generation, address_of(id))
 }
 
 impl MemberId {
     /// As [`chitchat_id`], as it stands in a message.
     pub(super) fn new(id: NodeId, generation: u64) -> Self {
-        Self { name: id.to_string(), generation, address: address_of(id) }
+        Self { name: NAME.to_owned(), generation, address: address_of(id) }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) const EXPIRING: u8 = 2;
 impl Delta {
     pub(crate) fn about(id: NodeId, generation: u64, collected: u64) -> Self {
         let mut plain = vec![0];
-        member(&mut plain, &id.to_string(), id, generation);
+        member(&mut plain, "", id, generation);
         number(&mut plain, collected);
         number(&mut plain, 0);
         Self(plain)
@@ -51,10 +51,10 @@ pub(crate) fn syn(
     generation: u64,
     [heartbeat, collected, version]: [u64; 3],
 ) -> Vec<u8> {
-    named_syn(mesh, &id.to_string(), id, generation, [heartbeat, collected, version])
+    named_syn(mesh, "", id, generation, [heartbeat, collected, version])
 }
 
-/// As [`syn`], under a name that need not be the id's.
+/// As [`syn`], under a name of the node's own; all have the empty one.
 pub(crate) fn named_syn(mesh: &str, name: &str, id: NodeId, generation: u64, numbers: [u64; 3]) -> Vec<u8> {
     let mut message = header(0);
     message.extend(1_u16.to_le_bytes());

@@ -168,3 +168,28 @@ async fn a_full_mesh_refuses_one_more_and_counts_it() {
         .await;
     assert!(mesh.map(ids[0]).stats().rejections(qmesh_discovery::Rejection::Full) > 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn records_that_fill_many_messages_reach_a_newcomer() {
+    let (mut mesh, mut ids) = Mesh::of(20).await;
+    for id in &ids {
+        let many = (0..45).map(|number| service(&format!("of.{}.Service{number}", id.short())));
+        mesh.map(*id).announce(|own| own.services.extend(many)).unwrap();
+    }
+    let newcomer = mesh.start_behind(ids[0], "newcomer").await;
+    ids.push(newcomer);
+    mesh.until("a newcomer sees all", 5 * SECOND, |mesh| mesh.agree(&ids)).await;
+    assert_eq!(mesh.map(newcomer).directory().snapshot().service_names().len(), 20 * 45 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gossip_of_fifty_nodes_costs_what_the_config_says() {
+    let (mesh, ids) = Mesh::of(50).await;
+    let sent = |mesh: &Mesh| ids.iter().map(|id| mesh.map(*id).stats().bytes_out).sum::<u64>();
+    let before = sent(&mesh);
+    tokio::time::sleep(2 * SECOND).await;
+    let per_node_and_second = (sent(&mesh) - before) / 50 / 2;
+    let documented = 6 * 50 * 53 * 5;
+    assert!(per_node_and_second.abs_diff(documented) < documented / 20, "{per_node_and_second} B/s");
+    assert_eq!(mesh.map(ids[0]).stats().digest_bytes, 2 + 50 * 53);
+}

@@ -45,6 +45,8 @@ struct Links {
     queued: Notify,
     up: Mutex<BTreeMap<NodeId, GopherMap>>,
     cut_off: Mutex<BTreeSet<NodeId>>,
+    /// Nodes that have a session with one other only.
+    behind: Mutex<BTreeMap<NodeId, NodeId>>,
 }
 
 struct Port {
@@ -68,13 +70,18 @@ impl Links {
                 continue;
             };
             sleep_until(at).await;
-            let cut_off = self.cut_off.lock();
-            let (up, is_cut) = (self.up.lock(), cut_off.contains(&from) != cut_off.contains(&to));
+            let up = self.up.lock();
             // A killed node's last words are on their way, but there is no session that they could come over.
-            if let Some(map) = up.get(&to).filter(|_| !is_cut && up.contains_key(&from)) {
+            if let Some(map) = up.get(&to).filter(|_| up.contains_key(&from) && self.is_linked(from, to)) {
                 map.received(from, message);
             }
         }
+    }
+
+    fn is_linked(&self, from: NodeId, to: NodeId) -> bool {
+        let (cut_off, behind) = (self.cut_off.lock(), self.behind.lock());
+        let reaches = |one, other| behind.get(one).is_none_or(|gate| gate == other);
+        cut_off.contains(&from) == cut_off.contains(&to) && reaches(&from, &to) && reaches(&to, &from)
     }
 }
 
@@ -112,6 +119,15 @@ impl Mesh {
         self.links.up.lock().insert(id, map.clone());
         let supervisor = self.tasks.spawn(supervise(map.clone()));
         self.nodes.insert(id, Node { map, supervisor });
+        id
+    }
+
+    /// Starts a node that has a session with `gate` alone, so that it learns of all others from it.
+    pub(crate) async fn start_behind(&mut self, gate: NodeId, name: &str) -> NodeId {
+        let id = self.identity.credentials(name).unwrap().id();
+        self.links.behind.lock().insert(id, gate);
+        self.start(name, 1).await;
+        self.greet(id, gate);
         id
     }
 
