@@ -15,7 +15,7 @@ pub(crate) use remote::Remote;
 pub(crate) use route::{Route, RouteSpec};
 
 use crate::{
-    node::NodeHandle,
+    node::{NodeHandle, NodeInner},
     service::{Contract, Reply},
 };
 
@@ -23,9 +23,14 @@ use crate::{
 ///
 /// Cheap to make and to clone; making one cannot fail: a call waits for an endpoint until its time is over.
 pub struct Client<C: Contract> {
+    target: Arc<Target>,
+    contract: std::marker::PhantomData<fn() -> C>,
+}
+
+/// What all clones of a client share.
+struct Target {
     node: NodeHandle,
     route: Arc<Route>,
-    contract: std::marker::PhantomData<fn() -> C>,
 }
 
 /// The client that `#[qmesh::service]` writes for a contract, for example `ChatClient`.
@@ -39,7 +44,15 @@ pub trait ServiceClient: Sized {
 impl<C: Contract> Client<C> {
     pub(crate) fn new(node: NodeHandle) -> Self {
         let route = node.route(C::NAME, C::METHODS);
-        Self { node, route, contract: std::marker::PhantomData }
+        Self { target: Arc::new(Target { node, route }), contract: std::marker::PhantomData }
+    }
+
+    fn node(&self) -> &Arc<NodeInner> {
+        self.target.node.inner()
+    }
+
+    fn route(&self) -> &Arc<Route> {
+        &self.target.route
     }
 
     /// A call of the method of that number. `make` builds the typed call for an endpoint on this node.
@@ -67,7 +80,7 @@ impl<C: Contract> Client<C> {
 
 impl<C: Contract> Clone for Client<C> {
     fn clone(&self) -> Self {
-        Self { node: self.node.clone(), route: Arc::clone(&self.route), contract: std::marker::PhantomData }
+        Self { target: Arc::clone(&self.target), contract: std::marker::PhantomData }
     }
 }
 

@@ -1,5 +1,7 @@
 //! How arguments and answers become bytes.
 
+use std::cell::RefCell;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::failure::{Failure, Reason};
@@ -14,6 +16,9 @@ pub enum Codec {
     /// JSON (RFC 8259): for tools and people.
     Json,
 }
+
+/// Bytes that a thread keeps for encoding.
+const SCRATCH_KEPT: usize = 16 * 1024;
 
 /// Arguments that the service cannot read. The call was not executed.
 #[derive(Debug, thiserror::Error)]
@@ -47,15 +52,39 @@ impl Codec {
     /// The value's own `Serialize` failed, or the codec has no form for it.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, EncodeError> {
         let mut bytes = Vec::with_capacity(128);
+        self.encode_into(value, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Encodes a value that `use_it` looks at, without an allocation of its own.
+    pub(crate) fn encode_in_scratch<T: Serialize + ?Sized, R>(
+        self,
+        value: &T,
+        use_it: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, EncodeError> {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        SCRATCH.with(|scratch| {
+            // A value whose `Serialize` sends something itself finds the scratch in use.
+            let mut own = Vec::new();
+            let mut shared = scratch.try_borrow_mut();
+            let bytes = shared.as_deref_mut().unwrap_or(&mut own);
+            bytes.clear();
+            self.encode_into(value, bytes)?;
+            let used = use_it(bytes);
+            bytes.shrink_to(SCRATCH_KEPT);
+            Ok(used)
+        })
+    }
+
+    fn encode_into<T: Serialize + ?Sized>(self, value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
             Self::MessagePack => {
-                rmp_serde::encode::write_named(&mut bytes, value).map_err(|error| EncodeError(error.to_string()))?;
+                rmp_serde::encode::write_named(bytes, value).map_err(|error| EncodeError(error.to_string()))
             }
-            Self::Json => {
-                serde_json::to_writer(&mut bytes, value).map_err(|error| EncodeError(error.to_string()))?;
-            }
+            Self::Json => serde_json::to_writer(bytes, value).map_err(|error| EncodeError(error.to_string())),
         }
-        Ok(bytes)
     }
 
     /// Decodes one value.

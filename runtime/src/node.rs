@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! node
-//!  |- gossip, seeds, peers               loops, restarted with backoff
+//!  |- gossip, seeds, peers, renewal      loops, restarted with backoff
 //!  |- listener/<address>                 a loop, restarted with backoff
 //!  |- connection/<peer>                  a supervisor: one session, dialled on demand
 //!  |    |- session                       a loop, restarted with backoff
@@ -23,6 +23,7 @@ mod link;
 mod listener;
 mod peer;
 mod peers;
+mod renewal;
 mod seeds;
 
 use std::{fmt, sync::Arc, time::Duration};

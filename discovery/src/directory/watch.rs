@@ -25,6 +25,18 @@ pub enum Change {
     Died(Arc<NodeRecord>),
 }
 
+impl Change {
+    /// The node's record: its newest, or the last one before it was gone.
+    #[must_use]
+    pub const fn record(&self) -> &Arc<NodeRecord> {
+        match self {
+            Self::Joined(record) | Self::Left(record) | Self::Died(record) | Self::Updated { after: record, .. } => {
+                record
+            }
+        }
+    }
+}
+
 /// Follows a [`Directory`]. A slow watcher misses steps, never the outcome: it costs one snapshot, whatever happened.
 pub struct Watch {
     directory: Directory,

@@ -123,18 +123,18 @@ where
 {
     fn start(&mut self, arguments: A) -> State<A, R> {
         let (client, method) = (&self.client, self.method);
-        let node = client.node.inner();
-        client.route.budget.deposit();
+        let node = client.node();
+        client.route().budget.deposit();
         let now = Instant::now();
         let deadline = now + self.timeout.unwrap_or_else(|| node.config().call_timeout);
-        let table = client.route.table(node);
+        let table = client.route().table(node);
         if let Some(local) = &table.local {
             match Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>() {
                 Ok(local) => return State::Patient(self.start_local(local, arguments, deadline, now)),
                 Err(_) => return State::failed(Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT)),
             }
         }
-        let arguments = match client.route.spec.codec.encode(&arguments) {
+        let arguments = match client.route().spec.codec.encode(&arguments) {
             Ok(arguments) => arguments,
             Err(error) => return State::failed(error.into()),
         };
@@ -177,13 +177,13 @@ where
         }
         Box::pin(async move {
             if let Err(failure) = local.inbox.admit(deadline).await {
-                let node = client.node.inner();
-                if client.route.table(node).pick(&[]).is_none() {
+                let node = client.node();
+                if client.route().table(node).pick(&[]).is_none() {
                     return Err(failure);
                 }
-                let encoded = client.route.spec.codec.encode(&arguments)?;
-                let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
-                return journey.call(&encoded).await.and_then(|raw| decode::<R>(client.route.spec.codec, &raw));
+                let encoded = client.route().spec.codec.encode(&arguments)?;
+                let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
+                return journey.call(&encoded).await.and_then(|raw| decode::<R>(client.route().spec.codec, &raw));
             }
             let cancel = local.enqueue(make(arguments, reply), method, Some(deadline), Instant::now());
             await_local::<R>(answer, deadline, cancel).await
@@ -242,7 +242,7 @@ where
                         continue;
                     };
                     match answer {
-                        Ok(raw) => break decode::<R>(this.client.route.spec.codec, &raw),
+                        Ok(raw) => break decode::<R>(this.client.route().spec.codec, &raw),
                         Err(failure) => this.state = this.again(&remote, failure, arguments, deadline),
                     }
                 }
@@ -258,8 +258,8 @@ where
 
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
     fn journey(&self, deadline: Instant) -> Journey {
-        let node = Arc::clone(self.client.node.inner());
-        Journey::new(node, Arc::clone(&self.client.route), self.method, deadline)
+        let node = Arc::clone(self.client.node());
+        Journey::new(node, Arc::clone(self.client.route()), self.method, deadline)
     }
 
     #[cold]
@@ -313,24 +313,26 @@ where
 {
     fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
         let (client, method) = (&self.client, self.method);
-        let node = client.node.inner();
+        let node = client.node();
         let timeout = || self.timeout.unwrap_or_else(|| node.config().call_timeout);
-        let table = client.route.table(node);
+        let table = client.route().table(node);
         if let Some(local) = &table.local {
             let local = Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>();
             let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
             return Ok(self.start_local(local, arguments, timeout()));
         }
-        let encoded = client.route.spec.codec.encode(&arguments)?;
-        if let Some(remote) = table.pick(&[])
-            && let Some(channel) = remote.channel()
-            && let Some(channel) = channel.as_ref()
-            && matches!(channel.try_send(method, &encoded), TrySend::Sent)
-        {
+        let codec = client.route().spec.codec;
+        let sent = codec.encode_in_scratch(&arguments, |encoded| {
+            let Some(remote) = table.pick(&[]) else { return false };
+            let Some(channel) = remote.channel() else { return false };
+            channel.as_ref().is_some_and(|channel| matches!(channel.try_send(method, encoded), TrySend::Sent))
+        })?;
+        if sent {
             return Ok(None);
         }
+        let encoded = codec.encode(&arguments)?;
         let deadline = Instant::now() + timeout();
-        let mut journey = Journey::new(Arc::clone(node), Arc::clone(&client.route), method, deadline);
+        let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
         Ok(Some(Box::pin(async move { journey.send(&encoded).await })))
     }
 

@@ -17,7 +17,7 @@ use crate::{
         data_dir::{DataDir, DataDirError, now_ms},
         gossip::{self, Outlet},
         inner::Parts,
-        listener, peers, seeds,
+        listener, peers, renewal, seeds,
     },
     service::{AnyServer, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
@@ -223,6 +223,7 @@ impl NodeBuilder {
         // From here on, whatever fails, the node ends with this handle.
         let node = Node::new(Arc::clone(&inner));
         self.start_parts(&inner, listeners, events, seeds).await?;
+        start(&inner, "renewal", Kind::Renewal, move |node| Box::pin(renewal::run(node, identity.clone()))).await?;
         inner.publish(&addresses)?;
         Ok(node)
     }

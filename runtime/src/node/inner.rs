@@ -10,12 +10,13 @@ use std::{
 };
 
 use dashmap::DashMap;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use qmesh_discovery::{Directory, GopherMap, NodeState, Snapshot};
 use qmesh_transport::{Address, CloseCode, Credentials, Dialer, Listener, NodeId, QuicEndpoint};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -241,6 +242,20 @@ impl NodeInner {
         }
     }
 
+    // --- identity ---
+
+    pub(crate) const fn credentials(&self) -> &Credentials {
+        &self.parts.credentials
+    }
+
+    /// Proves itself with a newer certificate of the same key from now on.
+    pub(crate) fn renew(&self, credentials: &Credentials) -> Result<(), String> {
+        for endpoint in &self.parts.quic {
+            endpoint.renew(credentials.clone()).map_err(|error| error.to_string())?;
+        }
+        self.gopher_map().renew(credentials.clone()).map_err(|error| error.to_string())
+    }
+
     // --- peers ---
 
     pub(crate) fn peer(&self, id: NodeId) -> Arc<Peer> {
@@ -367,8 +382,10 @@ impl NodeInner {
         self.parts.supervisor.end().await;
         for endpoint in &self.parts.quic {
             endpoint.close();
-            endpoint.wait_idle().await;
         }
+        let idle = self.parts.quic.iter().map(|endpoint| endpoint.wait_idle());
+        // Whoever lives has heard it by then.
+        let _late = timeout(GOODBYE, join_all(idle)).await;
         *ended = true;
     }
 
@@ -420,6 +437,10 @@ impl NodeInner {
         self.parts.supervisor.end_soon();
     }
 }
+
+/// How long the sessions' last words may take. Living peers need three round trips; a dial that a dead peer never
+/// answered would hold its endpoint for three seconds.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// How often a draining node looks whether it is idle, and how many times in a row it must be.
 const QUIET_ROUND: Duration = Duration::from_millis(10);

@@ -24,18 +24,18 @@ pub(crate) async fn run(node: Arc<NodeInner>, listener: Arc<dyn Listener>) -> Re
 
 async fn welcome(node: &Arc<NodeInner>, incoming: Incoming) {
     let from = incoming.remote_address.clone();
-    let refused = |why: String| {
+    let Ok(session) = incoming.handshake().await else {
+        // The transport has logged why.
         node.counters().refused_session();
-        tracing::warn!(target: "qmesh::runtime", %from, why, "a session was refused");
-    };
-    let session = match incoming.handshake().await {
-        Ok(session) => session,
-        Err(error) => return refused(error.to_string()),
+        return;
     };
     let role = session.peer().role();
     match hello::receive(node.own(), session).await {
         Ok(introduced) if role == Role::Client => node.serve_client(introduced).await,
         Ok(introduced) => node.adopt(introduced).await,
-        Err(error) => refused(error.to_string()),
+        Err(error) => {
+            node.counters().refused_session();
+            tracing::warn!(target: "qmesh::runtime", %from, %error, "a session was refused");
+        }
     }
 }

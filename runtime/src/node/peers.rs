@@ -46,7 +46,9 @@ pub(crate) async fn run(
             },
             changes = watch.next() => {
                 for change in changes {
-                    apply(&node, change);
+                    if change.record().id != node.id() {
+                        apply(&node, change);
+                    }
                 }
                 node.bump();
             }

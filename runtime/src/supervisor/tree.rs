@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Gossip,
     Seeds,
     Peers,
+    Renewal,
     Listener,
     Connection,
     Session,
@@ -42,7 +43,7 @@ struct Entry {
 pub struct ActorInfo {
     /// Its place in the supervision tree, for example `node/service/chat.Chat`.
     pub path: String,
-    /// `node`, `gossip`, `seeds`, `peers`, `listener`, `connection`, `session`, `channel` or `service`.
+    /// `node`, `gossip`, `seeds`, `peers`, `renewal`, `listener`, `connection`, `session`, `channel` or `service`.
     pub kind: String,
     /// What it does.
     pub state: ActorState,

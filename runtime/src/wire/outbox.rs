@@ -26,6 +26,8 @@ struct State {
     buffer: BytesMut,
     /// Bytes that the writer has taken so far.
     taken: u64,
+    /// How large the last batch was: the next one is likely as large, and is given that room at once.
+    last: usize,
     ending: bool,
     closed: bool,
 }
@@ -44,6 +46,10 @@ impl Outbox {
             return Err(OutboxClosed);
         }
         let first = state.buffer.is_empty();
+        if first {
+            let room = state.last;
+            state.buffer.reserve(room);
+        }
         let at = state.taken + state.buffer.len() as u64;
         write(&mut state.buffer);
         drop(state);
@@ -95,6 +101,7 @@ impl Outbox {
                 if !state.buffer.is_empty() {
                     let batch = state.buffer.split().freeze();
                     state.taken += batch.len() as u64;
+                    state.last = batch.len();
                     drop(state);
                     self.emptied.notify_waiters();
                     return Some(batch);
