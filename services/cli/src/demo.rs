@@ -92,8 +92,8 @@ async fn show(args: Args) -> anyhow::Result<Report> {
     let mut stage = set_stage(&data, &args, input).await?;
     let outcome = Run::new(&mut stage, &mut progress).finish().await?;
     let retried = stage.node.counts().retries;
-    stage.node.shutdown().await;
-    stage.processes.end().await?;
+    let ((), ended) = tokio::join!(stage.node.shutdown(), stage.processes.end());
+    ended?;
     progress.clear();
 
     let names: Vec<_> = CAST.iter().chain([&NEWCOMER]).map(|name| (*name).to_owned()).collect();

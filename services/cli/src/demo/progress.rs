@@ -62,6 +62,9 @@ impl Progress {
         let (count, sum) = (*count, self.answered.values().sum::<u64>());
         match &mut self.view {
             View::Bars { all, calls, workers, .. } => {
+                if sum == 1 {
+                    calls.reset_eta();
+                }
                 calls.set_position(sum);
                 let bar = workers.entry(by.to_owned()).or_insert_with(|| all.add(worker_bar(by, self.total)));
                 bar.set_position(count);

@@ -119,7 +119,7 @@ impl Report {
                 name if name == self.figures.killed => {
                     (format!("killed with {} in flight", things(self.in_flight_at_kill, "call")), Shade::Bad)
                 }
-                NEWCOMER => (format!("came when {} was gone", self.figures.killed), Shade::Good),
+                NEWCOMER => ("started after the kill".to_owned(), Shade::Good),
                 name if name == CAST[0] => {
                     ("the seed, the one node that all others knew of".to_owned(), Shade::Faint)
                 }
