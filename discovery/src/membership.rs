@@ -61,7 +61,7 @@ pub(crate) trait Membership: Send + Sync + 'static {
     /// Judges peers by other credentials of this node.
     fn renew(&self, credentials: Credentials);
 
-    /// The newest generation of this node that the mesh remembers.
+    /// The newest former generation of this node that the mesh remembers; 0 if none.
     fn newest_generation(&self) -> u64;
 
     /// Resolves when the current run of gossip has ended.

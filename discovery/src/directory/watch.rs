@@ -30,9 +30,10 @@ impl Change {
     #[must_use]
     pub const fn record(&self) -> &Arc<NodeRecord> {
         match self {
-            Self::Joined(record) | Self::Left(record) | Self::Died(record) | Self::Updated { after: record, .. } => {
-                record
-            }
+            Self::Joined(record)
+            | Self::Left(record)
+            | Self::Died(record)
+            | Self::Updated { after: record, .. } => record,
         }
     }
 }

@@ -116,9 +116,8 @@ impl Filter {
     }
 
     /// A new run of our own begins.
-    pub(super) fn begin(&mut self, generation: u64) {
+    pub(super) const fn begin(&mut self, generation: u64) {
         self.own_generation = generation;
-        self.newest_own_generation = self.newest_own_generation.max(generation);
     }
 
     /// Judges by other credentials of this node from now on. What was verified before stays so.
@@ -126,7 +125,7 @@ impl Filter {
         self.credentials = credentials;
     }
 
-    /// The newest generation that a record signed by us has shown.
+    /// The newest generation that the mesh has shown us a record of our own of; 0 if none.
     pub(super) const fn newest_own_generation(&self) -> u64 {
         self.newest_own_generation
     }
