@@ -37,6 +37,8 @@ struct Serving<C: Contract> {
     methods: Vec<Option<usize>>,
     calls_max: usize,
     batch: VecDeque<Envelope<C>>,
+    /// One-way sends in the batch.
+    one_way: u64,
 }
 
 /// Serves the channel until it ends; then everything that its caller asked for is cancelled.
@@ -54,6 +56,7 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
         methods,
         calls_max: limits.calls_per_channel,
         batch: VecDeque::new(),
+        one_way: 0,
     };
     let read = async {
         let ended = serving.read(&mut frames).await;
@@ -177,7 +180,7 @@ impl<C: Contract> Serving<C> {
     }
 
     fn one_way(&mut self, method: usize, arguments: &[u8]) {
-        self.replies.enter_one_way();
+        self.one_way += 1;
         let responder = || Responder::one_way(Arc::clone(&self.replies));
         match C::decode(method, self.codec, arguments, responder) {
             Ok(typed) => {
@@ -185,6 +188,8 @@ impl<C: Contract> Serving<C> {
                 self.batch.push_back(Envelope::new(typed, method, context));
             }
             Err(error) => {
+                // It counts as taken before it counts as refused.
+                self.replies.enter_one_way(std::mem::take(&mut self.one_way));
                 let detail = format!("the service cannot read the arguments: {error}");
                 responder().fail(&Failure::not_executed(Reason::BadArguments, detail));
             }
@@ -194,6 +199,7 @@ impl<C: Contract> Serving<C> {
     /// Hands the batch to the service: at once if it has that many slots, else one after the other.
     async fn hand_over(&mut self, now: Instant) {
         let inbox = &self.endpoint.inbox;
+        self.replies.enter_one_way(std::mem::take(&mut self.one_way));
         if self.batch.is_empty() {
             return;
         }

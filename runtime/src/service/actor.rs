@@ -138,17 +138,14 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
 
     async fn run_each(&mut self, batch: &mut Batch<C>, done: &mut usize) -> Result<(), ActorProcessingErr> {
         while let Some(next) = batch.calls.front() {
-            let exclusive = C::METHODS.get(usize::from(next.method)).is_none_or(|method| method.exclusive);
-            if exclusive {
-                self.alone().await?;
+            if is_exclusive::<C>(next) {
+                self.run_exclusive(batch, done).await?;
+                continue;
             }
             let Some(envelope) = batch.calls.pop_front() else { break };
             if let Some(failure) = unwanted(&envelope.context) {
                 C::refuse(envelope.call, failure);
                 *done += 1;
-            } else if exclusive {
-                *done += 1;
-                self.run_exclusive(envelope).await?;
             } else if self.start_shared(envelope).await.inspect_err(|_| *done += 1)? {
                 *done += 1;
             }
@@ -156,19 +153,26 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         Ok(())
     }
 
-    /// Waits until no `&self` call runs.
-    async fn alone(&mut self) -> Result<(), ActorProcessingErr> {
+    /// Runs the `&mut self` calls at the front, each alone. A panic ends this life of the service.
+    async fn run_exclusive(&mut self, batch: &mut Batch<C>, done: &mut usize) -> Result<(), ActorProcessingErr> {
         while Arc::get_mut(&mut self.service).is_none() {
             self.life.ended.notified().await;
         }
-        if self.life.panicked.load(Ordering::Acquire) { Err(panicked()) } else { Ok(()) }
-    }
-
-    /// Runs a call while no other does. A panic ends this life of the service.
-    async fn run_exclusive(&mut self, envelope: Envelope<C>) -> Result<(), ActorProcessingErr> {
+        if self.life.panicked.load(Ordering::Acquire) {
+            return Err(panicked());
+        }
         let service = Arc::get_mut(&mut self.service).expect("no `&self` call runs");
-        let handler = C::exclusive(service, &envelope.context, envelope.call);
-        AssertUnwindSafe(handler).catch_unwind().await.map_err(|_panic| panicked())
+        while batch.calls.front().is_some_and(is_exclusive::<C>) {
+            let Some(envelope) = batch.calls.pop_front() else { break };
+            *done += 1;
+            if let Some(failure) = unwanted(&envelope.context) {
+                C::refuse(envelope.call, failure);
+                continue;
+            }
+            let handler = C::exclusive(service, &envelope.context, envelope.call);
+            AssertUnwindSafe(handler).catch_unwind().await.map_err(|_panic| panicked())?;
+        }
+        Ok(())
     }
 
     /// Polls a `&self` call once; what is not finished then goes on in a task. Whether it is finished.
@@ -207,6 +211,10 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         });
         Ok(false)
     }
+}
+
+fn is_exclusive<C: Contract>(envelope: &Envelope<C>) -> bool {
+    C::METHODS.get(usize::from(envelope.method)).is_none_or(|method| method.exclusive)
 }
 
 /// Why a call is not to begin, if it is not.

@@ -242,8 +242,9 @@ impl Replies {
         Some(cancel)
     }
 
-    pub(crate) fn enter_one_way(&self) {
-        self.one_way.taken.fetch_add(1, Relaxed);
+    /// Enters so many one-way sends.
+    pub(crate) fn enter_one_way(&self, count: u64) {
+        self.one_way.taken.fetch_add(count, Relaxed);
     }
 
     pub(crate) fn cancel(&self, call: u32) {

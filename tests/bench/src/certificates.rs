@@ -52,6 +52,11 @@ impl Certificates {
         Self { folder: folder.to_owned() }
     }
 
+    /// The folder, for systems that keep identities of their own in it.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
     /// The authority's certificate, PEM.
     pub(crate) fn authority(&self) -> Result<Vec<u8>> {
         read(&self.authority_path())

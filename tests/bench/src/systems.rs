@@ -2,6 +2,7 @@
 //!
 //! To add a system, write one file that implements [`System`] and [`Client`], and name it in [`SYSTEMS`].
 
+mod qmesh;
 mod quinn_pipelined;
 mod tonic_mtls;
 
@@ -25,7 +26,7 @@ pub(crate) const BASELINE: &str = "quinn-pipelined";
 
 /// Every system, in the order of a round's turns.
 pub(crate) static SYSTEMS: &[Entry] =
-    &[Entry::of::<quinn_pipelined::QuinnPipelined>(), Entry::of::<tonic_mtls::TonicMtls>()];
+    &[Entry::of::<qmesh::Qmesh>(), Entry::of::<quinn_pipelined::QuinnPipelined>(), Entry::of::<tonic_mtls::TonicMtls>()];
 
 /// How one system serves and is reached.
 ///

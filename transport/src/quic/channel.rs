@@ -14,12 +14,14 @@ use tokio_util::io::poll_read_buf;
 use super::session::Link;
 use crate::{RawReader, RawWriter, ReadError, ResetCode, SessionClosed, WriteError};
 
-/// Room to make for a read where the caller's buffer is nearly full, in bytes.
-const READ_ROOM: usize = 16 * 1024;
+/// Room to make for a read, in bytes: little for a channel that is idle, more for each read that found too little.
+const READ_ROOM: std::ops::RangeInclusive<usize> = 2 * 1024..=64 * 1024;
 
 pub(super) struct QuicReader {
     stream: RecvStream,
     link: Arc<Link>,
+    /// Room for the next read.
+    room: usize,
     /// How reading ended: quinn itself forgets a reset, or a stop, after it told of it once.
     end: Option<End>,
 }
@@ -43,7 +45,7 @@ type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>
 
 impl QuicReader {
     pub(super) fn new(stream: RecvStream, link: Arc<Link>) -> Self {
-        Self { stream, link, end: None }
+        Self { stream, link, room: *READ_ROOM.start(), end: None }
     }
 
     fn end(&mut self, error: io::Error) -> ReadError {
@@ -74,16 +76,19 @@ impl RawReader for QuicReader {
             Some(End::Finished) => return Poll::Ready(Ok(0)),
             Some(End::Failed(error)) => return Poll::Ready(Err(error.clone())),
         }
-        let room = limit.min(READ_ROOM);
-        if buffer.capacity() - buffer.len() < room / 2 {
-            buffer.reserve(room);
+        if buffer.capacity() - buffer.len() < self.room.min(limit) {
+            buffer.reserve(self.room.min(limit));
         }
         match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut buffer.limit(limit))) {
             Ok(0) => {
                 self.end = Some(End::Finished);
                 Poll::Ready(Ok(0))
             }
-            Ok(read) => Poll::Ready(Ok(read)),
+            Ok(read) => {
+                let wanted = if read >= self.room { self.room * 2 } else { read * 2 };
+                self.room = wanted.clamp(*READ_ROOM.start(), *READ_ROOM.end());
+                Poll::Ready(Ok(read))
+            }
             Err(error) => Poll::Ready(Err(self.end(error))),
         }
     }
