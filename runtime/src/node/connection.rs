@@ -1,11 +1,11 @@
 //! The loop of a connection: one session with one peer, dialled when it is wanted, replaced when it is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use qmesh_transport::CloseCode;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -15,6 +15,10 @@ use crate::{
 
 /// How long a replaced session may go on for the calls under way on it.
 const RETIREMENT: Duration = Duration::from_secs(5);
+/// A session that ended sooner is dialled anew only after a pause: whatever ended it may do so again.
+const SHORT_LIVED: Duration = Duration::from_secs(1);
+/// How long the side whose dial is to stay goes on with it when the other side's session is there already.
+const PATIENCE: Duration = Duration::from_millis(300);
 /// A peer that is in no directory, and of whom nothing is heard, is forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
 
@@ -26,15 +30,17 @@ enum Ended {
 /// Keeps the session with `peer` for as long as the connection's actor lives.
 pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), String> {
     let mut adopted = peer.adopted.lock().await;
-    let mut next = None;
+    let (mut next, mut pause) = (None, Duration::ZERO);
     loop {
         let introduced = match next.take() {
             Some(introduced) => introduced,
-            None => establish(&node, &peer, &mut adopted).await,
+            None => establish(&node, &peer, &mut adopted, pause).await,
         };
+        let since = Instant::now();
         match hold(&node, &peer, introduced, &mut adopted).await {
             Ended::Replaced(newer) => next = Some(newer),
             Ended::Lost(why) => {
+                pause = if since.elapsed() < SHORT_LIVED { jittered(node.config().redial.0) } else { Duration::ZERO };
                 peer.down(&why);
                 node.gopher_map().suspect(peer.id());
                 node.bump();
@@ -43,8 +49,23 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
     }
 }
 
-/// Waits for a session that the peer dialled, or dials when one is wanted.
-async fn establish(node: &Arc<NodeInner>, peer: &Peer, adopted: &mut mpsc::Receiver<Introduced>) -> Introduced {
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.0))
+}
+
+/// Waits for a session that the peer dialled, or dials when one is wanted, not before `first` is over.
+async fn establish(
+    node: &Arc<NodeInner>,
+    peer: &Peer,
+    adopted: &mut mpsc::Receiver<Introduced>,
+    first: Duration,
+) -> Introduced {
+    if !first.is_zero() {
+        tokio::select! {
+            Some(introduced) = adopted.recv() => return introduced,
+            () = sleep(first) => {}
+        }
+    }
     let (first_pause, longest_pause) = node.config().redial;
     let mut pause = first_pause;
     let mut idle_since = Instant::now();
@@ -67,20 +88,16 @@ async fn establish(node: &Arc<NodeInner>, peer: &Peer, adopted: &mut mpsc::Recei
                 continue;
             }
         }
-        let why = tokio::select! {
-            biased;
-            Some(introduced) = adopted.recv() => return introduced,
-            dialled = dial(node, peer) => match dialled {
-                Ok(introduced) => return introduced,
-                Err(why) => why,
-            }
+        let why = match dial_or_adopt(node, peer, adopted).await {
+            Ok(introduced) => return introduced,
+            Err(why) => why,
         };
         tracing::debug!(target: "qmesh::runtime", peer = %peer.id(), why, "cannot be reached");
         peer.down(&why);
         node.bump();
         tokio::select! {
             Some(introduced) = adopted.recv() => return introduced,
-            () = sleep(pause.mul_f64(rand::random_range(0.5..1.0))) => pause = (pause * 2).min(longest_pause),
+            () = sleep(jittered(pause)) => pause = (pause * 2).min(longest_pause),
         }
     }
 }
@@ -90,6 +107,30 @@ async fn wish(peer: &Peer) {
     while !peer.is_wanted() {
         peer.wish.notified().await;
     }
+}
+
+/// Dials, and takes what comes in meanwhile.
+///
+/// When both sides dial at once, each would give up its own dial for the other's session, and both sessions would end.
+/// So the lower id, whose session is to stay, goes on with its dial for a while.
+async fn dial_or_adopt(
+    node: &Arc<NodeInner>,
+    peer: &Peer,
+    adopted: &mut mpsc::Receiver<Introduced>,
+) -> Result<Introduced, String> {
+    let mut dialling = pin!(dial(node, peer));
+    let theirs = tokio::select! {
+        biased;
+        Some(theirs) = adopted.recv() => theirs,
+        dialled = &mut dialling => return dialled,
+    };
+    if node.id() < peer.id()
+        && let Ok(Ok(own)) = timeout(PATIENCE, dialling).await
+    {
+        theirs.link.close(CloseCode::REPLACED, "another session of these two nodes stays");
+        return Ok(own);
+    }
+    Ok(theirs)
 }
 
 async fn dial(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, String> {
