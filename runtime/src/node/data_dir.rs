@@ -13,8 +13,7 @@ use qmesh_transport::Address;
 #[derive(Debug)]
 pub(crate) struct DataDir {
     folder: PathBuf,
-    /// Held open: the lock ends with it.
-    _lock: File,
+    lock: File,
 }
 
 /// Why a node cannot use its folder.
@@ -48,7 +47,7 @@ impl DataDir {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Ok(()) => Ok(Self { folder, lock }),
             Err(fs::TryLockError::WouldBlock) => {
                 Err(DataDirError::InUse { name: name.to_owned(), folder: root.to_owned() })
             }
@@ -75,9 +74,11 @@ impl DataDir {
         self.write("address", &lines.join("\n"))
     }
 
-    pub(crate) fn unpublish(&self) {
-        // A stale address costs a dial that fails.
+    /// The node has ended: another life of it may begin, whatever handles of this one are still about.
+    pub(crate) fn release(&self) {
+        // A stale address costs a dial that fails; the lock ends with the file at the latest.
         drop(fs::remove_file(self.folder.join("address")));
+        drop(self.lock.unlock());
     }
 
     /// Readers see the old content or the new, never half of it.

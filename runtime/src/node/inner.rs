@@ -428,7 +428,7 @@ impl NodeInner {
             endpoint.close(&format!("{} has stopped", self.name()));
         }
         if let Some(data_dir) = &self.parts.data_dir {
-            data_dir.unpublish();
+            data_dir.release();
         }
         // The services hold the node, and the node the services.
         self.services.clear();
