@@ -135,9 +135,9 @@ impl ChannelCaller {
         self.timed.notify_one();
     }
 
-    /// Whether calls are under way.
+    /// Whether calls are unanswered, or one-way sends unacknowledged.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.pending.lock().calls.is_empty()
+        !self.ended.load(Relaxed) && (!self.pending.lock().calls.is_empty() || self.credit.outstanding() > 0)
     }
 
     /// Why the service refuses calls of this method, if it does.
@@ -347,7 +347,7 @@ impl ChannelCaller {
         Ok(())
     }
 
-    /// Ends calls whose time is over. Returns when a retired channel has no call left.
+    /// Ends calls whose time is over. Returns when a retired channel has nothing left to wait for.
     async fn watch_deadlines(&self) {
         loop {
             let idle = {
@@ -356,10 +356,14 @@ impl ChannelCaller {
                 !pending.watched
             };
             if idle {
-                if self.retired.load(Relaxed) {
+                if !self.retired.load(Relaxed) {
+                    self.timed.notified().await;
+                } else if self.is_busy() {
+                    // The last acknowledgement is still to come.
+                    sleep(TICK).await;
+                } else {
                     return;
                 }
-                self.timed.notified().await;
                 continue;
             }
             sleep(TICK).await;
@@ -429,7 +433,11 @@ impl Drop for InFlight {
 
 impl Credit {
     fn has(&self, window: u64) -> bool {
-        self.sent.load(Relaxed).saturating_sub(self.acknowledged.load(Relaxed)) < window
+        self.outstanding() < window
+    }
+
+    fn outstanding(&self) -> u64 {
+        self.sent.load(Relaxed).saturating_sub(self.acknowledged.load(Relaxed))
     }
 
     fn take(&self, window: u64) -> bool {

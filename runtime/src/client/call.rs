@@ -139,10 +139,10 @@ where
             Err(error) => return State::failed(error.into()),
         };
         let mut journey = None;
-        if let Some(remote) = table.pick(&[])
-            && let Some(channel) = remote.channel()
-            && let Some(channel) = channel.as_ref()
+        if let Some(target) = table.pick(&[])
+            && let Some(channel) = target.channel()
         {
+            let remote = &target.remote;
             match channel.start(method, &arguments, now, deadline) {
                 Ok(call) => {
                     return State::Started { call, remote: Arc::clone(remote), arguments, deadline };
@@ -311,27 +311,30 @@ impl<C: Contract, A> OneWay<C, A>
 where
     A: Serialize + Send + 'static,
 {
+    /// Sends at once if there is room on an open channel; the arguments stay where they are.
+    #[inline]
+    fn try_start(&self, arguments: &A) -> Result<bool, Failure> {
+        let route = self.client.route();
+        let table = route.table(self.client.node());
+        if table.local.is_some() {
+            return Ok(false);
+        }
+        let Some(channel) = table.pick(&[]).and_then(|target| target.channel()) else { return Ok(false) };
+        let sent = route.spec.codec.encode_in_scratch(arguments, |encoded| channel.try_send(self.method, encoded))?;
+        Ok(matches!(sent, TrySend::Sent))
+    }
+
     fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
         let (client, method) = (&self.client, self.method);
         let node = client.node();
-        let timeout = || self.timeout.unwrap_or_else(|| node.config().call_timeout);
-        let table = client.route().table(node);
-        if let Some(local) = &table.local {
+        let timeout = self.timeout.unwrap_or_else(|| node.config().call_timeout);
+        if let Some(local) = &client.route().table(node).local {
             let local = Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>();
             let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
-            return Ok(self.start_local(local, arguments, timeout()));
+            return Ok(self.start_local(local, arguments, timeout));
         }
-        let codec = client.route().spec.codec;
-        let sent = codec.encode_in_scratch(&arguments, |encoded| {
-            let Some(remote) = table.pick(&[]) else { return false };
-            let Some(channel) = remote.channel() else { return false };
-            channel.as_ref().is_some_and(|channel| matches!(channel.try_send(method, encoded), TrySend::Sent))
-        })?;
-        if sent {
-            return Ok(None);
-        }
-        let encoded = codec.encode(&arguments)?;
-        let deadline = Instant::now() + timeout();
+        let encoded = client.route().spec.codec.encode(&arguments)?;
+        let deadline = Instant::now() + timeout;
         let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
         Ok(Some(Box::pin(async move { journey.send(&encoded).await })))
     }
@@ -365,6 +368,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if let SendState::New(arguments) = &this.state {
+            match this.try_start(arguments) {
+                Ok(false) => {}
+                sent => {
+                    this.state = SendState::Done;
+                    return Poll::Ready(sent.map(drop).map_err(|failure| this.named(failure)));
+                }
+            }
+        }
         if let SendState::New(_) = this.state
             && let SendState::New(arguments) = std::mem::replace(&mut this.state, SendState::Done)
         {

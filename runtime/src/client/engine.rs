@@ -92,7 +92,7 @@ impl Journey {
     async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
         loop {
             let mut changed = self.node.changed();
-            let picked = self.route.table(&self.node).pick(&self.failed).cloned();
+            let picked = self.route.table(&self.node).pick(&self.failed).map(|target| Arc::clone(&target.remote));
             let Some(remote) = picked else {
                 if let Some(last) = self.last.take_if(|last| is_the_same_everywhere(last.reason())) {
                     return Err(last);
@@ -100,7 +100,7 @@ impl Journey {
                 self.pause(&mut changed).await?;
                 continue;
             };
-            if let Some(channel) = remote.open_channel() {
+            if let Some(channel) = remote.channel() {
                 return Ok((remote, channel));
             }
             match remote.open(&self.node, &self.route, self.deadline).await {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::ArcSwapOption;
 use qmesh_discovery::NodeRecord;
 use qmesh_transport::NodeId;
 use tokio::{
@@ -72,15 +72,8 @@ impl Remote {
     }
 
     /// The channel, if it is open.
-    #[inline]
-    pub(crate) fn channel(&self) -> Option<Guard<Option<Arc<ChannelCaller>>>> {
-        let channel = self.channel.load();
-        channel.as_ref().is_some_and(|channel| channel.is_live()).then_some(channel)
-    }
-
-    /// As [`channel`](Self::channel), to keep.
-    pub(crate) fn open_channel(&self) -> Option<Arc<ChannelCaller>> {
-        self.channel().and_then(Guard::into_inner)
+    pub(crate) fn channel(&self) -> Option<Arc<ChannelCaller>> {
+        self.channel.load_full().filter(|channel| channel.is_live())
     }
 
     /// The channel; opens it, and dials the peer, where need be.
@@ -94,7 +87,7 @@ impl Remote {
     ) -> Result<Arc<ChannelCaller>, Failure> {
         let late = |_| Failure::not_sent(Reason::DeadlineExceeded, format!("{} could not be reached in time", self.name));
         let _one = timeout_at(deadline, self.opening.lock()).await.map_err(late)?;
-        if let Some(open) = self.open_channel() {
+        if let Some(open) = self.channel() {
             return Ok(open);
         }
         let link = self.peer.link(node, deadline).await?;
@@ -105,6 +98,7 @@ impl Remote {
         link.carries(&channel);
         self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
         self.channel.store(Some(Arc::clone(&channel)));
+        route.opened();
         Ok(channel)
     }
 }

@@ -1,6 +1,16 @@
 //! Where the calls of one service can go: the endpoints that the directory knows, and which of them to take.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
@@ -9,6 +19,7 @@ use qmesh_transport::NodeId;
 use tower::retry::budget::TpsBudget;
 
 use crate::{
+    channel::caller::ChannelCaller,
     client::Remote,
     codec::Codec,
     node::NodeInner,
@@ -31,16 +42,25 @@ pub(crate) struct Route {
     pub(crate) spec: RouteSpec,
     table: ArcSwap<Table>,
     refreshing: Mutex<()>,
+    /// Grows with every channel that is opened.
+    channels: AtomicU64,
     pub(crate) budget: TpsBudget,
 }
 
 /// The endpoints of one service, as of one version of the directory.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    version: u64,
+    version: (u64, u64),
     /// The endpoint on this node, if there is one.
     pub(crate) local: Option<Arc<dyn Endpoint>>,
-    remotes: Vec<Arc<Remote>>,
+    remotes: Vec<Target>,
+}
+
+/// An endpoint on another node, and the channel to it if one was open when the table was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) remote: Arc<Remote>,
+    channel: Option<Arc<ChannelCaller>>,
 }
 
 impl Route {
@@ -49,6 +69,7 @@ impl Route {
             spec,
             table: ArcSwap::default(),
             refreshing: Mutex::default(),
+            channels: AtomicU64::new(0),
             budget: TpsBudget::new(Duration::from_secs(10), retries_per_second, retry_share),
         }
     }
@@ -65,7 +86,7 @@ impl Route {
     #[inline]
     pub(crate) fn table(&self, node: &NodeInner) -> Guard<Arc<Table>> {
         let table = self.table.load();
-        if table.version == node.version() {
+        if table.version == self.version(node) {
             return table;
         }
         self.rebuild(node);
@@ -73,10 +94,20 @@ impl Route {
     }
 
     /// Takes over what the directory and this node's own services have become.
+    #[inline]
+    fn version(&self, node: &NodeInner) -> (u64, u64) {
+        (node.version(), self.channels.load(Acquire))
+    }
+
+    /// A channel to one of the endpoints is open.
+    pub(crate) fn opened(&self) {
+        self.channels.fetch_add(1, Release);
+    }
+
     #[cold]
     fn rebuild(&self, node: &NodeInner) {
         let _one_at_a_time = self.refreshing.lock();
-        let version = node.version();
+        let version = self.version(node);
         let before = self.table.load();
         if before.version == version {
             return;
@@ -88,15 +119,17 @@ impl Route {
     }
 
     /// An endpoint that stays keeps its channel and its load.
-    fn remotes(&self, node: &NodeInner, snapshot: &Snapshot, before: &[Arc<Remote>]) -> Vec<Arc<Remote>> {
+    fn remotes(&self, node: &NodeInner, snapshot: &Snapshot, before: &[Target]) -> Vec<Target> {
         let records = snapshot.endpoints(&self.spec.service).iter().filter(|record| record.id != node.id());
         let remote = |record: &Arc<qmesh_discovery::NodeRecord>| {
             let offered = record.services.iter().find(|service| service.name == self.spec.service)?;
             let peer = node.peer(record.id);
-            let known = before.iter().find(|known| known.is(record, &peer)).cloned();
+            let known = before.iter().map(|target| &target.remote).find(|known| known.is(record, &peer)).cloned();
             // An endpoint of weight 0 asks for nothing.
             let new = || (offered.weight > 0).then(|| Arc::new(Remote::new(peer, record, offered.weight)));
-            known.or_else(new)
+            let remote = known.or_else(new)?;
+            let channel = remote.channel();
+            Some(Target { remote, channel })
         };
         records.filter_map(remote).collect()
     }
@@ -107,11 +140,12 @@ impl Table {
     ///
     /// Power of two choices: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
     #[inline]
-    pub(crate) fn pick(&self, not: &[NodeId]) -> Option<&Arc<Remote>> {
+    pub(crate) fn pick(&self, not: &[NodeId]) -> Option<&Target> {
         if let ([only], []) = (self.remotes.as_slice(), not) {
-            return only.is_usable().then_some(only);
+            return only.remote.is_usable().then_some(only);
         }
-        let usable = || self.remotes.iter().filter(|remote| remote.is_usable() && !not.contains(&remote.node()));
+        let is_usable = |target: &&Target| target.remote.is_usable() && !not.contains(&target.remote.node());
+        let usable = || self.remotes.iter().filter(is_usable);
         match usable().count() {
             0 => None,
             1 => usable().next(),
@@ -119,7 +153,7 @@ impl Table {
                 let first = rand::random_range(0..count);
                 let second = (first + rand::random_range(1..count)) % count;
                 let (first, second) = (usable().nth(first)?, usable().nth(second)?);
-                Some(if second.score() < first.score() { second } else { first })
+                Some(if second.remote.score() < first.remote.score() { second } else { first })
             }
         }
     }
@@ -127,6 +161,14 @@ impl Table {
     /// Whether any endpoint is known, reachable or not.
     pub(crate) fn is_empty(&self) -> bool {
         self.local.is_none() && self.remotes.is_empty()
+    }
+}
+
+impl Target {
+    /// The channel, if it is open.
+    #[inline]
+    pub(crate) fn channel(&self) -> Option<&Arc<ChannelCaller>> {
+        self.channel.as_ref().filter(|channel| channel.is_live())
     }
 }
 

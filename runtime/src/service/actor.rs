@@ -5,19 +5,20 @@
 //! (*unknown*) and the service its state, which the factory makes anew; what had not begun goes back to the queue.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     marker::PhantomData,
-    panic::AssertUnwindSafe,
-    pin::pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context as TaskContext, Poll},
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{sync::Notify, time::Instant};
 
@@ -54,6 +55,8 @@ pub(crate) struct ServiceState<C: Contract, S> {
     life: Arc<Life>,
     inbox: Arc<Inbox<C>>,
     core: Arc<ServiceCore>,
+    /// The empty buffer of the last batch.
+    done: VecDeque<Envelope<C>>,
 }
 
 /// What the tasks of one life of the service share.
@@ -91,7 +94,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         core.tasks.renew();
         let service = Arc::new(factory());
         let life = Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
-        Ok(ServiceState { service, life, inbox, core })
+        Ok(ServiceState { service, life, inbox, core, done: VecDeque::new() })
     }
 
     async fn post_start(
@@ -112,7 +115,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         if let ServiceMessage::Panicked = message {
             return Err(panicked());
         }
-        let Some(batch) = state.inbox.take(Instant::now()) else { return Ok(()) };
+        let done = std::mem::take(&mut state.done);
+        let Some(batch) = state.inbox.take(done, Instant::now()) else { return Ok(()) };
         state.run(batch).await?;
         // Other messages have their turn before the next batch.
         actor.cast(ServiceMessage::Work)?;
@@ -132,7 +136,11 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let mut done = 0;
         let outcome = self.run_each(&mut batch, &mut done).await;
         self.inbox.release(done);
-        self.inbox.put_back(batch);
+        if batch.calls.is_empty() {
+            self.done = batch.calls;
+        } else {
+            self.inbox.put_back(batch);
+        }
         outcome
     }
 
@@ -169,8 +177,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
                 C::refuse(envelope.call, failure);
                 continue;
             }
-            let handler = C::exclusive(service, &envelope.context, envelope.call);
-            AssertUnwindSafe(handler).catch_unwind().await.map_err(|_panic| panicked())?;
+            let mut handler = pin!(C::exclusive(service, &envelope.context, envelope.call));
+            poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await?;
         }
         Ok(())
     }
@@ -181,8 +189,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let cancelled = envelope.context.cancel().cloned();
         let mut running: BoxFuture<'static, bool> = Box::pin(async move {
             let Some(service) = held.service.as_deref() else { return true };
-            let handler = C::shared(service, &envelope.context, envelope.call);
-            AssertUnwindSafe(handler).catch_unwind().await.is_ok()
+            let mut handler = pin!(C::shared(service, &envelope.context, envelope.call));
+            poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await.is_ok()
         });
         match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
             Poll::Ready(true) => return Ok(true),
@@ -215,6 +223,14 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
 
 fn is_exclusive<C: Contract>(envelope: &Envelope<C>) -> bool {
     C::METHODS.get(usize::from(envelope.method)).is_none_or(|method| method.exclusive)
+}
+
+/// Polls a handler; a panic is an error.
+fn poll_caught(handler: Pin<&mut impl Future<Output = ()>>, cx: &mut TaskContext<'_>) -> Poll<Result<(), ActorProcessingErr>> {
+    match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(_panic) => Poll::Ready(Err(panicked())),
+    }
 }
 
 /// Why a call is not to begin, if it is not.

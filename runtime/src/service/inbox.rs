@@ -28,6 +28,8 @@ use crate::{
 
 /// Calls that an actor takes for one message at most.
 pub(crate) const BATCH: usize = 64;
+/// Buffers of done batches that are kept while there is work.
+const SPARE: usize = 16;
 /// Calls are refused once the oldest in the queue waits longer than this.
 pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
 
@@ -54,6 +56,8 @@ pub(crate) struct Inbox<C: Contract> {
 
 struct Queue<C: Contract> {
     waiting: VecDeque<Batch<C>>,
+    /// Buffers of batches that are done, for those to come; given back when the service has nothing to do.
+    spare: Vec<VecDeque<Envelope<C>>>,
     actor: Option<ActorRef<ServiceMessage>>,
     /// The actor has been told, and has not yet found the queue empty.
     told: bool,
@@ -69,7 +73,7 @@ impl<C: Contract> Envelope<C> {
 
 impl<C: Contract> Inbox<C> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let queue = Queue { waiting: VecDeque::new(), actor: None, told: false, closed: None };
+        let queue = Queue { waiting: VecDeque::new(), spare: Vec::new(), actor: None, told: false, closed: None };
         Self { slots: Semaphore::new(capacity), capacity, queue: Mutex::new(queue), age: Arc::default() }
     }
 
@@ -143,7 +147,11 @@ impl<C: Contract> Inbox<C> {
         }
         match queue.waiting.back_mut() {
             Some(last) if last.calls.len() + calls.len() <= BATCH => last.calls.append(calls),
-            _ => queue.waiting.push_back(Batch { calls: std::mem::take(calls), queued_at: now }),
+            _ => {
+                let room = queue.spare.pop().unwrap_or_default();
+                let calls = std::mem::replace(calls, room);
+                queue.waiting.push_back(Batch { calls, queued_at: now });
+            }
         }
         queue.tell();
     }
@@ -163,15 +171,19 @@ impl<C: Contract> Inbox<C> {
         }
     }
 
-    /// The next calls, in order; none when the queue is empty, and then the actor is told anew of the next one.
-    pub(crate) fn take(&self, now: Instant) -> Option<Batch<C>> {
+    /// The next calls, in order, for the empty buffer of those that are done; none when the queue is empty, and then the actor is told anew of the next one.
+    pub(crate) fn take(&self, done: VecDeque<Envelope<C>>, now: Instant) -> Option<Batch<C>> {
         let mut queue = self.queue.lock();
         let Some(batch) = queue.waiting.pop_front() else {
             queue.told = false;
+            queue.spare = Vec::new();
             drop(queue);
             self.age.store(0, Relaxed);
             return None;
         };
+        if queue.spare.len() < SPARE && done.capacity() > 0 {
+            queue.spare.push(done);
+        }
         drop(queue);
         let waited = now.saturating_duration_since(batch.queued_at).as_micros();
         self.age.store(u64::try_from(waited).unwrap_or(u64::MAX), Relaxed);
@@ -180,9 +192,7 @@ impl<C: Contract> Inbox<C> {
 
     /// Puts back what was taken and has not begun, in its old order.
     pub(crate) fn put_back(&self, batch: Batch<C>) {
-        if !batch.calls.is_empty() {
-            self.queue.lock().waiting.push_front(batch);
-        }
+        self.queue.lock().waiting.push_front(batch);
     }
 
     /// Refuses everything that waits, and all that comes, with `failure`.

@@ -115,10 +115,15 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
         Self { to: Some(To::Wire(responder, codec)), began: false }
     }
 
-    /// Runs the handler and answers with what it returns. When the handler panics, the answer is *unknown*.
-    pub async fn fulfil(mut self, handler: impl Future<Output = Result<T, E>>) {
+    /// The handler begins: dropped from here on, the reply says *unknown*.
+    #[must_use]
+    pub const fn begin(mut self) -> Self {
         self.began = true;
-        let answer = handler.await;
+        self
+    }
+
+    /// Answers with what the handler returned.
+    pub fn answer(mut self, answer: Result<T, E>) {
         match self.to.take() {
             Some(To::Local(to)) => drop(to.send(Ok(answer))),
             Some(To::Wire(responder, codec)) => responder.answer(codec, &answer),

@@ -35,10 +35,11 @@ impl Expansion<'_> {
         }
     }
 
-    /// `ChatCall::History(arguments, reply) => reply.fulfil(…).await,`
+    /// `ChatCall::History(arguments, reply) => { let reply = reply.begin(); reply.answer(….await); }`
     ///
-    /// Arguments are read as fields and never bound, so that a parameter may have any name. The handler is called
-    /// inside the future that the reply runs, so that whatever it does counts as begun, even before its first await.
+    /// Arguments are read as fields and never bound, so that a parameter may have any name. They move from the call
+    /// straight into the handler's future. The reply begins before the handler is called, so that whatever the
+    /// handler does counts as begun, even before its first await.
     fn run(&self, method: &Method) -> TokenStream {
         let Self { call, service, implementation, .. } = self;
         let (variant, name) = (&method.variant, own(&method.signature.ident));
@@ -54,7 +55,10 @@ impl Expansion<'_> {
         };
         let arguments = if method.parameters.is_empty() { generate!(_) } else { generate!(arguments) };
         generate! {
-            #call::#variant(#arguments, reply) => reply.fulfil(async move { #answer }).await,
+            #call::#variant(#arguments, reply) => {
+                let reply = reply.begin();
+                reply.answer(#answer);
+            }
         }
     }
 
