@@ -1,0 +1,53 @@
+//! An endpoint in a process of its own.
+
+use std::{path::Path, process::Stdio};
+
+use anyhow::{Context, Result, ensure};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+/// What the process prints when it serves.
+const READY: &str = "ready";
+
+/// A process that serves [`work`](crate::work). It ends with this value, or when its standard input is closed.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `binary` as the node `name` with a data directory, and waits until it serves.
+    ///
+    /// # Errors
+    /// It ended, or said something else.
+    pub async fn start(binary: &str, data_dir: &Path, name: &str) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.arg(data_dir).arg(name).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("{binary} does not start"))?;
+        let stdout = child.stdout.take().context("its output is piped")?;
+        let said = BufReader::new(stdout).lines().next_line().await?;
+        ensure!(said.as_deref() == Some(READY), "{name} said {said:?}");
+        Ok(Self { child })
+    }
+
+    /// Ends the process without a word (SIGKILL), and waits until it has ended.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Closes its standard input, whereupon it shuts down in order, and waits until it has ended.
+    ///
+    /// # Errors
+    /// It did not end well.
+    pub async fn end(mut self) -> Result<()> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait().await?;
+        ensure!(status.success(), "the process ended with {status}");
+        Ok(())
+    }
+}

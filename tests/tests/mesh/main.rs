@@ -1,0 +1,11 @@
+//! Whole meshes in memory and in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be unwrapped fails the test")]
+
+mod compatibility;
+mod hostile;
+mod membership;
+mod nodes;
+mod one_way;
+mod panics;
+mod retries;
