@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use qmesh_transport::QuicConfig;
+use tokio::time::Instant;
 
 /// How a node behaves. Start from a preset and change fields.
 #[derive(Clone, Debug)]
@@ -48,7 +49,42 @@ pub struct Limits {
     pub opening_timeout: Duration,
 }
 
+/// The longest that a call may take: a day.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When a call that begins now is over.
+pub(crate) fn deadline_after(now: Instant, timeout: Duration) -> Instant {
+    now + timeout.min(TIMEOUT_MAX)
+}
+
+/// A setting with which no node can work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is out of range: {allowed}")]
+pub struct ConfigError {
+    setting: &'static str,
+    allowed: &'static str,
+}
+
 impl Config {
+    /// Whether a node can work with these settings. [`NodeBuilder::start`](crate::NodeBuilder::start) asks.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, with its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let counts = [limits.handshakes, limits.openings, limits.calls_per_channel, limits.message_bytes_max];
+        let checks = [
+            (counts.iter().all(|count| *count > 0), "limits", "at least 1 each"),
+            (limits.message_bytes_max <= 1 << 30, "limits.message_bytes_max", "at most 1 GiB"),
+            (limits.one_way_window > 0, "limits.one_way_window", "at least 1"),
+            (self.retry_share.is_finite() && (0.0..=1000.0).contains(&self.retry_share), "retry_share", "0 to 1000"),
+            (!self.seed_interval.is_zero(), "seed_interval", "more than 0"),
+            (!self.redial.0.is_zero() && self.redial.0 <= self.redial.1, "redial", "more than 0, and rising"),
+        ];
+        let wrong = checks.into_iter().find(|(fits, ..)| !fits);
+        wrong.map_or(Ok(()), |(_, setting, allowed)| Err(ConfigError { setting, allowed }))
+    }
+
     /// For nodes on one host, and for tests: a killed peer is noticed within a second.
     #[must_use]
     pub fn local() -> Self {

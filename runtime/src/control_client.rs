@@ -138,7 +138,7 @@ impl ControlClient {
             arguments,
             timeout_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
         };
-        Ok(match self.ask(&query, patience + ANSWER_MAX).await? {
+        Ok(match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
             Answer::Value(value) => Ok(value),
             Answer::ServiceError(error) => Err(CallError::Service(ServiceError(error))),
             Answer::Failed(failure) => Err(CallError::Failed(failure)),

@@ -97,7 +97,7 @@ mod wire;
 
 pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError};
 pub use codec::Codec;
-pub use config::{Config, Limits};
+pub use config::{Config, ConfigError, Limits};
 pub use control_api::{NodeInfo, ServiceInfo};
 pub use control_client::{ControlClient, ControlError};
 pub use counters::Counts;

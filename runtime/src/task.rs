@@ -50,6 +50,11 @@ impl Drop for Owned {
 }
 
 impl Tasks {
+    /// Drops the tasks of now and all that are still to come.
+    pub(crate) fn end(&self) {
+        self.token.lock().cancel();
+    }
+
     /// Drops the tasks of now; later ones run.
     pub(crate) fn renew(&self) {
         std::mem::take(&mut *self.token.lock()).cancel();

@@ -38,10 +38,16 @@ use crate::{
 /// How late a call may learn that its time is over.
 const TICK: Duration = Duration::from_millis(5);
 
+/// Halve what is believed of an endpoint's queue each time that it was passed over so often.
+const PASSED_OVER_MAX: u32 = 8;
+/// Bytes of calls that may be queued towards a peer that does not read.
+const QUEUED_MAX: usize = 32 << 20;
+
 /// The calling end of one channel.
 #[derive(Debug)]
 pub(crate) struct ChannelCaller {
     outbox: Outbox,
+    high_water: usize,
     pending: Mutex<Pending>,
     /// Wakes the loop's watch over the deadlines.
     timed: Notify,
@@ -88,6 +94,8 @@ pub(crate) struct Load {
     in_flight: AtomicU32,
     /// log2 of the microseconds that a call waited, from the last reply.
     queue_age: AtomicU32,
+    /// How often this endpoint was passed over since.
+    passed_over: AtomicU32,
 }
 
 /// A call under way. Dropping it cancels the call on the far node.
@@ -114,6 +122,7 @@ impl ChannelCaller {
     pub(crate) fn new(opened: Opened, load: Arc<Load>, high_water: usize) -> Self {
         Self {
             outbox: Outbox::new(high_water),
+            high_water,
             pending: Mutex::default(),
             timed: Notify::new(),
             credit: Credit::default(),
@@ -180,7 +189,8 @@ impl ChannelCaller {
         }
         let entry = pending.calls.vacant_entry();
         let id = entry.key();
-        let pushed = self.outbox.push(|buffer| {
+        let mut room = true;
+        let pushed = self.outbox.push_below(QUEUED_MAX, &mut room, |buffer| {
             frame::put(buffer, kind::CALL, |buffer| {
                 frame::put_varint(buffer, id as u64);
                 frame::put_varint(buffer, method as u64);
@@ -191,6 +201,9 @@ impl ChannelCaller {
         let Ok(at) = pushed else {
             return Err(Failure::not_sent(Reason::ConnectionLost, "the channel has ended"));
         };
+        if !room {
+            return Err(Failure::not_sent(Reason::Overloaded, "the peer reads too slowly"));
+        }
         entry.insert(Slot::Waiting { to, deadline, at });
         let watched = std::mem::replace(&mut pending.watched, true);
         drop(pending);
@@ -210,7 +223,7 @@ impl ChannelCaller {
             return TrySend::Full;
         }
         let mut room = true;
-        let pushed = self.outbox.push_bounded(&mut room, |buffer| {
+        let pushed = self.outbox.push_below(self.high_water, &mut room, |buffer| {
             frame::put(buffer, kind::ONE_WAY, |buffer| {
                 frame::put_varint(buffer, method as u64);
                 buffer.put_slice(arguments);
@@ -314,7 +327,7 @@ impl ChannelCaller {
                 let id = frame::take_varint(&mut bytes, kind)?;
                 let status = frame::take_u8(&mut bytes, kind)?;
                 let age = frame::take_u8(&mut bytes, kind)?;
-                self.load.queue_age.store(age.into(), Relaxed);
+                self.load.replied(age);
                 let body = chunk.bytes.slice(end - bytes.len()..end);
                 self.reply(id, status, body)
             }
@@ -447,6 +460,7 @@ impl Credit {
 
     fn give_back(&self) {
         self.sent.fetch_sub(1, Relaxed);
+        self.granted.notify_waiters();
     }
 
     /// `None` when more is acknowledged than was sent, or less than before.
@@ -463,6 +477,19 @@ impl Credit {
 // === impl Load ===
 
 impl Load {
+    fn replied(&self, age: u8) {
+        self.queue_age.store(age.into(), Relaxed);
+    }
+
+    /// Another endpoint was taken. One that is never taken has no replies, so what its last one said must fade, or
+    /// one slow moment would shut it out for ever.
+    pub(crate) fn passed_over(&self) {
+        if self.passed_over.fetch_add(1, Relaxed) % PASSED_OVER_MAX == PASSED_OVER_MAX - 1 {
+            // A reply that comes this very moment says more; losing this step to it is right.
+            self.queue_age.store(self.queue_age.load(Relaxed).saturating_sub(1), Relaxed);
+        }
+    }
+
     /// Smaller is better.
     #[inline]
     pub(crate) fn score(&self) -> u64 {

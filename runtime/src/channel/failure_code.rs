@@ -38,12 +38,12 @@ pub(crate) fn to_wire(failure: &Failure) -> WireFailure {
     }
 }
 
-/// A number that we do not know is taken for the worst.
+/// A number that we do not know is taken for the worst. What a peer answers was sent: it says *not executed* at best.
 pub(crate) fn from_wire(wire: WireFailure) -> Failure {
     let outcome = OUTCOMES.iter().find(|(code, _)| *code == wire.outcome);
     let reason = REASONS.iter().find(|(code, _)| *code == wire.reason);
     Failure::new(
-        outcome.map_or(Outcome::Unknown, |(_, outcome)| *outcome),
+        outcome.map_or(Outcome::Unknown, |(_, outcome)| *outcome).max(Outcome::NotExecuted),
         reason.map_or(Reason::Protocol, |(_, reason)| *reason),
         wire.detail,
     )
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn every_failure_survives_the_wire() {
-        for (_, outcome) in OUTCOMES {
+        for outcome in [Outcome::NotExecuted, Outcome::Unknown] {
             for (_, reason) in REASONS {
                 let failure = Failure::new(outcome, reason, "why");
                 assert_eq!(from_wire(to_wire(&failure)), failure);

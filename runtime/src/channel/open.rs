@@ -42,7 +42,11 @@ pub(crate) async fn open(
     limits: &Limits,
     deadline: Instant,
 ) -> Result<OpenChannel, Failure> {
-    let late = |_| Failure::not_sent(Reason::DeadlineExceeded, "the channel was not opened in time");
+    // Another endpoint may be faster, if there is time for it.
+    let late = |_| {
+        let reason = if Instant::now() < deadline { Reason::Unreachable } else { Reason::DeadlineExceeded };
+        Failure::not_sent(reason, "the channel was not opened in time")
+    };
     let lost = |error: &dyn std::fmt::Display| Failure::not_sent(Reason::ConnectionLost, error.to_string());
     let opening = async {
         let Channel { reader, mut writer, .. } = session.open().await.map_err(|error| lost(&error))?;
@@ -64,6 +68,8 @@ pub(crate) async fn open(
     timeout_at(deadline.min(Instant::now() + OPEN_MAX), opening).await.map_err(late)?
 }
 
+/// Methods of a contract.
+const METHODS_MAX: usize = 256;
 /// A peer that does not answer for so long does not serve us.
 const OPEN_MAX: Duration = Duration::from_secs(5);
 
@@ -77,6 +83,10 @@ pub(crate) fn negotiate(
         let detail = format!("{} speaks msgpack and json, not `{}`", open.service, open.codec);
         return Err(Failure::not_executed(Reason::UnknownCodec, detail));
     };
+    if open.methods.len() > METHODS_MAX {
+        let detail = format!("{} methods are asked for; a contract has {METHODS_MAX} at most", open.methods.len());
+        return Err(Failure::not_executed(Reason::Protocol, detail));
+    }
     let (numbers, methods) = open.methods.iter().map(|asked| answer_for(asked, endpoint)).unzip();
     let opened = Opened {
         methods,

@@ -10,6 +10,7 @@ use crate::{
     codec::Codec,
     config::Limits,
     failure::{Failure, Reason},
+    node::Served,
     service::{CallScope, Caller, Context, Contract, Envelope, LocalEndpoint, Replies, Responder},
     wire::{
         frame::{self, FrameError, Frames, kind},
@@ -20,6 +21,8 @@ use crate::{
 /// A channel that both sides agree on, from the service's side.
 #[derive(Debug)]
 pub(crate) struct ServedChannel {
+    /// The session, which counts the channel while it lives.
+    pub(crate) link: Served,
     pub(crate) frames: Frames,
     pub(crate) writer: ChannelWriter,
     pub(crate) codec: Codec,
@@ -43,7 +46,7 @@ struct Serving<C: Contract> {
 
 /// Serves the channel until it ends; then everything that its caller asked for is cancelled.
 pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: ServedChannel) {
-    let ServedChannel { mut frames, mut writer, codec, methods, caller, limits } = channel;
+    let ServedChannel { link, mut frames, mut writer, codec, methods, caller, limits } = channel;
     let age = Arc::clone(&endpoint.inbox.age);
     let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, limits.message_bytes_max));
     let scope = Arc::new(CallScope { caller, core: Arc::clone(&endpoint.core) });
@@ -78,6 +81,8 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
     tokio::select! {
         () = read => {}
         () = write(&replies.outbox, &mut writer) => {}
+        // While the channel waits for the service, it would not notice by itself.
+        _ = link.session().closed() => {}
     }
     drop(ending);
 }

@@ -24,6 +24,7 @@ use crate::{
     channel::caller::{InFlight, TrySend},
     client::{Client, Remote, engine::Journey},
     codec::Codec,
+    config::deadline_after,
     failure::{CallError, Failure, Reason},
     service::{CallAnswer, CancelOnDrop, Contract, LocalEndpoint, Never, RawReply, Reply},
     wire::frame::status,
@@ -126,7 +127,7 @@ where
         let node = client.node();
         client.route().budget.deposit();
         let now = Instant::now();
-        let deadline = now + self.timeout.unwrap_or_else(|| node.config().call_timeout);
+        let deadline = deadline_after(now, self.timeout.unwrap_or_else(|| node.config().call_timeout));
         let table = client.route().table(node);
         if let Some(local) = &table.local {
             match Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>() {
@@ -334,7 +335,7 @@ where
             return Ok(self.start_local(local, arguments, timeout));
         }
         let encoded = client.route().spec.codec.encode(&arguments)?;
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_after(Instant::now(), timeout);
         let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
         Ok(Some(Box::pin(async move { journey.send(&encoded).await })))
     }
@@ -353,7 +354,7 @@ where
         }
         Some(Box::pin(async move {
             let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
-            timeout_at(now + timeout, local.inbox.admit_patiently()).await.map_err(full)??;
+            timeout_at(deadline_after(now, timeout), local.inbox.admit_patiently()).await.map_err(full)??;
             drop(local.enqueue(make(arguments, Reply::local_one_way()), method, None, Instant::now()));
             Ok(())
         }))

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     client::{Route, RouteSpec, engine::Journey},
     codec::Codec,
+    config::deadline_after,
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Endpoint, RawReply},
@@ -30,7 +31,7 @@ pub(crate) async fn call_json(
     arguments: &Value,
     timeout: Duration,
 ) -> Result<Value, DynamicError> {
-    let deadline = Instant::now() + timeout;
+    let deadline = deadline_after(Instant::now(), timeout);
     let answer = raw_call(node, service, method, arguments, deadline).await;
     let raw = answer.map_err(|failure| CallError::Failed(failure.of(service, method)))?;
     let value: Value = Codec::Json.decode(&raw.body).map_err(|error| {

@@ -25,11 +25,13 @@ pub(crate) struct Journey {
     failed: Vec<NodeId>,
     last: Option<Failure>,
     pauses: u32,
+    /// When the failed endpoints get another chance.
+    retry_at: Option<Instant>,
 }
 
 impl Journey {
     pub(crate) const fn new(node: Arc<NodeInner>, route: Arc<Route>, method: usize, deadline: Instant) -> Self {
-        Self { node, route, method, deadline, failed: Vec::new(), last: None, pauses: 0 }
+        Self { node, route, method, deadline, failed: Vec::new(), last: None, pauses: 0, retry_at: None }
     }
 
     /// An attempt at `remote` has failed: an error if that is the end of it.
@@ -91,6 +93,9 @@ impl Journey {
     /// An endpoint with an open channel.
     async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
         loop {
+            if self.node.has_ended() {
+                return Err(Failure::not_sent(Reason::Unavailable, "this node has stopped").after(self.last.as_ref()));
+            }
             let mut changed = self.node.changed();
             let picked = self.route.table(&self.node).pick(&self.failed).map(|target| Arc::clone(&target.remote));
             let Some(remote) = picked else {
@@ -112,19 +117,22 @@ impl Journey {
 
     /// Waits for the mesh to change; endpoints that failed before get another chance after a while.
     async fn pause(&mut self, changed: &mut tokio::sync::watch::Receiver<u64>) -> Result<(), Failure> {
-        let wait = if self.failed.is_empty() {
-            self.deadline
-        } else {
+        if !self.failed.is_empty() && self.retry_at.is_none() {
             let backoff = Duration::from_millis(10 << self.pauses.min(5));
             self.pauses += 1;
-            (Instant::now() + backoff.mul_f64(rand::random_range(0.5..1.0))).min(self.deadline)
-        };
-        tokio::select! {
-            () = sleep_until(wait) => self.failed.clear(),
-            // The node has stopped when nobody can change it any more.
-            alive = changed.changed() => if alive.is_err() { return Err(self.out_of_time()) },
+            self.retry_at = Some(Instant::now() + backoff.mul_f64(rand::random_range(0.5..1.0)));
         }
-        if Instant::now() >= self.deadline { Err(self.out_of_time()) } else { Ok(()) }
+        tokio::select! {
+            () = sleep_until(self.retry_at.unwrap_or(self.deadline).min(self.deadline)) => {}
+            // The node owns the other side for as long as this call holds the node.
+            _ = changed.changed() => {}
+        }
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.failed.clear();
+        }
+        if now >= self.deadline { Err(self.out_of_time()) } else { Ok(()) }
     }
 
     fn out_of_time(&self) -> Failure {

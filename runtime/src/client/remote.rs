@@ -66,6 +66,11 @@ impl Remote {
         self.peer.is_usable()
     }
 
+    /// Another endpoint was taken.
+    pub(crate) fn passed_over(&self) {
+        self.load.passed_over();
+    }
+
     /// Smaller is better.
     pub(crate) fn score(&self) -> u64 {
         self.load.score().saturating_mul(1000) / self.weight
@@ -96,8 +101,9 @@ impl Remote {
             open::open(link.session(), route.open_request(), limits, deadline).await?;
         let channel = Arc::new(ChannelCaller::new(opened, Arc::clone(&self.load), HIGH_WATER));
         link.carries(&channel);
-        self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
+        // Whoever gives up here leaves the channel to the next one.
         self.channel.store(Some(Arc::clone(&channel)));
+        self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
         route.opened();
         Ok(channel)
     }

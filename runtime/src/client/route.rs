@@ -153,7 +153,10 @@ impl Table {
                 let first = rand::random_range(0..count);
                 let second = (first + rand::random_range(1..count)) % count;
                 let (first, second) = (usable().nth(first)?, usable().nth(second)?);
-                Some(if second.remote.score() < first.remote.score() { second } else { first })
+                let second_is_better = second.remote.score() < first.remote.score();
+                let (chosen, other) = if second_is_better { (second, first) } else { (first, second) };
+                other.remote.passed_over();
+                Some(chosen)
             }
         }
     }

@@ -37,7 +37,7 @@ pub(crate) async fn run(node: &Arc<NodeInner>, peer: &Arc<Peer>, link: &Arc<Link
     }
 }
 
-async fn receive(node: &Arc<NodeInner>, peer: &Peer, link: &Link, channel: Channel) {
+async fn receive(node: &Arc<NodeInner>, peer: &Peer, link: &Arc<Link>, channel: Channel) {
     let Channel { reader, writer, .. } = channel;
     let mut frames = Frames::new(reader, FIRST_FRAME_MAX);
     let broken = match timeout(node.config().limits.opening_timeout, frames.first()).await {
@@ -70,7 +70,7 @@ fn report(node: &NodeInner, peer: &Peer, ended: Result<(), String>) {
 async fn serve(
     node: &Arc<NodeInner>,
     peer: &Peer,
-    link: &Link,
+    link: &Arc<Link>,
     request: Open,
     (mut frames, mut writer): (Frames, ChannelWriter),
 ) {
@@ -81,19 +81,22 @@ async fn serve(
     let (endpoint, (codec, methods, opened)) = match negotiated {
         Ok(negotiated) => negotiated,
         Err(failure) => {
-            // Whoever asked may have gone.
-            if writer.write_all(open::refusal(&failure)).await.is_ok() {
+            // Whoever asked may have gone, or not read.
+            let refused = timeout(limits.opening_timeout, writer.write_all(open::refusal(&failure))).await;
+            if matches!(refused, Ok(Ok(()))) {
                 drop(writer.finish());
             }
             return;
         }
     };
-    if writer.write_all(open::message(kind::OPENED, &opened)).await.is_err() {
+    let answered = timeout(limits.opening_timeout, writer.write_all(open::message(kind::OPENED, &opened))).await;
+    if !matches!(answered, Ok(Ok(()))) {
         return;
     }
     frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD);
     let caller = Caller(Arc::new(link.session().peer().clone()));
-    let serving = endpoint.serve(ServedChannel { frames, writer, codec, methods, caller, limits });
+    let link = link.serves();
+    let serving = endpoint.serve(ServedChannel { link, frames, writer, codec, methods, caller, limits });
     let work = Box::pin(async move {
         serving.await;
         Ok(())

@@ -11,7 +11,7 @@ use qmesh_transport::{
 use tokio::sync::mpsc;
 
 use crate::{
-    config::Config,
+    config::{Config, ConfigError},
     node::{
         Node, NodeInner, ROOT,
         data_dir::{DataDir, DataDirError, now_ms},
@@ -46,6 +46,9 @@ pub enum StartError {
     /// The builder was given no identity.
     #[error("node `{0}` has no identity: for development, .identity(Identity::dev(\"./.qmesh\")?)")]
     NoIdentity(String),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The identity cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -176,6 +179,7 @@ impl NodeBuilder {
     /// # Errors
     /// [`StartError`]; nothing of the node is left.
     pub async fn start(mut self) -> Result<Node, StartError> {
+        self.config.validate()?;
         let identity = self.identity.take().ok_or_else(|| StartError::NoIdentity(self.name.clone()))?;
         let credentials = identity.credentials(&self.name)?;
         let root = self.data_dir.take().or_else(|| identity.data_dir().map(PathBuf::from));

@@ -19,6 +19,8 @@ const RETIREMENT: Duration = Duration::from_secs(5);
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 /// How long the side whose dial is to stay goes on with it when the other side's session is there already.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// How long it goes on at least.
+const RETIREMENT_MIN: Duration = Duration::from_millis(500);
 /// A peer that is in no directory, and of whom nothing is heard, is forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
 
@@ -140,7 +142,7 @@ async fn dial(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, String> 
     for address in &record.addresses {
         match node.dial(address, Some(peer.id())).await {
             Ok(introduced) => return Ok(introduced),
-            Err(error) => why = error,
+            Err(error) => why = error.to_string(),
         }
     }
     Err(why)
@@ -153,7 +155,7 @@ async fn hold(
     introduced: Introduced,
     adopted: &mut mpsc::Receiver<Introduced>,
 ) -> Ended {
-    let Introduced { link, name, frames, writer } = introduced;
+    let Introduced { link, name, mut frames, mut writer } = introduced;
     tracing::info!(target: "qmesh::runtime", peer = %peer.id(), name, dialled = link.is_dialled(), "session up");
     peer.up(Arc::clone(&link));
     node.bump();
@@ -163,7 +165,7 @@ async fn hold(
         closed = link.session().closed() => Ended::Lost(closed.to_string()),
         newer = successor(node, &link, adopted) => Ended::Replaced(newer),
         why = accept::run(node, peer, &link) => Ended::Lost(why),
-        why = control::run(node, Some(peer), &link, frames, writer) => Ended::Lost(why),
+        why = control::run(node, Some(peer), &link, &mut frames, &mut writer) => Ended::Lost(why),
         why = gossip::write(&link) => Ended::Lost(why),
     };
     match &ended {
@@ -171,7 +173,10 @@ async fn hold(
             tracing::info!(target: "qmesh::runtime", peer = %peer.id(), name, why, "session down");
             link.close(CloseCode::PROTOCOL, why);
         }
-        Ended::Replaced(newer) => retire(node, link, newer.link.incarnation()),
+        Ended::Replaced(newer) if newer.link.incarnation() != link.incarnation() => {
+            link.close(CloseCode::REPLACED, "the node has started anew");
+        }
+        Ended::Replaced(_) => retire(node, peer, Introduced { link, name, frames, writer }),
     }
     ended
 }
@@ -188,22 +193,29 @@ async fn successor(node: &NodeInner, current: &Link, adopted: &mut mpsc::Receive
     }
 }
 
-/// A replaced session ends when the calls under way on it have; that of a former life of the peer, at once.
-fn retire(node: &NodeInner, link: Arc<Link>, incarnation: u64) {
-    if incarnation != link.incarnation() {
-        link.close(CloseCode::REPLACED, "the node has started anew");
-        return;
-    }
-    link.retire();
+/// A replaced session goes on, both ways, until the calls under way on it have ended.
+fn retire(node: &Arc<NodeInner>, peer: &Arc<Peer>, replaced: Introduced) {
+    replaced.link.retire();
+    let (weak, peer) = (Arc::downgrade(node), Arc::clone(peer));
     task::spawn_in(node.tasks(), async move {
-        let end = Instant::now() + RETIREMENT;
-        // The peer's calls on this session end with it: it retires the session as we do.
-        while Instant::now() < end {
-            sleep(Duration::from_millis(250)).await;
-            if !link.is_busy() {
-                break;
-            }
+        let Introduced { link, mut frames, mut writer, .. } = replaced;
+        let Some(node) = weak.upgrade() else { return };
+        tokio::select! {
+            _ = link.session().closed() => {}
+            _ = accept::run(&node, &peer, &link) => {}
+            _ = control::run(&node, Some(&peer), &link, &mut frames, &mut writer) => {}
+            () = idle(&link) => {}
         }
         link.close(CloseCode::REPLACED, "another session of these two nodes stays");
     });
+}
+
+/// Resolves when nothing is under way on a retired session, in either direction, or its time is over.
+async fn idle(link: &Link) {
+    let end = Instant::now() + RETIREMENT;
+    // The peer may not have retired it yet, and open a channel.
+    sleep(RETIREMENT_MIN).await;
+    while link.is_busy() && Instant::now() < end {
+        sleep(Duration::from_millis(50)).await;
+    }
 }

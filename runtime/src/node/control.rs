@@ -32,19 +32,19 @@ pub(crate) async fn run(
     node: &Arc<NodeInner>,
     peer: Option<&Peer>,
     link: &Link,
-    mut frames: Frames,
-    mut writer: ChannelWriter,
+    frames: &mut Frames,
+    writer: &mut ChannelWriter,
 ) -> String {
     if peer.is_none() {
         // A question may carry the arguments of a call.
         frames.set_limit(question_bytes_max(&node.config().limits));
     }
     tokio::select! {
-        ended = read(node, peer, link, &mut frames) => match ended {
+        ended = read(node, peer, link, frames) => match ended {
             Ok(()) => "the peer closed the control channel".to_owned(),
             Err(error) => error.to_string(),
         },
-        why = write(&link.control, &mut writer) => why,
+        why = write(&link.control, writer) => why,
     }
 }
 
@@ -74,32 +74,28 @@ async fn read(
 ) -> Result<(), FrameError> {
     let mut answers = FuturesUnordered::new();
     loop {
-        let mut chunk = tokio::select! {
-            chunk = frames.next(), if answers.len() < QUESTIONS_MAX => match chunk? {
-                Some(chunk) => chunk,
-                None => return Ok(()),
-            },
+        let frame = tokio::select! {
+            frame = frames.first(), if answers.len() < QUESTIONS_MAX => frame?,
             Some(response) = answers.next() => {
                 send(&link.control, Kind::Response(response));
                 continue;
             }
         };
-        while let Some((kind, payload)) = chunk.next() {
-            if kind != kind::CONTROL {
-                return Err(FrameError::Unexpected(kind));
+        let Some((kind, payload)) = frame else { return Ok(()) };
+        if kind != kind::CONTROL {
+            return Err(FrameError::Unexpected(kind));
+        }
+        let message = Control::decode(payload).map_err(|_bad| FrameError::Malformed(kind))?;
+        match message.kind {
+            Some(Kind::Ping(number)) => send(&link.control, Kind::Pong(number)),
+            Some(Kind::GoAway(_)) => {
+                link.retire();
+                peer.inspect(|peer| peer.drains());
+                node.bump();
             }
-            let message = Control::decode(chunk.bytes.slice(payload)).map_err(|_bad| FrameError::Malformed(kind))?;
-            match message.kind {
-                Some(Kind::Ping(number)) => send(&link.control, Kind::Pong(number)),
-                Some(Kind::GoAway(_)) => {
-                    link.retire();
-                    peer.inspect(|peer| peer.drains());
-                    node.bump();
-                }
-                Some(Kind::Request(request)) if peer.is_none() => answers.push(answer(node, request)),
-                // Members ask each other nothing, and what a newer peer says beside this is for newer nodes.
-                Some(Kind::Pong(_) | Kind::Request(_) | Kind::Response(_)) | None => {}
-            }
+            Some(Kind::Request(request)) if peer.is_none() => answers.push(answer(node, request)),
+            // Members ask each other nothing, and what a newer peer says beside this is for newer nodes.
+            Some(Kind::Pong(_) | Kind::Request(_) | Kind::Response(_)) | None => {}
         }
         link.control.room().await;
     }

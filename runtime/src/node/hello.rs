@@ -48,12 +48,18 @@ pub(crate) enum HelloError {
     Protocol(String),
     #[error("{0}")]
     Refused(String),
+    #[error("a node does not talk to itself")]
+    Itself,
     #[error("the peer refused the session: {0}")]
     RefusedByPeer(String),
 }
 
 /// The dialler's side.
 pub(crate) async fn introduce(own: Own<'_>, session: Arc<dyn Session>) -> Result<Introduced, HelloError> {
+    if session.peer().id() == own.credentials.id() {
+        session.close(CloseCode::UNEXPECTED_PEER, "a node does not talk to itself");
+        return Err(HelloError::Itself);
+    }
     let introduction = async {
         let Channel { reader, mut writer, .. } = session.open().await.map_err(broken)?;
         writer.write_all(open::message(kind::HELLO, &hello(own, String::new()))).await.map_err(broken)?;
@@ -62,7 +68,7 @@ pub(crate) async fn introduce(own: Own<'_>, session: Arc<dyn Session>) -> Result
         if !theirs.refused.is_empty() {
             return Err(HelloError::RefusedByPeer(theirs.refused));
         }
-        check(own, &*session, &theirs).map_err(HelloError::Refused)?;
+        check(own, &theirs).map_err(HelloError::Refused)?;
         Ok(introduced(Arc::clone(&session), true, theirs, frames, writer))
     };
     finish(own, &*session, introduction).await
@@ -74,7 +80,7 @@ pub(crate) async fn receive(own: Own<'_>, session: Arc<dyn Session>) -> Result<I
         let Channel { reader, mut writer, .. } = session.accept().await.map_err(broken)?;
         let mut frames = Frames::new(reader, FIRST_FRAME_MAX);
         let theirs = read_hello(&mut frames).await?;
-        let refused = check(own, &*session, &theirs).err().unwrap_or_default();
+        let refused = check(own, &theirs).err().unwrap_or_default();
         writer.write_all(open::message(kind::HELLO, &hello(own, refused.clone()))).await.map_err(broken)?;
         if !refused.is_empty() {
             // The dialler reads the reason and closes; it has the opening timeout for that.
@@ -120,7 +126,7 @@ fn hello(own: Own<'_>, refused: String) -> Hello {
 }
 
 /// Why we do not want this peer, if we do not.
-fn check(own: Own<'_>, session: &dyn Session, theirs: &Hello) -> Result<(), String> {
+fn check(own: Own<'_>, theirs: &Hello) -> Result<(), String> {
     let credentials = own.credentials;
     if theirs.protocol != PROTOCOL {
         let (name, theirs, own) = (&theirs.name, theirs.protocol, credentials.name());
@@ -128,9 +134,6 @@ fn check(own: Own<'_>, session: &dyn Session, theirs: &Hello) -> Result<(), Stri
     }
     if theirs.mesh != credentials.mesh() {
         return Err(format!("{} belongs to mesh `{}`, not `{}`", theirs.name, theirs.mesh, credentials.mesh()));
-    }
-    if session.peer().id() == credentials.id() {
-        return Err("a node does not talk to itself".to_owned());
     }
     Ok(())
 }

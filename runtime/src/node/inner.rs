@@ -29,7 +29,7 @@ use crate::{
     node::{
         Peer, control,
         data_dir::{DataDir, DataDirError},
-        hello::{self, Introduced, Own},
+        hello::{self, HelloError, Introduced, Own},
         peers::PeerEvent,
     },
     service::{AnyServer, Caller, Endpoint, Method, Started},
@@ -54,6 +54,15 @@ pub(crate) struct Parts {
     pub(crate) peer_events: mpsc::Sender<PeerEvent>,
 }
 
+/// Why an address gave no session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialProblem {
+    #[error("it is this node's own address")]
+    Itself,
+    #[error("{0}")]
+    Other(String),
+}
+
 pub(crate) struct NodeInner {
     parts: Parts,
     peers: DashMap<NodeId, Arc<Peer>>,
@@ -65,6 +74,7 @@ pub(crate) struct NodeInner {
     changes: watch::Sender<u64>,
     counters: Counters,
     draining: AtomicBool,
+    ended: AtomicBool,
     ending: tokio::sync::Mutex<bool>,
     clients: AtomicU64,
     tasks: Tasks,
@@ -81,6 +91,7 @@ impl NodeInner {
             changes: watch::Sender::new(0),
             counters: Counters::default(),
             draining: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             ending: tokio::sync::Mutex::new(false),
             clients: AtomicU64::new(0),
             tasks: Tasks::default(),
@@ -140,6 +151,11 @@ impl NodeInner {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// Whether the node has stopped: whoever waits for it waits in vain.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
     }
 
     // --- routes ---
@@ -265,6 +281,12 @@ impl NodeInner {
         Arc::clone(&self.peers.entry(id).or_insert_with(|| Arc::new(Peer::new(id))))
     }
 
+    /// Forgets peers that nobody knows or uses any more.
+    pub(crate) fn prune_peers(&self) {
+        let snapshot = self.snapshot();
+        self.peers.retain(|id, peer| snapshot.node(*id).is_some() || peer.is_in_use());
+    }
+
     pub(crate) fn forget(&self, id: NodeId) -> Option<Arc<Peer>> {
         self.peers.remove(&id).map(|(_, peer)| peer)
     }
@@ -286,18 +308,21 @@ impl NodeInner {
     }
 
     /// Dials an address and introduces this node.
-    pub(crate) async fn dial(&self, address: &Address, expected: Option<NodeId>) -> Result<Introduced, String> {
+    pub(crate) async fn dial(&self, address: &Address, expected: Option<NodeId>) -> Result<Introduced, DialProblem> {
         let mut why = format!("{address}: no transport for this scheme");
         for dialer in &self.parts.dialers {
             match dialer.dial(address, expected).await {
                 Ok(session) => {
-                    return hello::introduce(self.own(), session).await.map_err(|error| format!("{address}: {error}"));
+                    return hello::introduce(self.own(), session).await.map_err(|error| match error {
+                        HelloError::Itself => DialProblem::Itself,
+                        other => DialProblem::Other(format!("{address}: {other}")),
+                    });
                 }
                 Err(qmesh_transport::DialError::Scheme(_)) => {}
                 Err(error) => why = error.to_string(),
             }
         }
-        Err(why)
+        Err(DialProblem::Other(why))
     }
 
     /// Answers a command line for as long as its session lives.
@@ -309,10 +334,10 @@ impl NodeInner {
             let (node, introduced) = (node.upgrade(), introduced.lock().take());
             Box::pin(async move {
                 let (Some(node), Some(introduced)) = (node, introduced) else { return Ok(()) };
-                let Introduced { link, frames, writer, .. } = introduced;
+                let Introduced { link, mut frames, mut writer, .. } = introduced;
                 tokio::select! {
                     _ = link.session().closed() => {}
-                    _ = control::run(&node, None, &link, frames, writer) => {}
+                    _ = control::run(&node, None, &link, &mut frames, &mut writer) => {}
                 }
                 Ok(())
             })
@@ -416,6 +441,7 @@ impl NodeInner {
 
     /// Ends everything at once, as far as that needs no waiting.
     pub(crate) fn end_now(&self) {
+        self.ended.store(true, Relaxed);
         for listener in &self.parts.listeners {
             listener.close();
         }
@@ -425,13 +451,14 @@ impl NodeInner {
             }
         }
         for endpoint in &self.services {
-            endpoint.close(&format!("{} has stopped", self.name()));
+            endpoint.end(&format!("{} has stopped", self.name()));
         }
         if let Some(data_dir) = &self.parts.data_dir {
             data_dir.release();
         }
         // The services hold the node, and the node the services.
         self.services.clear();
+        self.routes.clear();
         self.tasks.renew();
         self.services_changed();
         self.parts.supervisor.end_soon();

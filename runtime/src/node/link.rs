@@ -1,6 +1,9 @@
 //! A session with a peer that has introduced itself.
 
-use std::sync::{Arc, Weak};
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -24,8 +27,20 @@ pub(crate) struct Link {
     /// What goes out on the control channel.
     pub(crate) control: Outbox,
     /// The channels on which this node calls.
-    callers: Mutex<Vec<Weak<ChannelCaller>>>,
+    callers: Mutex<Callers>,
+    /// Channels on which the peer calls.
+    served: AtomicUsize,
 }
+
+#[derive(Debug, Default)]
+struct Callers {
+    channels: Vec<Weak<ChannelCaller>>,
+    retired: bool,
+}
+
+/// A channel on which the peer calls, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Served(Arc<Link>);
 
 /// The gossip message that waits to be sent: a newer one replaces it.
 #[derive(Debug, Default)]
@@ -43,6 +58,7 @@ impl Link {
             gossip: GossipSlot::default(),
             control: Outbox::new(HIGH_WATER),
             callers: Mutex::default(),
+            served: AtomicUsize::new(0),
         }
     }
 
@@ -73,24 +89,48 @@ impl Link {
     /// A channel on which this node calls belongs to this session.
     pub(crate) fn carries(&self, channel: &Arc<ChannelCaller>) {
         let mut callers = self.callers.lock();
-        callers.retain(|caller| caller.strong_count() > 0);
-        callers.push(Arc::downgrade(channel));
+        callers.channels.retain(|caller| caller.strong_count() > 0);
+        callers.channels.push(Arc::downgrade(channel));
+        if callers.retired {
+            channel.retire();
+        }
     }
 
     /// Begins no further call on this session; those under way go on.
     pub(crate) fn retire(&self) {
-        for caller in self.callers.lock().iter().filter_map(Weak::upgrade) {
+        let mut callers = self.callers.lock();
+        callers.retired = true;
+        for caller in callers.channels.iter().filter_map(Weak::upgrade) {
             caller.retire();
         }
     }
 
-    /// Whether a channel of ours still has calls under way.
+    /// Whether calls are under way on this session, or may be: in the other direction, while a channel lives.
     pub(crate) fn is_busy(&self) -> bool {
-        self.callers.lock().iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
+        self.served.load(Relaxed) > 0
+            || self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
+    }
+
+    /// A channel on which the peer calls belongs to this session.
+    pub(crate) fn serves(self: &Arc<Self>) -> Served {
+        self.served.fetch_add(1, Relaxed);
+        Served(Arc::clone(self))
     }
 
     pub(crate) fn close(&self, code: CloseCode, reason: &str) {
         self.session.close(code, reason);
+    }
+}
+
+impl Served {
+    pub(crate) fn session(&self) -> &Arc<dyn Session> {
+        &self.0.session
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.served.fetch_sub(1, Relaxed);
     }
 }
 

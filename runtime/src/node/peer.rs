@@ -104,6 +104,10 @@ impl Peer {
         self.wanted.store(false, Relaxed);
     }
 
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.link.load().is_some() || self.is_wanted() || self.supervisor.lock().is_some()
+    }
+
     /// Whether a session is asked for and not there yet.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Relaxed)
@@ -127,6 +131,9 @@ impl Peer {
         loop {
             if let Some(link) = self.current() {
                 return Ok(link);
+            }
+            if node.has_ended() {
+                return Err(Failure::not_sent(Reason::Unavailable, "this node has stopped"));
             }
             if !self.is_usable() {
                 return Err(Failure::not_sent(Reason::Unreachable, self.last_error.lock().clone()));

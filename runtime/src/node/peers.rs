@@ -52,7 +52,10 @@ pub(crate) async fn run(
                 }
                 node.bump();
             }
-            _ = sweep.tick() => connect_all(&node),
+            _ = sweep.tick() => {
+                connect_all(&node);
+                node.prune_peers();
+            }
         }
     }
 }
@@ -76,7 +79,7 @@ async fn handle(node: &Arc<NodeInner>, event: PeerEvent) {
             }
         }
         PeerEvent::Idle(id) => {
-            if node.snapshot().node(id).is_some() {
+            if node.snapshot().node(id).is_some() || node.peer(id).current().is_some() {
                 return;
             }
             let supervisor = node.forget(id).and_then(|peer| peer.supervisor.lock().take());

@@ -7,7 +7,7 @@ use qmesh_discovery::SeedSource;
 use qmesh_transport::{Address, NodeId};
 use tokio::time::{sleep, timeout};
 
-use crate::node::NodeInner;
+use crate::node::{NodeInner, inner::DialProblem};
 
 /// Addresses that one round dials at most.
 const DIALS_MAX: usize = 32;
@@ -93,8 +93,9 @@ async fn contact(
             let _late = timeout(ADOPTION_MAX, linked).await;
             Some((address, id))
         }
+        Err(DialProblem::Itself) => Some((address, node.id())),
         Err(why) => {
-            tracing::debug!(target: "qmesh::runtime", %address, why, "a seed does not answer");
+            tracing::debug!(target: "qmesh::runtime", %address, %why, "a seed does not answer");
             None
         }
     }

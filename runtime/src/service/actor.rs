@@ -20,12 +20,15 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     failure::{Failure, Reason},
     service::{
-        Context, Contract, Envelope, Serve,
+        Cancel, Context, Contract, Envelope, Serve,
         context::ServiceCore,
         inbox::{Batch, Inbox},
     },
@@ -163,7 +166,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
 
     /// Runs the `&mut self` calls at the front, each alone. A panic ends this life of the service.
     async fn run_exclusive(&mut self, batch: &mut Batch<C>, done: &mut usize) -> Result<(), ActorProcessingErr> {
-        while Arc::get_mut(&mut self.service).is_none() {
+        while Arc::get_mut(&mut self.service).is_none() && !self.life.panicked.load(Ordering::Acquire) {
             self.life.ended.notified().await;
         }
         if self.life.panicked.load(Ordering::Acquire) {
@@ -186,38 +189,57 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
     /// Polls a `&self` call once; what is not finished then goes on in a task. Whether it is finished.
     async fn start_shared(&mut self, envelope: Envelope<C>) -> Result<bool, ActorProcessingErr> {
         let held = Held { service: Some(Arc::clone(&self.service)), life: Arc::clone(&self.life) };
-        let cancelled = envelope.context.cancel().cloned();
+        let (cancelled, deadline) = (envelope.context.cancel().cloned(), envelope.context.deadline());
         let mut running: BoxFuture<'static, bool> = Box::pin(async move {
             let Some(service) = held.service.as_deref() else { return true };
             let mut handler = pin!(C::shared(service, &envelope.context, envelope.call));
-            poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await.is_ok()
+            let whole = poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await.is_ok();
+            if !whole {
+                // Known before the state is let go: nobody works on it any more.
+                held.life.panicked.store(true, Ordering::Release);
+            }
+            whole
         });
         match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
             Poll::Ready(true) => return Ok(true),
             Poll::Ready(false) => return Err(panicked()),
             Poll::Pending => {}
         }
-        let (inbox, life) = (Arc::clone(&self.inbox), Arc::clone(&self.life));
+        let (slot, life) = (Slot(Arc::clone(&self.inbox)), Arc::clone(&self.life));
         task::spawn_in(&self.core.calls, async move {
-            let slot = Slot(inbox);
-            let whole = match cancelled {
-                None => (&mut running).await,
-                Some(cancel) => {
-                    let mut abandoned = pin!(cancel.cancelled());
-                    tokio::select! {
-                        whole = &mut running => whole,
-                        () = &mut abandoned => true,
-                    }
-                }
+            let whole = tokio::select! {
+                whole = &mut running => whole,
+                // Nobody waits for the answer any more.
+                () = abandoned(cancelled.as_deref(), deadline) => true,
             };
             drop(running);
             drop(slot);
-            if !whole && !life.panicked.swap(true, Ordering::AcqRel) {
+            if !whole {
                 // The actor may have ended by itself.
                 drop(life.actor.cast(ServiceMessage::Panicked));
             }
         });
         Ok(false)
+    }
+}
+
+/// Resolves when the caller gives a call up, or its time is over.
+async fn abandoned(cancelled: Option<&Cancel>, deadline: Option<Instant>) {
+    let late = async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    let given_up = async {
+        match cancelled {
+            Some(cancel) => cancel.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = late => {}
+        () = given_up => {}
     }
 }
 

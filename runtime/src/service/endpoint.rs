@@ -28,8 +28,10 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
         arguments: &'a [u8],
         deadline: Instant,
     ) -> BoxFuture<'a, Result<RawReply, Failure>>;
-    /// Refuses what waits and all that comes.
+    /// Refuses what waits and all that comes; what runs goes on.
     fn close(&self, why: &str);
+    /// As [`close`](Self::close), and drops what runs.
+    fn end(&self, why: &str);
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
@@ -74,6 +76,12 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
     fn close(&self, why: &str) {
         self.inbox.close(Failure::not_executed(Reason::Unavailable, why));
         self.core.tasks.renew();
+    }
+
+    fn end(&self, why: &str) {
+        self.close(why);
+        self.core.calls.end();
+        self.core.tasks.end();
     }
 
     fn call_single<'a>(

@@ -58,6 +58,8 @@ struct Queue<C: Contract> {
     waiting: VecDeque<Batch<C>>,
     /// Buffers of batches that are done, for those to come; given back when the service has nothing to do.
     spare: Vec<VecDeque<Envelope<C>>>,
+    /// When the calls that the actor has in hand came.
+    working: Option<Instant>,
     actor: Option<ActorRef<ServiceMessage>>,
     /// The actor has been told, and has not yet found the queue empty.
     told: bool,
@@ -73,7 +75,7 @@ impl<C: Contract> Envelope<C> {
 
 impl<C: Contract> Inbox<C> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let queue = Queue { waiting: VecDeque::new(), spare: Vec::new(), actor: None, told: false, closed: None };
+        let queue = Queue { waiting: VecDeque::new(), spare: Vec::new(), working: None, actor: None, told: false, closed: None };
         Self { slots: Semaphore::new(capacity), capacity, queue: Mutex::new(queue), age: Arc::default() }
     }
 
@@ -86,10 +88,11 @@ impl<C: Contract> Inbox<C> {
         self.capacity
     }
 
-    /// How long the oldest waiting call has waited.
+    /// How long the oldest call that waits has waited; those in the actor's hand count, as they wait for each other.
     pub(crate) fn oldest(&self, now: Instant) -> Duration {
         let queue = self.queue.lock();
-        queue.waiting.front().map_or(Duration::ZERO, |batch| now.saturating_duration_since(batch.queued_at))
+        let oldest = queue.working.or_else(|| queue.waiting.front().map(|batch| batch.queued_at));
+        oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Takes `count` slots if they are free now.
@@ -176,11 +179,13 @@ impl<C: Contract> Inbox<C> {
         let mut queue = self.queue.lock();
         let Some(batch) = queue.waiting.pop_front() else {
             queue.told = false;
+            queue.working = None;
             queue.spare = Vec::new();
             drop(queue);
             self.age.store(0, Relaxed);
             return None;
         };
+        queue.working = Some(batch.queued_at);
         if queue.spare.len() < SPARE && done.capacity() > 0 {
             queue.spare.push(done);
         }
@@ -192,7 +197,16 @@ impl<C: Contract> Inbox<C> {
 
     /// Puts back what was taken and has not begun, in its old order.
     pub(crate) fn put_back(&self, batch: Batch<C>) {
-        self.queue.lock().waiting.push_front(batch);
+        let mut queue = self.queue.lock();
+        let Some(failure) = queue.closed.clone() else {
+            queue.working = None;
+            queue.waiting.push_front(batch);
+            return;
+        };
+        drop(queue);
+        for envelope in batch.calls {
+            C::refuse(envelope.call, failure.clone());
+        }
     }
 
     /// Refuses everything that waits, and all that comes, with `failure`.

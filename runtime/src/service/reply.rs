@@ -5,7 +5,10 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
     },
     thread,
 };
@@ -60,6 +63,9 @@ enum Target {
     Single(oneshot::Sender<Result<RawReply, Failure>>),
 }
 
+/// The status and body of an answer, or why there is none.
+type Encoded = Result<(u8, Vec<u8>), Failure>;
+
 /// An answer that came, or would go, over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawReply {
@@ -93,6 +99,8 @@ struct OneWayTally {
     handled: AtomicU64,
     refused: AtomicU64,
     unknown: AtomicU64,
+    /// Those three together.
+    done: AtomicU64,
 }
 
 /// Acknowledge at the latest after so many one-way sends.
@@ -124,9 +132,14 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
 
     /// Answers with what the handler returned.
     pub fn answer(mut self, answer: Result<T, E>) {
+        // Encoded before the reply is taken: an answer whose `Serialize` panics is still answered.
+        let encoded = match &self.to {
+            Some(To::Wire(responder, codec)) => responder.encode(*codec, &answer),
+            _ => None,
+        };
         match self.to.take() {
             Some(To::Local(to)) => drop(to.send(Ok(answer))),
-            Some(To::Wire(responder, codec)) => responder.answer(codec, &answer),
+            Some(To::Wire(responder, _)) => responder.answer(encoded),
             Some(To::LocalOneWay) | None => {}
         }
     }
@@ -175,22 +188,27 @@ impl Responder {
         Self(Target::Single(to))
     }
 
-    fn answer<T: Serialize, E: Serialize>(self, codec: Codec, answer: &Result<T, E>) {
-        if let Target::OneWay(replies) = self.0 {
-            replies.one_way.handled.fetch_add(1, Relaxed);
-            replies.acknowledge();
-            return;
+    /// The status and body of an answer; none for a one-way send, which has neither.
+    fn encode<T: Serialize, E: Serialize>(&self, codec: Codec, answer: &Result<T, E>) -> Option<Encoded> {
+        if matches!(self.0, Target::OneWay(_)) {
+            return None;
         }
         let encoded = match answer {
             Ok(value) => codec.encode(value).map(|body| (status::VALUE, body)),
             Err(error) => codec.encode(error).map(|body| (status::SERVICE_ERROR, body)),
         };
-        match encoded {
-            Ok((status, body)) => self.send(status, body),
-            Err(error) => {
-                let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
-                self.fail(&Failure::unknown(Reason::BadReply, detail));
-            }
+        Some(encoded.map_err(|error| {
+            let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
+            Failure::unknown(Reason::BadReply, detail)
+        }))
+    }
+
+    fn answer(self, encoded: Option<Encoded>) {
+        match (self.0, encoded) {
+            (Target::OneWay(replies), _) => replies.finish_one_way(|tally| &tally.handled),
+            (target, Some(Ok((status, body)))) => Self(target).send(status, body),
+            (target, Some(Err(failure))) => Self(target).fail(&failure),
+            (_, None) => {}
         }
     }
 
@@ -212,12 +230,10 @@ impl Responder {
         match self.0 {
             Target::Call(replies, call) => replies.send_failure(call, failure),
             Target::Single(to) => drop(to.send(Err(failure.clone()))),
-            Target::OneWay(replies) => {
-                let tally = &replies.one_way;
-                let count = if failure.outcome() == Outcome::Unknown { &tally.unknown } else { &tally.refused };
-                count.fetch_add(1, Relaxed);
-                replies.acknowledge();
+            Target::OneWay(replies) if failure.outcome() == Outcome::Unknown => {
+                replies.finish_one_way(|tally| &tally.unknown);
             }
+            Target::OneWay(replies) => replies.finish_one_way(|tally| &tally.refused),
         }
     }
 }
@@ -249,7 +265,7 @@ impl Replies {
 
     /// Enters so many one-way sends.
     pub(crate) fn enter_one_way(&self, count: u64) {
-        self.one_way.taken.fetch_add(count, Relaxed);
+        self.one_way.taken.fetch_add(count, AcqRel);
     }
 
     pub(crate) fn cancel(&self, call: u32) {
@@ -273,7 +289,6 @@ impl Replies {
     }
 
     fn send(&self, call: u32, status: u8, body: &[u8]) {
-        self.leave(call);
         let age = queue_age_byte(self.queue_age.load(Relaxed));
         let pushed = self.outbox.push(|buffer| {
             frame::put(buffer, kind::REPLY, |buffer| {
@@ -282,8 +297,11 @@ impl Replies {
                 buffer.put_u8(age);
                 buffer.put_slice(body);
             });
+            // The id is free for the caller once it reads this.
+            self.leave(call);
         });
         if pushed.is_err() {
+            self.leave(call);
             tracing::trace!(target: "qmesh::service", call, "the caller was gone before its answer");
         }
     }
@@ -292,19 +310,20 @@ impl Replies {
         self.send(call, status::FAILURE, &encode_failure(failure));
     }
 
-    /// Tells the sender how far its one-way sends have come, at the latest when none is outstanding.
-    fn acknowledge(&self) {
+    /// Counts a one-way send, and tells the sender how far they have come: every so often, and when none is
+    /// outstanding.
+    fn finish_one_way(&self, count: impl FnOnce(&OneWayTally) -> &AtomicU64) {
         let tally = &self.one_way;
-        let (handled, refused, unknown) =
-            (tally.handled.load(Relaxed), tally.refused.load(Relaxed), tally.unknown.load(Relaxed));
-        let done = handled + refused + unknown;
-        if !done.is_multiple_of(ACKNOWLEDGE_EVERY) && done != tally.taken.load(Relaxed) {
+        count(tally).fetch_add(1, Relaxed);
+        let done = tally.done.fetch_add(1, AcqRel) + 1;
+        if !done.is_multiple_of(ACKNOWLEDGE_EVERY) && done != tally.taken.load(Acquire) {
             return;
         }
+        // Counted under the outbox's lock, so that acknowledgements never go backwards.
         let pushed = self.outbox.push(|buffer| {
             frame::put(buffer, kind::ACKNOWLEDGE, |buffer| {
-                for count in [handled, refused, unknown] {
-                    frame::put_varint(buffer, count);
+                for count in [&tally.handled, &tally.refused, &tally.unknown] {
+                    frame::put_varint(buffer, count.load(Acquire));
                 }
             });
         });

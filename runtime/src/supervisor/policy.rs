@@ -47,7 +47,7 @@ impl RestartPolicy {
             return None;
         }
         // A policy without an end needs to remember no more than what its pause grows by.
-        if history.recent.len() >= 64 {
+        if self.intensity == u32::MAX && history.recent.len() >= 64 {
             history.recent.pop_front();
         }
         history.recent.push_back(now);

@@ -59,12 +59,16 @@ impl Outbox {
         Ok(at)
     }
 
-    /// As [`push`](Self::push), unless more than the high-water mark is queued: then `room` is false and nothing is
-    /// appended.
+    /// As [`push`](Self::push), unless more than `limit` bytes are queued: then `room` is false and nothing is appended.
     #[inline]
-    pub(crate) fn push_bounded(&self, room: &mut bool, write: impl FnOnce(&mut BytesMut)) -> Result<u64, OutboxClosed> {
+    pub(crate) fn push_below(
+        &self,
+        limit: usize,
+        room: &mut bool,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> Result<u64, OutboxClosed> {
         self.push(|buffer| {
-            *room = buffer.len() <= self.high_water;
+            *room = buffer.len() <= limit;
             if *room {
                 write(buffer);
             }
