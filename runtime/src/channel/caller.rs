@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ResetCode};
@@ -195,7 +195,7 @@ impl ChannelCaller {
                 frame::put_varint(buffer, id as u64);
                 frame::put_varint(buffer, method as u64);
                 frame::put_varint(buffer, remaining);
-                buffer.put_slice(arguments);
+                buffer.extend_from_slice(arguments);
             });
         });
         let Ok(at) = pushed else {
@@ -219,22 +219,24 @@ impl ChannelCaller {
         if let Err(failure) = self.check(method, arguments.len()) {
             return TrySend::Failed(failure);
         }
-        if !self.credit.take(self.opened.one_way_window) {
-            return TrySend::Full;
-        }
-        let mut room = true;
-        let pushed = self.outbox.push_below(self.high_water, &mut room, |buffer| {
+        let limit = self.credit.acknowledged.load(Relaxed).saturating_add(self.opened.one_way_window);
+        let mut sent = false;
+        let pushed = self.outbox.push(|buffer| {
+            // Counted under the outbox's lock alone.
+            let before = self.credit.sent.load(Relaxed);
+            if before >= limit || buffer.len() > self.high_water {
+                return;
+            }
+            self.credit.sent.store(before + 1, Relaxed);
+            sent = true;
             frame::put(buffer, kind::ONE_WAY, |buffer| {
                 frame::put_varint(buffer, method as u64);
-                buffer.put_slice(arguments);
+                buffer.extend_from_slice(arguments);
             });
         });
         match pushed {
-            Ok(_) if room => TrySend::Sent,
-            Ok(_) => {
-                self.credit.give_back();
-                TrySend::Full
-            }
+            Ok(_) if sent => TrySend::Sent,
+            Ok(_) => TrySend::Full,
             Err(_) => TrySend::Failed(Failure::not_sent(Reason::ConnectionLost, "the channel has ended")),
         }
     }
@@ -451,16 +453,6 @@ impl Credit {
 
     fn outstanding(&self) -> u64 {
         self.sent.load(Relaxed).saturating_sub(self.acknowledged.load(Relaxed))
-    }
-
-    fn take(&self, window: u64) -> bool {
-        let limit = self.acknowledged.load(Relaxed).saturating_add(window);
-        self.sent.fetch_update(Relaxed, Relaxed, |sent| (sent < limit).then_some(sent + 1)).is_ok()
-    }
-
-    fn give_back(&self) {
-        self.sent.fetch_sub(1, Relaxed);
-        self.granted.notify_waiters();
     }
 
     /// `None` when more is acknowledged than was sent, or less than before.

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{
             AtomicU64,
-            Ordering::{AcqRel, Acquire, Relaxed},
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     thread,
@@ -96,10 +96,9 @@ struct Running {
 #[derive(Debug, Default)]
 struct OneWayTally {
     taken: AtomicU64,
-    handled: AtomicU64,
     refused: AtomicU64,
     unknown: AtomicU64,
-    /// Those three together.
+    /// Those two, and those that were handled.
     done: AtomicU64,
 }
 
@@ -205,7 +204,7 @@ impl Responder {
 
     fn answer(self, encoded: Option<Encoded>) {
         match (self.0, encoded) {
-            (Target::OneWay(replies), _) => replies.finish_one_way(|tally| &tally.handled),
+            (Target::OneWay(replies), _) => replies.finish_one_way(|_| None),
             (target, Some(Ok((status, body)))) => Self(target).send(status, body),
             (target, Some(Err(failure))) => Self(target).fail(&failure),
             (_, None) => {}
@@ -231,9 +230,9 @@ impl Responder {
             Target::Call(replies, call) => replies.send_failure(call, failure),
             Target::Single(to) => drop(to.send(Err(failure.clone()))),
             Target::OneWay(replies) if failure.outcome() == Outcome::Unknown => {
-                replies.finish_one_way(|tally| &tally.unknown);
+                replies.finish_one_way(|tally| Some(&tally.unknown));
             }
-            Target::OneWay(replies) => replies.finish_one_way(|tally| &tally.refused),
+            Target::OneWay(replies) => replies.finish_one_way(|tally| Some(&tally.refused)),
         }
     }
 }
@@ -312,9 +311,11 @@ impl Replies {
 
     /// Counts a one-way send, and tells the sender how far they have come: every so often, and when none is
     /// outstanding.
-    fn finish_one_way(&self, count: impl FnOnce(&OneWayTally) -> &AtomicU64) {
+    fn finish_one_way(&self, other: impl FnOnce(&OneWayTally) -> Option<&AtomicU64>) {
         let tally = &self.one_way;
-        count(tally).fetch_add(1, Relaxed);
+        if let Some(count) = other(tally) {
+            count.fetch_add(1, Release);
+        }
         let done = tally.done.fetch_add(1, AcqRel) + 1;
         if !done.is_multiple_of(ACKNOWLEDGE_EVERY) && done != tally.taken.load(Acquire) {
             return;
@@ -322,8 +323,10 @@ impl Replies {
         // Counted under the outbox's lock, so that acknowledgements never go backwards.
         let pushed = self.outbox.push(|buffer| {
             frame::put(buffer, kind::ACKNOWLEDGE, |buffer| {
-                for count in [&tally.handled, &tally.refused, &tally.unknown] {
-                    frame::put_varint(buffer, count.load(Acquire));
+                let done = tally.done.load(Acquire);
+                let (refused, unknown) = (tally.refused.load(Acquire), tally.unknown.load(Acquire));
+                for count in [done.saturating_sub(refused + unknown), refused, unknown] {
+                    frame::put_varint(buffer, count);
                 }
             });
         });

@@ -72,9 +72,8 @@ pub(crate) enum FrameError {
 /// Appends one frame whose payload `write` appends.
 #[inline]
 pub(crate) fn put(buffer: &mut BytesMut, kind: u8, write: impl FnOnce(&mut BytesMut)) {
-    buffer.put_u8(kind);
-    let length_at = buffer.len();
-    buffer.put_u32(0);
+    let length_at = buffer.len() + 1;
+    buffer.extend_from_slice(&[kind, 0, 0, 0, 0]);
     let start = buffer.len();
     write(buffer);
     let length = u32::try_from(buffer.len() - start).expect("payloads are bounded far below 4 GiB");
@@ -83,7 +82,10 @@ pub(crate) fn put(buffer: &mut BytesMut, kind: u8, write: impl FnOnce(&mut Bytes
 
 #[inline]
 pub(crate) fn put_varint(buffer: &mut BytesMut, value: u64) {
-    encode_varint(value, buffer);
+    match u8::try_from(value) {
+        Ok(byte) if byte < 0x80 => buffer.put_u8(byte),
+        _ => encode_varint(value, buffer),
+    }
 }
 
 /// Takes a varint off the front of `payload`.

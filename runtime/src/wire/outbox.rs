@@ -52,8 +52,9 @@ impl Outbox {
         }
         let at = state.taken + state.buffer.len() as u64;
         write(&mut state.buffer);
+        let wake = first && !state.buffer.is_empty();
         drop(state);
-        if first {
+        if wake {
             self.filled.notify_one();
         }
         Ok(at)
