@@ -56,12 +56,7 @@ impl<C: Contract> Client<C> {
     }
 
     /// A call of the method of that number. `make` builds the typed call for an endpoint on this node.
-    pub fn call<A, R: Returns>(
-        &self,
-        method: usize,
-        arguments: A,
-        make: Make<C, A, R>,
-    ) -> Call<C, A, R> {
+    pub fn call<A, R: Returns>(&self, method: usize, arguments: A, make: Make<C, A, R>) -> Call<C, A, R> {
         Call::new(self.clone(), method, arguments, make)
     }
 

@@ -93,7 +93,9 @@ impl Codec {
     /// The bytes are not the codec's, or do not fit `T`.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, BadArguments> {
         match self {
-            Self::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| BadArguments(error.to_string())),
+            Self::MessagePack => {
+                rmp_serde::from_slice(bytes).map_err(|error| BadArguments(error.to_string()))
+            }
             Self::Json => serde_json::from_slice(bytes).map_err(|error| BadArguments(error.to_string())),
         }
     }

@@ -77,7 +77,11 @@ impl Config {
             (counts.iter().all(|count| *count > 0), "limits", "at least 1 each"),
             (limits.message_bytes_max <= 1 << 30, "limits.message_bytes_max", "at most 1 GiB"),
             (limits.one_way_window > 0, "limits.one_way_window", "at least 1"),
-            (self.retry_share.is_finite() && (0.0..=1000.0).contains(&self.retry_share), "retry_share", "0 to 1000"),
+            (
+                self.retry_share.is_finite() && (0.0..=1000.0).contains(&self.retry_share),
+                "retry_share",
+                "0 to 1000",
+            ),
             (!self.seed_interval.is_zero(), "seed_interval", "more than 0"),
             (!self.redial.0.is_zero() && self.redial.0 <= self.redial.1, "redial", "more than 0, and rising"),
         ];

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use prost::Message;
 use qmesh_transport::{
-    Address, BindError, ChannelWriter, CloseCode, DialError, Identity, IdentityError, QuicConfig, QuicEndpoint, Session,
+    Address, BindError, ChannelWriter, CloseCode, DialError, Identity, IdentityError, QuicConfig,
+    QuicEndpoint, Session,
 };
 use serde_json::Value;
 use tokio::time::timeout;
@@ -12,9 +13,9 @@ use tokio::time::timeout;
 use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
+    config::Limits,
     control_api::{Answer, NodeInfo, Query, ServiceInfo},
     failure::{CallError, Failure, Reason},
-    config::Limits,
     node::{
         control::question_bytes_max,
         hello::{self, HelloError, Introduced, Own},
@@ -173,7 +174,9 @@ impl ControlClient {
         let written = self.writer.write_all(open::message(kind::CONTROL, &request)).await;
         written.map_err(|error| error.to_string())?;
         loop {
-            let Some((kind::CONTROL, payload)) = self.frames.first().await.map_err(|error| error.to_string())? else {
+            let Some((kind::CONTROL, payload)) =
+                self.frames.first().await.map_err(|error| error.to_string())?
+            else {
                 return Err("the control channel ended".to_owned());
             };
             let message = Control::decode(payload).map_err(|error| error.to_string())?;

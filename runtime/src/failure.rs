@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_failure_reads_as_a_sentence() {
-        let failure = Failure::not_sent(Reason::NoEndpoint, "no endpoint of chat.Chat").of("chat.Chat", "join");
+        let failure =
+            Failure::not_sent(Reason::NoEndpoint, "no endpoint of chat.Chat").of("chat.Chat", "join");
         assert_eq!(failure.to_string(), "chat.Chat/join: not sent: no endpoint of chat.Chat");
         assert_eq!(
             Failure::unknown(Reason::Panicked, "the handler panicked").of("a.B", "c").at("lobby").to_string(),

@@ -108,7 +108,8 @@ pub use qmesh_discovery::{
 };
 pub use qmesh_macros::service;
 pub use qmesh_transport::{
-    Address, Authority, Credentials, Identity, IdentityError, IssueOptions, MemoryNetwork, NodeId, PeerIdentity, PrivateKey, QuicConfig, Role,
+    Address, Authority, Credentials, Identity, IdentityError, IssueOptions, MemoryNetwork, NodeId,
+    PeerIdentity, PrivateKey, QuicConfig, Role,
 };
 pub use service::{Caller, Context, Server};
 pub use supervisor::{ActorInfo, ActorState, RestartPolicy};

@@ -173,7 +173,11 @@ impl NodeHandle {
         &self.0
     }
 
-    pub(crate) fn route(&self, service: &'static str, methods: &'static [crate::service::Method]) -> Arc<crate::client::Route> {
+    pub(crate) fn route(
+        &self,
+        service: &'static str,
+        methods: &'static [crate::service::Method],
+    ) -> Arc<crate::client::Route> {
         self.0.typed_route(service, methods)
     }
 }

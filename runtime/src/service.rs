@@ -14,9 +14,9 @@ pub use contract::{Contract, Method, Parameter, Serve, misrouted};
 pub use reply::{Never, Reply, Responder};
 pub use server::Server;
 
-pub(crate) use endpoint::{Endpoint, LocalEndpoint};
-pub(crate) use inbox::Envelope;
 pub(crate) use cancel::{Cancel, CancelOnDrop};
 pub(crate) use context::CallScope;
+pub(crate) use endpoint::{Endpoint, LocalEndpoint};
+pub(crate) use inbox::Envelope;
 pub(crate) use reply::{CallAnswer, RawReply, Replies, encode_failure};
 pub(crate) use server::{AnyServer, Started};

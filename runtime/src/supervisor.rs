@@ -16,8 +16,8 @@ use tokio::time::Instant;
 pub(crate) use looper::{Work, looper};
 pub(crate) use policy::RestartHistory;
 pub use policy::RestartPolicy;
-pub(crate) use tree::{Depth, Kind, Tree};
 pub use tree::{ActorInfo, ActorState};
+pub(crate) use tree::{Depth, Kind, Tree};
 
 /// How to start a child, now and after each failure.
 pub(crate) type Spawn =
@@ -230,7 +230,8 @@ impl State {
 
     fn name_of(&self, cell: &ActorCell) -> Option<String> {
         let id = cell.get_id();
-        let found = self.children.iter().find(|(_, child)| child.cell.as_ref().is_some_and(|own| own.get_id() == id));
+        let found =
+            self.children.iter().find(|(_, child)| child.cell.as_ref().is_some_and(|own| own.get_id() == id));
         found.map(|(name, _)| name.clone())
     }
 
@@ -281,6 +282,9 @@ impl State {
 
 impl fmt::Debug for ChildSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChildSpec").field("name", &self.name).field("restart", &self.restart).finish_non_exhaustive()
+        f.debug_struct("ChildSpec")
+            .field("name", &self.name)
+            .field("restart", &self.restart)
+            .finish_non_exhaustive()
     }
 }

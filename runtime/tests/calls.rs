@@ -75,7 +75,7 @@ struct Mesh {
 
 impl Mesh {
     fn new() -> Self {
-        Self { network: MemoryNetwork::new(7), authority: Authority::ephemeral("test").unwrap() }
+        Self { network: MemoryNetwork::new(7), authority: Authority::ephemeral("test").expect("an authority") }
     }
 
     fn node(&self, name: &str) -> qmesh::NodeBuilder {
@@ -98,10 +98,7 @@ async fn a_service_is_called_by_name_from_another_node() {
     assert_eq!(chat.say("hello").await.unwrap(), 1);
     let lines = chat.history("general", 20).timeout(secs(2)).await.unwrap();
     assert_eq!(lines, [Line { who: "guest".into(), text: "hello".into() }]);
-    assert_eq!(
-        chat.history("attic", 20).await,
-        Err(CallError::Service(ChatError::NoRoom("attic".into())))
-    );
+    assert_eq!(chat.history("attic", 20).await, Err(CallError::Service(ChatError::NoRoom("attic".into()))));
     chat.nudge("bob").await.unwrap();
     assert_eq!(chat.nudged().await.unwrap(), ["bob"]);
 }
@@ -124,10 +121,12 @@ async fn a_call_waits_for_an_endpoint_until_its_time_is_over() {
     assert_eq!((failure.outcome(), failure.reason()), (Outcome::NotSent, Reason::NoEndpoint));
     assert_eq!(failure.to_string(), "chat.Chat/say: not sent: no endpoint of chat.Chat; known are none");
     let chat = lobby.client::<ChatClient>();
-    let waiting = tokio::spawn(async move { chat.say("x").timeout(secs(20)).await });
-    tokio::time::sleep(secs(1)).await;
-    let _late = mesh.node("late").serve(ChatServer::new(Rooms::default)).start().await.unwrap();
-    assert_eq!(waiting.await.unwrap().unwrap(), 1);
+    let late = async {
+        tokio::time::sleep(secs(1)).await;
+        mesh.node("late").serve(ChatServer::new(Rooms::default)).start().await.unwrap()
+    };
+    let (said, _late) = tokio::join!(chat.say("x").timeout(secs(20)), late);
+    assert_eq!(said.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]

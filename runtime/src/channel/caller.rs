@@ -352,7 +352,8 @@ impl ChannelCaller {
         let answer = match status {
             status::VALUE | status::SERVICE_ERROR => Ok(RawReply { status, body }),
             status::FAILURE => {
-                let wire = WireFailure::decode(body).map_err(|_malformed| FrameError::Malformed(kind::REPLY))?;
+                let wire =
+                    WireFailure::decode(body).map_err(|_malformed| FrameError::Malformed(kind::REPLY))?;
                 Err(failure_code::from_wire(wire))
             }
             _ => return Err(FrameError::Malformed(kind::REPLY)),
@@ -432,9 +433,7 @@ impl Drop for InFlight {
         let abandoned = {
             let mut pending = self.caller.pending.lock();
             match pending.calls.get_mut(self.id) {
-                Some(slot) if slot.is_at(self.at) => {
-                    Some(std::mem::replace(slot, Slot::Abandoned))
-                }
+                Some(slot) if slot.is_at(self.at) => Some(std::mem::replace(slot, Slot::Abandoned)),
                 _ => None,
             }
         };

@@ -30,7 +30,10 @@ pub(crate) struct OpenChannel {
 
 /// The methods that a caller asks for.
 pub(crate) fn methods_of(contract: &[Method]) -> Vec<OpenMethod> {
-    contract.iter().map(|method| OpenMethod { name: method.name.to_owned(), signature: method.to_string() }).collect()
+    contract
+        .iter()
+        .map(|method| OpenMethod { name: method.name.to_owned(), signature: method.to_string() })
+        .collect()
 }
 
 /// Opens a call channel.
@@ -84,7 +87,8 @@ pub(crate) fn negotiate(
         return Err(Failure::not_executed(Reason::UnknownCodec, detail));
     };
     if open.methods.len() > METHODS_MAX {
-        let detail = format!("{} methods are asked for; a contract has {METHODS_MAX} at most", open.methods.len());
+        let detail =
+            format!("{} methods are asked for; a contract has {METHODS_MAX} at most", open.methods.len());
         return Err(Failure::not_executed(Reason::Protocol, detail));
     }
     let (numbers, methods) = open.methods.iter().map(|asked| answer_for(asked, endpoint)).unzip();
@@ -107,7 +111,8 @@ fn answer_for(asked: &OpenMethod, endpoint: &dyn Endpoint) -> (Option<usize>, Op
     };
     let ours = method.to_string();
     if !asked.signature.is_empty() && asked.signature != ours {
-        let refused = format!("the method differs: the caller means `{}`, the service has `{ours}`", asked.signature);
+        let refused =
+            format!("the method differs: the caller means `{}`, the service has `{ours}`", asked.signature);
         return (None, OpenedMethod { refused, ..OpenedMethod::default() });
     }
     let answer = OpenedMethod {

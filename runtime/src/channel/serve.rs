@@ -158,7 +158,8 @@ impl<C: Contract> Serving<C> {
     /// Our number of the caller's method: one that was refused at the opening is not called.
     fn method(&self, payload: &mut &[u8], kind: u8) -> Result<usize, FrameError> {
         let theirs = frame::take_varint(payload, kind)?;
-        let ours = usize::try_from(theirs).ok().and_then(|theirs| self.methods.get(theirs).copied().flatten());
+        let ours =
+            usize::try_from(theirs).ok().and_then(|theirs| self.methods.get(theirs).copied().flatten());
         ours.ok_or(FrameError::Malformed(kind))
     }
 

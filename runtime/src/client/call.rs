@@ -73,7 +73,12 @@ pub struct Call<C: Contract, A, R: Returns> {
 enum State<A, R: Returns> {
     New(A),
     /// On its way to one endpoint.
-    Started { call: InFlight, remote: Arc<Remote>, arguments: Vec<u8>, deadline: Instant },
+    Started {
+        call: InFlight,
+        remote: Arc<Remote>,
+        arguments: Vec<u8>,
+        deadline: Instant,
+    },
     /// The patient way.
     Patient(BoxFuture<'static, CallResult<R>>),
     Done,
@@ -101,12 +106,7 @@ enum SendState<A> {
 }
 
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
-    pub(crate) const fn new(
-        client: Client<C>,
-        method: usize,
-        arguments: A,
-        make: Make<C, A, R>,
-    ) -> Self {
+    pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: Make<C, A, R>) -> Self {
         Self { client, method, timeout: None, make, state: State::New(arguments) }
     }
 
@@ -183,8 +183,12 @@ where
                     return Err(failure);
                 }
                 let encoded = client.route().spec.codec.encode(&arguments)?;
-                let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
-                return journey.call(&encoded).await.and_then(|raw| decode::<R>(client.route().spec.codec, &raw));
+                let mut journey =
+                    Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
+                return journey
+                    .call(&encoded)
+                    .await
+                    .and_then(|raw| decode::<R>(client.route().spec.codec, &raw));
             }
             let cancel = local.enqueue(make(arguments, reply), method, Some(deadline), Instant::now());
             await_local::<R>(answer, deadline, cancel).await
@@ -232,7 +236,9 @@ where
         let answer = loop {
             match &mut this.state {
                 State::New(_) => {
-                    let State::New(arguments) = std::mem::replace(&mut this.state, State::Done) else { continue };
+                    let State::New(arguments) = std::mem::replace(&mut this.state, State::Done) else {
+                        continue;
+                    };
                     this.state = this.start(arguments);
                 }
                 State::Started { call, .. } => {
@@ -321,7 +327,10 @@ where
             return Ok(false);
         }
         let Some(channel) = table.pick(&[]).and_then(|target| target.channel()) else { return Ok(false) };
-        let sent = route.spec.codec.encode_in_scratch(arguments, |encoded| channel.try_send(self.method, encoded))?;
+        let sent = route
+            .spec
+            .codec
+            .encode_in_scratch(arguments, |encoded| channel.try_send(self.method, encoded))?;
         Ok(matches!(sent, TrySend::Sent))
     }
 
@@ -353,7 +362,8 @@ where
             return None;
         }
         Some(Box::pin(async move {
-            let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
+            let full =
+                |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
             timeout_at(deadline_after(now, timeout), local.inbox.admit_patiently()).await.map_err(full)??;
             drop(local.enqueue(make(arguments, Reply::local_one_way()), method, None, Instant::now()));
             Ok(())
@@ -387,7 +397,9 @@ where
                 Err(failure) => return Poll::Ready(Err(this.named(failure))),
             }
         }
-        let SendState::Patient(patient) = &mut this.state else { panic!("a send was polled after it had resolved") };
+        let SendState::Patient(patient) = &mut this.state else {
+            panic!("a send was polled after it had resolved")
+        };
         let sent = ready!(patient.as_mut().poll(cx));
         this.state = SendState::Done;
         Poll::Ready(sent.map_err(|failure| this.named(failure)))
@@ -431,12 +443,18 @@ where
 
 impl<C: Contract, A, R: Returns> fmt::Debug for Call<C, A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("service", &C::NAME).field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("service", &C::NAME)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
     }
 }
 
 impl<C: Contract, A> fmt::Debug for OneWay<C, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneWay").field("service", &C::NAME).field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("OneWay")
+            .field("service", &C::NAME)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
     }
 }

@@ -30,7 +30,12 @@ pub(crate) struct Journey {
 }
 
 impl Journey {
-    pub(crate) const fn new(node: Arc<NodeInner>, route: Arc<Route>, method: usize, deadline: Instant) -> Self {
+    pub(crate) const fn new(
+        node: Arc<NodeInner>,
+        route: Arc<Route>,
+        method: usize,
+        deadline: Instant,
+    ) -> Self {
         Self { node, route, method, deadline, failed: Vec::new(), last: None, pauses: 0, retry_at: None }
     }
 
@@ -94,10 +99,13 @@ impl Journey {
     async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
         loop {
             if self.node.has_ended() {
-                return Err(Failure::not_sent(Reason::Unavailable, "this node has stopped").after(self.last.as_ref()));
+                return Err(
+                    Failure::not_sent(Reason::Unavailable, "this node has stopped").after(self.last.as_ref())
+                );
             }
             let mut changed = self.node.changed();
-            let picked = self.route.table(&self.node).pick(&self.failed).map(|target| Arc::clone(&target.remote));
+            let picked =
+                self.route.table(&self.node).pick(&self.failed).map(|target| Arc::clone(&target.remote));
             let Some(remote) = picked else {
                 if let Some(last) = self.last.take_if(|last| is_the_same_everywhere(last.reason())) {
                     return Err(last);

@@ -90,7 +90,9 @@ impl Remote {
         route: &Route,
         deadline: Instant,
     ) -> Result<Arc<ChannelCaller>, Failure> {
-        let late = |_| Failure::not_sent(Reason::DeadlineExceeded, format!("{} could not be reached in time", self.name));
+        let late = |_| {
+            Failure::not_sent(Reason::DeadlineExceeded, format!("{} could not be reached in time", self.name))
+        };
         let _one = timeout_at(deadline, self.opening.lock()).await.map_err(late)?;
         if let Some(open) = self.channel() {
             return Ok(open);

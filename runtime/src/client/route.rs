@@ -124,7 +124,8 @@ impl Route {
         let remote = |record: &Arc<qmesh_discovery::NodeRecord>| {
             let offered = record.services.iter().find(|service| service.name == self.spec.service)?;
             let peer = node.peer(record.id);
-            let known = before.iter().map(|target| &target.remote).find(|known| known.is(record, &peer)).cloned();
+            let known =
+                before.iter().map(|target| &target.remote).find(|known| known.is(record, &peer)).cloned();
             // An endpoint of weight 0 asks for nothing.
             let new = || (offered.weight > 0).then(|| Arc::new(Remote::new(peer, record, offered.weight)));
             let remote = known.or_else(new)?;

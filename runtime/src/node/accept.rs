@@ -76,8 +76,8 @@ async fn serve(
 ) {
     let limits = node.config().limits.clone();
     let endpoint = endpoint(node, &request.service);
-    let negotiated =
-        endpoint.and_then(|endpoint| negotiate(&request, &*endpoint, &limits).map(|agreed| (endpoint, agreed)));
+    let negotiated = endpoint
+        .and_then(|endpoint| negotiate(&request, &*endpoint, &limits).map(|agreed| (endpoint, agreed)));
     let (endpoint, (codec, methods, opened)) = match negotiated {
         Ok(negotiated) => negotiated,
         Err(failure) => {
@@ -89,7 +89,8 @@ async fn serve(
             return;
         }
     };
-    let answered = timeout(limits.opening_timeout, writer.write_all(open::message(kind::OPENED, &opened))).await;
+    let answered =
+        timeout(limits.opening_timeout, writer.write_all(open::message(kind::OPENED, &opened))).await;
     if !matches!(answered, Ok(Ok(()))) {
         return;
     }

@@ -56,7 +56,9 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The node listens on a wildcard and does not say where it can be reached.
-    #[error("{0} is a wildcard that nobody can dial: add .advertise(…) with an address that others can reach")]
+    #[error(
+        "{0} is a wildcard that nobody can dial: add .advertise(…) with an address that others can reach"
+    )]
     NothingToAdvertise(Address),
     /// The data directory cannot be used.
     #[error(transparent)]
@@ -203,7 +205,8 @@ impl NodeBuilder {
         };
         let (config, carrier) = (self.config.clone(), Arc::clone(&outlet));
         let gopher_map =
-            GopherMap::start(config.gossip.clone(), credentials.clone(), incarnation, announcement, carrier).await?;
+            GopherMap::start(config.gossip.clone(), credentials.clone(), incarnation, announcement, carrier)
+                .await?;
         let tree = Arc::<Tree>::default();
         let supervisor = SupervisorRef::root(ROOT, Arc::clone(&tree)).await;
         let supervisor = supervisor.map_err(|error| StartError::Part(error.to_string()))?;
@@ -227,7 +230,8 @@ impl NodeBuilder {
         // From here on, whatever fails, the node ends with this handle.
         let node = Node::new(Arc::clone(&inner));
         self.start_parts(&inner, listeners, events, seeds).await?;
-        start(&inner, "renewal", Kind::Renewal, move |node| Box::pin(renewal::run(node, identity.clone()))).await?;
+        start(&inner, "renewal", Kind::Renewal, move |node| Box::pin(renewal::run(node, identity.clone())))
+            .await?;
         inner.publish(&addresses)?;
         Ok(node)
     }
@@ -275,15 +279,19 @@ impl NodeBuilder {
             records.push(record);
         }
         let events = Arc::new(tokio::sync::Mutex::new(events));
-        start(node, "peers", Kind::Peers, move |node| Box::pin(peers::run(node, Arc::clone(&events)))).await?;
+        start(node, "peers", Kind::Peers, move |node| Box::pin(peers::run(node, Arc::clone(&events))))
+            .await?;
         start(node, "gossip", Kind::Gossip, |node| Box::pin(gossip::supervise(node))).await?;
         for listening in listeners {
             let name = format!("listener/{}", listening.local_address());
-            start(node, &name, Kind::Listener, move |node| Box::pin(listener::run(node, Arc::clone(&listening))))
-                .await?;
+            start(node, &name, Kind::Listener, move |node| {
+                Box::pin(listener::run(node, Arc::clone(&listening)))
+            })
+            .await?;
         }
         let sources = Arc::new(seeds);
-        start(node, "seeds", Kind::Seeds, move |node| Box::pin(seeds::run(node, Arc::clone(&sources)))).await?;
+        start(node, "seeds", Kind::Seeds, move |node| Box::pin(seeds::run(node, Arc::clone(&sources))))
+            .await?;
         node.gopher_map().announce(|own| {
             own.state = NodeState::Ready;
             own.services = records;

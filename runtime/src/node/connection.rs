@@ -42,7 +42,11 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
         match hold(&node, &peer, introduced, &mut adopted).await {
             Ended::Replaced(newer) => next = Some(newer),
             Ended::Lost(why) => {
-                pause = if since.elapsed() < SHORT_LIVED { jittered(node.config().redial.0) } else { Duration::ZERO };
+                pause = if since.elapsed() < SHORT_LIVED {
+                    jittered(node.config().redial.0)
+                } else {
+                    Duration::ZERO
+                };
                 peer.down(&why);
                 node.gopher_map().suspect(peer.id());
                 node.bump();

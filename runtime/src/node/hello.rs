@@ -133,7 +133,12 @@ fn check(own: Own<'_>, theirs: &Hello) -> Result<(), String> {
         return Err(format!("{name} speaks version {theirs} of the protocol, {own} speaks {PROTOCOL}"));
     }
     if theirs.mesh != credentials.mesh() {
-        return Err(format!("{} belongs to mesh `{}`, not `{}`", theirs.name, theirs.mesh, credentials.mesh()));
+        return Err(format!(
+            "{} belongs to mesh `{}`, not `{}`",
+            theirs.name,
+            theirs.mesh,
+            credentials.mesh()
+        ));
     }
     Ok(())
 }

@@ -308,7 +308,11 @@ impl NodeInner {
     }
 
     /// Dials an address and introduces this node.
-    pub(crate) async fn dial(&self, address: &Address, expected: Option<NodeId>) -> Result<Introduced, DialProblem> {
+    pub(crate) async fn dial(
+        &self,
+        address: &Address,
+        expected: Option<NodeId>,
+    ) -> Result<Introduced, DialProblem> {
         let mut why = format!("{address}: no transport for this scheme");
         for dialer in &self.parts.dialers {
             match dialer.dial(address, expected).await {
@@ -382,9 +386,12 @@ impl NodeInner {
             let records = snapshot.endpoints(name);
             let mut nodes: Vec<_> = records.iter().map(|record| record.name.clone()).collect();
             nodes.sort_unstable();
-            let offered = records.iter().flat_map(|record| &record.services).filter(|service| service.name == name);
-            let mut versions: Vec<_> =
-                offered.map(|service| service.version.clone()).filter(|version| !version.is_empty()).collect();
+            let offered =
+                records.iter().flat_map(|record| &record.services).filter(|service| service.name == name);
+            let mut versions: Vec<_> = offered
+                .map(|service| service.version.clone())
+                .filter(|version| !version.is_empty())
+                .collect();
             versions.sort_unstable();
             versions.dedup();
             ServiceInfo { name: name.to_owned(), nodes, versions }

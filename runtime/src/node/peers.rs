@@ -75,7 +75,9 @@ async fn handle(node: &Arc<NodeInner>, event: PeerEvent) {
             start(node, &peer, &introduced.name).await;
             if let Err(error) = peer.adopt.try_send(introduced) {
                 let introduced = error.into_inner();
-                introduced.link.close(qmesh_transport::CloseCode::LIMIT, "too many sessions of one node at a time");
+                introduced
+                    .link
+                    .close(qmesh_transport::CloseCode::LIMIT, "too many sessions of one node at a time");
             }
         }
         PeerEvent::Idle(id) => {

@@ -23,7 +23,9 @@ pub(crate) async fn run(node: Arc<NodeInner>, identity: Identity) -> Result<(), 
                 current = newer;
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(target: "qmesh::runtime", %error, "no newer certificate is to be had"),
+            Err(error) => {
+                tracing::warn!(target: "qmesh::runtime", %error, "no newer certificate is to be had")
+            }
         }
         let now = std::time::UNIX_EPOCH + Duration::from_millis(now_ms());
         let left = current.expires_at().duration_since(now).unwrap_or_default();

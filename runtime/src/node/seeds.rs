@@ -89,7 +89,8 @@ async fn contact(
             let mut changed = node.changed();
             node.adopt(introduced).await;
             // Another address may be the same node's: it is not to be dialled twice.
-            let linked = async { while node.peer(id).current().is_none() && changed.changed().await.is_ok() {} };
+            let linked =
+                async { while node.peer(id).current().is_none() && changed.changed().await.is_ok() {} };
             let _late = timeout(ADOPTION_MAX, linked).await;
             Some((address, id))
         }

@@ -96,7 +96,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         let ServiceArguments { inbox, core, factory } = arguments;
         core.tasks.renew();
         let service = Arc::new(factory());
-        let life = Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
+        let life =
+            Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
         Ok(ServiceState { service, life, inbox, core, done: VecDeque::new() })
     }
 
@@ -165,7 +166,11 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
     }
 
     /// Runs the `&mut self` calls at the front, each alone. A panic ends this life of the service.
-    async fn run_exclusive(&mut self, batch: &mut Batch<C>, done: &mut usize) -> Result<(), ActorProcessingErr> {
+    async fn run_exclusive(
+        &mut self,
+        batch: &mut Batch<C>,
+        done: &mut usize,
+    ) -> Result<(), ActorProcessingErr> {
         while Arc::get_mut(&mut self.service).is_none() && !self.life.panicked.load(Ordering::Acquire) {
             self.life.ended.notified().await;
         }
@@ -248,7 +253,10 @@ fn is_exclusive<C: Contract>(envelope: &Envelope<C>) -> bool {
 }
 
 /// Polls a handler; a panic is an error.
-fn poll_caught(handler: Pin<&mut impl Future<Output = ()>>, cx: &mut TaskContext<'_>) -> Poll<Result<(), ActorProcessingErr>> {
+fn poll_caught(
+    handler: Pin<&mut impl Future<Output = ()>>,
+    cx: &mut TaskContext<'_>,
+) -> Poll<Result<(), ActorProcessingErr>> {
     match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
         Ok(polled) => polled.map(Ok),
         Err(_panic) => Poll::Ready(Err(panicked())),
@@ -258,10 +266,16 @@ fn poll_caught(handler: Pin<&mut impl Future<Output = ()>>, cx: &mut TaskContext
 /// Why a call is not to begin, if it is not.
 fn unwanted(context: &Context) -> Option<Failure> {
     if context.is_cancelled() {
-        return Some(Failure::not_executed(Reason::Cancelled, "the caller gave the call up while it was queued"));
+        return Some(Failure::not_executed(
+            Reason::Cancelled,
+            "the caller gave the call up while it was queued",
+        ));
     }
     if context.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
-        return Some(Failure::not_executed(Reason::DeadlineExceeded, "its time was over while it was queued"));
+        return Some(Failure::not_executed(
+            Reason::DeadlineExceeded,
+            "its time was over while it was queued",
+        ));
     }
     None
 }

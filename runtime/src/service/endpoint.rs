@@ -9,7 +9,10 @@ use crate::{
     channel::serve::{self, ServedChannel},
     codec::Codec,
     failure::{Failure, Reason},
-    service::{CallScope, Cancel, CancelOnDrop, Context, Contract, Envelope, Method, RawReply, Responder, context::ServiceCore, inbox::Inbox},
+    service::{
+        CallScope, Cancel, CancelOnDrop, Context, Contract, Envelope, Method, RawReply, Responder,
+        context::ServiceCore, inbox::Inbox,
+    },
 };
 
 /// A service on this node, whatever its contract.
@@ -46,7 +49,13 @@ pub(crate) struct LocalEndpoint<C: Contract> {
 impl<C: Contract> LocalEndpoint<C> {
     /// Queues a call of this node whose slot is taken. A call that has a deadline is cancelled when the guard is
     /// dropped.
-    pub(crate) fn enqueue(&self, call: C::Call, method: usize, deadline: Option<Instant>, now: Instant) -> CancelOnDrop {
+    pub(crate) fn enqueue(
+        &self,
+        call: C::Call,
+        method: usize,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> CancelOnDrop {
         let cancel = deadline.map(|_| Arc::<Cancel>::default());
         let context = Context::new(Arc::clone(&self.own), deadline, cancel.clone());
         self.inbox.push_one(Envelope::new(call, method, context), now);
@@ -96,12 +105,17 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
             let (to, answer) = oneshot::channel();
             let call = C::decode(method, codec, arguments, || Responder::single(to)).map_err(|error| {
                 self.inbox.release(1);
-                Failure::not_executed(Reason::BadArguments, format!("the service cannot read the arguments: {error}"))
+                Failure::not_executed(
+                    Reason::BadArguments,
+                    format!("the service cannot read the arguments: {error}"),
+                )
             })?;
             let cancel = self.enqueue(call, method, Some(deadline), Instant::now());
             let answer = answer.await;
             cancel.done();
-            answer.unwrap_or_else(|_| Err(Failure::unknown(Reason::Unavailable, "the service ended without a word")))
+            answer.unwrap_or_else(|_| {
+                Err(Failure::unknown(Reason::Unavailable, "the service ended without a word"))
+            })
         })
     }
 

@@ -75,7 +75,14 @@ impl<C: Contract> Envelope<C> {
 
 impl<C: Contract> Inbox<C> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let queue = Queue { waiting: VecDeque::new(), spare: Vec::new(), working: None, actor: None, told: false, closed: None };
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            spare: Vec::new(),
+            working: None,
+            actor: None,
+            told: false,
+            closed: None,
+        };
         Self { slots: Semaphore::new(capacity), capacity, queue: Mutex::new(queue), age: Arc::default() }
     }
 

@@ -166,8 +166,12 @@ impl<T, E> Drop for Reply<T, E> {
         }
         self.fail(match (self.began, thread::panicking()) {
             (true, true) => Failure::unknown(Reason::Panicked, "the handler panicked"),
-            (true, false) => Failure::unknown(Reason::Cancelled, "the handler was dropped before it answered"),
-            (false, _) => Failure::not_executed(Reason::Unavailable, "the service stopped before the call began"),
+            (true, false) => {
+                Failure::unknown(Reason::Cancelled, "the handler was dropped before it answered")
+            }
+            (false, _) => {
+                Failure::not_executed(Reason::Unavailable, "the service stopped before the call began")
+            }
         });
     }
 }
@@ -215,7 +219,8 @@ impl Responder {
         match self.0 {
             Target::Call(replies, call) if body.len() > replies.body_bytes_max => {
                 let (length, limit) = (body.len(), replies.body_bytes_max);
-                let detail = format!("the handler ran, but its answer is {length} bytes; the limit is {limit}");
+                let detail =
+                    format!("the handler ran, but its answer is {length} bytes; the limit is {limit}");
                 replies.send_failure(call, &Failure::unknown(Reason::TooLarge, detail));
             }
             Target::Call(replies, call) => replies.send(call, status, &body),

@@ -141,6 +141,9 @@ fn fingerprint<C: Contract>() -> u64 {
 
 impl<C, S> fmt::Debug for Server<C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("queue", &self.queue).field("restart", &self.restart).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("queue", &self.queue)
+            .field("restart", &self.restart)
+            .finish_non_exhaustive()
     }
 }

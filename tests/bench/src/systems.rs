@@ -25,8 +25,11 @@ use crate::{
 pub(crate) const BASELINE: &str = "quinn-pipelined";
 
 /// Every system, in the order of a round's turns.
-pub(crate) static SYSTEMS: &[Entry] =
-    &[Entry::of::<qmesh::Qmesh>(), Entry::of::<quinn_pipelined::QuinnPipelined>(), Entry::of::<tonic_mtls::TonicMtls>()];
+pub(crate) static SYSTEMS: &[Entry] = &[
+    Entry::of::<qmesh::Qmesh>(),
+    Entry::of::<quinn_pipelined::QuinnPipelined>(),
+    Entry::of::<tonic_mtls::TonicMtls>(),
+];
 
 /// How one system serves and is reached.
 ///

@@ -62,7 +62,8 @@ impl System for Qmesh {
     async fn serve(host: Host) -> Result<()> {
         let identity = identity(&host.certificates.folder())?;
         let counter = Arc::new(Mutex::new(Some(host.counter())));
-        let factory = move || Service { counter: counter.lock().take().expect("the service does not restart") };
+        let factory =
+            move || Service { counter: counter.lock().take().expect("the service does not restart") };
         let node = Node::builder("server").identity(identity).serve(PeerServer::new(factory)).start().await?;
         let address = node.addresses().into_iter().find_map(|address| address.socket());
         host.ready(address.context("no socket")?.port())?;
