@@ -75,7 +75,10 @@ struct Mesh {
 
 impl Mesh {
     fn new() -> Self {
-        Self { network: MemoryNetwork::new(7), authority: Authority::ephemeral("test").expect("an authority") }
+        Self {
+            network: MemoryNetwork::new(7),
+            authority: Authority::ephemeral("test").expect("an authority"),
+        }
     }
 
     fn node(&self, name: &str) -> qmesh::NodeBuilder {

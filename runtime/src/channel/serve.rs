@@ -215,7 +215,7 @@ impl<C: Contract> Serving<C> {
         }
         for envelope in self.batch.drain(..) {
             let admitted = match envelope.context.deadline() {
-                Some(deadline) => inbox.admit(deadline.max(now)).await,
+                Some(deadline) => inbox.admit(deadline, now).await,
                 None => inbox.admit_patiently().await,
             };
             match admitted {

@@ -177,7 +177,7 @@ where
             return Box::pin(await_local::<R>(answer, deadline, cancel));
         }
         Box::pin(async move {
-            if let Err(failure) = local.inbox.admit(deadline).await {
+            if let Err(failure) = local.inbox.admit(deadline, now).await {
                 let node = client.node();
                 if client.route().table(node).pick(&[]).is_none() {
                     return Err(failure);

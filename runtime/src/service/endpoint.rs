@@ -101,7 +101,7 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<RawReply, Failure>> {
         Box::pin(async move {
-            self.inbox.admit(deadline).await?;
+            self.inbox.admit(deadline, Instant::now()).await?;
             let (to, answer) = oneshot::channel();
             let call = C::decode(method, codec, arguments, || Responder::single(to)).map_err(|error| {
                 self.inbox.release(1);

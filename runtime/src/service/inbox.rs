@@ -108,8 +108,9 @@ impl<C: Contract> Inbox<C> {
         self.slots.try_acquire_many(count).map(tokio::sync::SemaphorePermit::forget).is_ok()
     }
 
-    /// Takes a slot for a call: waits for one until `deadline`, unless the queue is already too old.
-    pub(crate) async fn admit(&self, deadline: Instant) -> Result<(), Failure> {
+    /// Takes a slot for a call that came at `since`: waits for one until `deadline`, but not past [`OLDEST_MAX`], and
+    /// not at all if the queue is already too old.
+    pub(crate) async fn admit(&self, deadline: Instant, since: Instant) -> Result<(), Failure> {
         if self.try_admit(1) {
             return Ok(());
         }
@@ -118,7 +119,7 @@ impl<C: Contract> Inbox<C> {
         if oldest > OLDEST_MAX {
             return Err(self.overloaded(oldest));
         }
-        match timeout_at(deadline.min(now + OLDEST_MAX), self.slots.acquire()).await {
+        match timeout_at(deadline.min(since + OLDEST_MAX), self.slots.acquire()).await {
             Ok(Ok(permit)) => {
                 permit.forget();
                 Ok(())

@@ -1,3 +1,5 @@
+//! Who is trusted, and what is kept on disk.
+
 use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::UnixTime;

@@ -44,7 +44,12 @@ impl Shared {
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut Network, Instant) -> T) -> T {
         let mut state = self.0.state.lock();
         let result = change(&mut state.network, Instant::now());
-        self.ensure_driven(&mut state);
+        let undriven = self.driver_for(&mut state);
+        // A runtime that shuts down drops the task at once, and with it what takes this lock.
+        drop(state);
+        if let Some(runtime) = undriven {
+            spawn(&runtime, Driving(self.clone()));
+        }
         result
     }
 
@@ -52,16 +57,20 @@ impl Shared {
         &self.0.knocked
     }
 
-    fn ensure_driven(&self, state: &mut State) {
-        let Some(due) = state.network.next_due() else { return };
+    /// Where to start a driver, if something is due and none runs.
+    fn driver_for(&self, state: &mut State) -> Option<Handle> {
+        let due = state.network.next_due()?;
         match state.driving {
-            Some(waits_for) if waits_for <= due => {}
-            Some(_) => self.0.sooner.notify_one(),
+            Some(waits_for) if waits_for <= due => None,
+            Some(_) => {
+                self.0.sooner.notify_one();
+                None
+            }
             None => {
                 // Without a runtime, as in a destructor after its end, the next change inside one makes up for it.
-                let Ok(runtime) = Handle::try_current() else { return };
+                let runtime = Handle::try_current().ok()?;
                 state.driving = Some(due);
-                spawn(&runtime, Driving(self.clone()));
+                Some(runtime)
             }
         }
     }

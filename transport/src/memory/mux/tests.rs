@@ -1,3 +1,5 @@
+//! What one end of a session makes of frames, well-formed or not.
+
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
