@@ -18,5 +18,5 @@ pub(crate) use cancel::{Cancel, CancelOnDrop};
 pub(crate) use context::CallScope;
 pub(crate) use endpoint::{Endpoint, LocalEndpoint};
 pub(crate) use inbox::Envelope;
-pub(crate) use reply::{CallAnswer, RawReply, Replies, encode_failure};
+pub(crate) use reply::{CallAnswer, RawReply, Replies};
 pub(crate) use server::{AnyServer, Started};

@@ -47,7 +47,6 @@ const QUEUED_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub(crate) struct ChannelCaller {
     outbox: Outbox,
-    high_water: usize,
     pending: Mutex<Pending>,
     /// Wakes the loop's watch over the deadlines.
     timed: Notify,
@@ -122,7 +121,6 @@ impl ChannelCaller {
     pub(crate) fn new(opened: Opened, load: Arc<Load>, high_water: usize) -> Self {
         Self {
             outbox: Outbox::new(high_water),
-            high_water,
             pending: Mutex::default(),
             timed: Notify::new(),
             credit: Credit::default(),
@@ -224,7 +222,7 @@ impl ChannelCaller {
         let pushed = self.outbox.push(|buffer| {
             // Counted under the outbox's lock alone.
             let before = self.credit.sent.load(Relaxed);
-            if before >= limit || buffer.len() > self.high_water {
+            if before >= limit || buffer.len() > self.outbox.high_water() {
                 return;
             }
             self.credit.sent.store(before + 1, Relaxed);
@@ -291,22 +289,16 @@ impl ChannelCaller {
                     Ok(()) => "the service closed the channel".to_owned(),
                     Err(error) => error.to_string(),
                 },
-                ended = self.write(&mut writer) => ended,
+                ended = self.outbox.write_to(&mut writer) => match ended {
+                    Ok(()) => "the channel was closed here".to_owned(),
+                    Err(error) => error.to_string(),
+                },
                 () = self.watch_deadlines() => "the channel was retired".to_owned(),
             }
         };
         // A channel that was retired ends in order; one that is broken cannot.
         drop(writer.finish());
         why
-    }
-
-    async fn write(&self, writer: &mut ChannelWriter) -> String {
-        while let Some(batch) = self.outbox.take().await {
-            if let Err(error) = writer.write_all(batch).await {
-                return error.to_string();
-            }
-        }
-        "the channel was closed here".to_owned()
     }
 
     async fn read(&self, frames: &mut Frames) -> Result<(), FrameError> {

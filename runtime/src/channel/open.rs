@@ -13,7 +13,7 @@ use crate::{
     codec::Codec,
     config::Limits,
     failure::{Failure, Reason},
-    service::{Endpoint, Method, encode_failure},
+    service::{Endpoint, Method},
     wire::{
         frame::{self, FrameError, Frames, kind},
         messages::{Open, OpenMethod, Opened, OpenedMethod, WireFailure},
@@ -133,7 +133,5 @@ pub(crate) fn message(kind: u8, message: &impl Message) -> Bytes {
 
 /// The frame that refuses a channel.
 pub(crate) fn refusal(failure: &Failure) -> Bytes {
-    let mut bytes = BytesMut::new();
-    frame::put(&mut bytes, kind::REFUSED, |buffer| buffer.extend_from_slice(&encode_failure(failure)));
-    bytes.freeze()
+    message(kind::REFUSED, &failure_code::to_wire(failure))
 }

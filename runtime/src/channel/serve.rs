@@ -80,21 +80,14 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
     };
     tokio::select! {
         () = read => {}
-        () = write(&replies.outbox, &mut writer) => {}
+        written = replies.outbox.write_to(&mut writer) => if written.is_ok() {
+            // A session that has ended needs no half-close.
+            drop(writer.finish());
+        },
         // While the channel waits for the service, it would not notice by itself.
         _ = link.session().closed() => {}
     }
     drop(ending);
-}
-
-async fn write(outbox: &Outbox, writer: &mut ChannelWriter) {
-    while let Some(batch) = outbox.take().await {
-        if writer.write_all(batch).await.is_err() {
-            return;
-        }
-    }
-    // A session that has ended needs no half-close.
-    drop(writer.finish());
 }
 
 /// The channel has ended, in whatever way.

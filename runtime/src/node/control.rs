@@ -44,7 +44,10 @@ pub(crate) async fn run(
             Ok(()) => "the peer closed the control channel".to_owned(),
             Err(error) => error.to_string(),
         },
-        why = write(&link.control, writer) => why,
+        ended = link.control.write_to(writer) => match ended {
+            Ok(()) => "the control channel was closed here".to_owned(),
+            Err(error) => error.to_string(),
+        },
     }
 }
 
@@ -55,15 +58,6 @@ pub(crate) fn send(outbox: &Outbox, kind: Kind) {
     let _ended = outbox.push(|buffer| {
         frame::put(buffer, kind::CONTROL, |buffer| message.encode_raw(buffer));
     });
-}
-
-async fn write(outbox: &Outbox, writer: &mut ChannelWriter) -> String {
-    while let Some(batch) = outbox.take().await {
-        if let Err(error) = writer.write_all(batch).await {
-            return error.to_string();
-        }
-    }
-    "the control channel was closed here".to_owned()
 }
 
 async fn read(

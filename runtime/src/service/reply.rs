@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use parking_lot::Mutex;
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -311,7 +311,7 @@ impl Replies {
     }
 
     pub(crate) fn send_failure(&self, call: u32, failure: &Failure) {
-        self.send(call, status::FAILURE, &encode_failure(failure));
+        self.send(call, status::FAILURE, &failure_code::to_wire(failure).encode_to_vec());
     }
 
     /// Counts a one-way send, and tells the sender how far they have come: every so often, and when none is
@@ -339,14 +339,6 @@ impl Replies {
             tracing::trace!(target: "qmesh::service", done, "the sender was gone before its acknowledgement");
         }
     }
-}
-
-pub(crate) fn encode_failure(failure: &Failure) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    let message = failure_code::to_wire(failure);
-    bytes.reserve(message.encoded_len());
-    message.encode_raw(&mut bytes);
-    bytes
 }
 
 /// The floor of the binary logarithm, which is all that a balance needs.

@@ -5,6 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
+use qmesh_transport::{ChannelWriter, WriteError};
 use tokio::sync::Notify;
 
 /// The channel has ended; nothing was appended.
@@ -117,6 +118,19 @@ impl Outbox {
             }
             self.filled.notified().await;
         }
+    }
+
+    /// Writes what gathers until everything is written after [`end`](Self::end), or the channel has ended.
+    pub(crate) async fn write_to(&self, writer: &mut ChannelWriter) -> Result<(), WriteError> {
+        while let Some(batch) = self.take().await {
+            writer.write_all(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// The bytes above which patient users wait.
+    pub(crate) const fn high_water(&self) -> usize {
+        self.high_water
     }
 
     /// Accepts no further frame; what is queued is still written.
