@@ -16,7 +16,7 @@ pub(crate) use route::{Route, RouteSpec};
 
 use crate::{
     node::{NodeHandle, NodeInner},
-    service::{Contract, Reply},
+    service::Contract,
 };
 
 /// Calls the services of contract `C`, here or anywhere in the mesh.
@@ -61,12 +61,7 @@ impl<C: Contract> Client<C> {
     }
 
     /// A one-way send of the method of that number.
-    pub fn send<A>(
-        &self,
-        method: usize,
-        arguments: A,
-        make: fn(A, Reply<(), crate::service::Never>) -> C::Call,
-    ) -> OneWay<C, A> {
+    pub fn send<A>(&self, method: usize, arguments: A, make: fn(A) -> C::Call) -> OneWay<C, A> {
         OneWay::new(self.clone(), method, arguments, make)
     }
 }

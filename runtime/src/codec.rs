@@ -100,7 +100,7 @@ impl Codec {
         }
     }
 
-    /// Decodes the arguments of a call: a map by parameter name.
+    /// Decodes the arguments of a call: in MessagePack an array of the values, in JSON an object by parameter name.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -110,10 +110,16 @@ impl Codec {
 }
 
 impl BadArguments {
-    /// The answer to a method number outside the contract, which the channel's opening rules out.
+    /// A one-way method was called as if it had an answer.
     #[must_use]
-    pub fn no_method(method: usize) -> Self {
-        Self(format!("there is no method {method}"))
+    pub fn no_answer(method: usize) -> Self {
+        Self(format!("method {method} is one-way: it is sent, not called"))
+    }
+
+    /// A method that has an answer was sent one way.
+    #[must_use]
+    pub fn not_one_way(method: usize) -> Self {
+        Self(format!("method {method} has an answer: it is called, not sent"))
     }
 }
 

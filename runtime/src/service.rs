@@ -17,6 +17,6 @@ pub use server::Server;
 pub(crate) use cancel::{Cancel, CancelOnDrop};
 pub(crate) use context::CallScope;
 pub(crate) use endpoint::{Endpoint, LocalEndpoint};
-pub(crate) use inbox::Envelope;
-pub(crate) use reply::{CallAnswer, RawReply, Replies};
+pub(crate) use inbox::{BATCH, Batch, Envelope};
+pub(crate) use reply::{CallAnswer, OneWays, RawReply, Replies};
 pub(crate) use server::{AnyServer, Started};

@@ -29,6 +29,8 @@ pub mod kind {
     pub const ONE_WAY: u8 = 0x21;
     /// What came of a call.
     pub const REPLY: u8 = 0x28;
+    /// What came of all one-way sends so far.
+    pub const ACKNOWLEDGE: u8 = 0x29;
 }
 
 /// Where a stranger knocks from.

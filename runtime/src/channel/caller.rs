@@ -147,6 +147,11 @@ impl ChannelCaller {
         !self.ended.load(Relaxed) && (!self.pending.lock().calls.is_empty() || self.credit.outstanding() > 0)
     }
 
+    /// Whether the service has no answer to this method.
+    pub(crate) fn is_one_way(&self, method: usize) -> bool {
+        self.opened.methods.get(method).is_some_and(|method| method.one_way)
+    }
+
     /// Why the service refuses calls of this method, if it does.
     #[inline]
     fn check(&self, method: usize, length: usize) -> Result<(), Failure> {

@@ -11,7 +11,9 @@ use crate::{
     config::Limits,
     failure::{Failure, Reason},
     node::Served,
-    service::{CallScope, Caller, Context, Contract, Envelope, LocalEndpoint, Replies, Responder},
+    service::{
+        BATCH, Batch, CallScope, Caller, Contract, Envelope, LocalEndpoint, OneWays, Replies, Responder,
+    },
     wire::{
         frame::{self, FrameError, Frames, kind},
         outbox::Outbox,
@@ -40,6 +42,7 @@ struct Serving<C: Contract> {
     methods: Vec<Option<usize>>,
     calls_max: usize,
     batch: VecDeque<Envelope<C>>,
+    batch_max: usize,
     /// One-way sends in the batch.
     one_way: u64,
 }
@@ -49,8 +52,10 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
     let ServedChannel { link, mut frames, mut writer, codec, methods, caller, limits } = channel;
     let age = Arc::clone(&endpoint.inbox.age);
     let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, limits.message_bytes_max));
-    let scope = Arc::new(CallScope { caller, core: Arc::clone(&endpoint.core) });
+    let scope =
+        Arc::new(CallScope { caller, core: Arc::clone(&endpoint.core), replies: Some(Arc::clone(&replies)) });
     let ending = Ending(Arc::clone(&replies));
+    let batch_max = endpoint.inbox.capacity().min(BATCH);
     let mut serving = Serving {
         endpoint,
         replies: Arc::clone(&replies),
@@ -59,6 +64,7 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
         methods,
         calls_max: limits.calls_per_channel,
         batch: VecDeque::new(),
+        batch_max,
         one_way: 0,
     };
     let read = async {
@@ -108,7 +114,7 @@ impl<C: Contract> Serving<C> {
             let now = Instant::now();
             while let Some((kind, payload)) = chunk.next() {
                 self.receive(kind, &chunk.bytes[payload], now)?;
-                if self.batch.len() >= self.endpoint.inbox.capacity().min(64) {
+                if self.batch.len() >= self.batch_max {
                     self.hand_over(now).await;
                 }
             }
@@ -167,8 +173,7 @@ impl<C: Contract> Serving<C> {
         let responder = || Responder::call(Arc::clone(&self.replies), call);
         match C::decode(method, self.codec, arguments, responder) {
             Ok(typed) => {
-                let context = Context::new(Arc::clone(&self.scope), Some(deadline), Some(cancel));
-                self.batch.push_back(Envelope::new(typed, method, context));
+                self.batch.push_back(Envelope::new(typed, method, Some(deadline), Some(cancel)));
             }
             Err(error) => {
                 let detail = format!("the service cannot read the arguments: {error}");
@@ -180,17 +185,14 @@ impl<C: Contract> Serving<C> {
 
     fn one_way(&mut self, method: usize, arguments: &[u8]) {
         self.one_way += 1;
-        let responder = || Responder::one_way(Arc::clone(&self.replies));
-        match C::decode(method, self.codec, arguments, responder) {
-            Ok(typed) => {
-                let context = Context::new(Arc::clone(&self.scope), None, None);
-                self.batch.push_back(Envelope::new(typed, method, context));
-            }
+        match C::decode_one_way(method, self.codec, arguments) {
+            Ok(typed) => self.batch.push_back(Envelope::new(typed, method, None, None)),
             Err(error) => {
+                let (service, caller) = (C::NAME, self.scope.caller.name());
+                tracing::debug!(target: "qmesh::service", service, caller, %error, "refused a one-way send");
                 // It counts as taken before it counts as refused.
                 self.replies.enter_one_way(std::mem::take(&mut self.one_way));
-                let detail = format!("the service cannot read the arguments: {error}");
-                responder().fail(&Failure::not_executed(Reason::BadArguments, detail));
+                self.replies.finish_one_way(OneWays { refused: 1, ..OneWays::default() });
             }
         }
     }
@@ -203,17 +205,19 @@ impl<C: Contract> Serving<C> {
             return;
         }
         if inbox.try_admit(self.batch.len()) {
-            inbox.push(&mut self.batch, now);
+            inbox.push(&self.scope, &mut self.batch, now);
             return;
         }
         for envelope in self.batch.drain(..) {
-            let admitted = match envelope.context.deadline() {
+            let admitted = match envelope.deadline {
                 Some(deadline) => inbox.admit(deadline, now).await,
                 None => inbox.admit_patiently().await,
             };
             match admitted {
-                Ok(()) => inbox.push_one(envelope, Instant::now()),
-                Err(failure) => C::refuse(envelope.call, failure),
+                Ok(()) => inbox.push_one(&self.scope, envelope, Instant::now()),
+                Err(failure) => {
+                    Batch::new(Arc::clone(&self.scope), VecDeque::from([envelope]), now).refuse(&failure);
+                }
             }
         }
     }

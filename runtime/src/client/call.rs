@@ -95,7 +95,7 @@ pub struct OneWay<C: Contract, A> {
     client: Client<C>,
     method: usize,
     timeout: Option<Duration>,
-    make: fn(A, Reply<(), Never>) -> C::Call,
+    make: fn(A) -> C::Call,
     state: SendState<A>,
 }
 
@@ -297,12 +297,7 @@ impl<A, R: Returns> State<A, R> {
 // === impl OneWay ===
 
 impl<C: Contract, A> OneWay<C, A> {
-    pub(crate) const fn new(
-        client: Client<C>,
-        method: usize,
-        arguments: A,
-        make: fn(A, Reply<(), Never>) -> C::Call,
-    ) -> Self {
+    pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: fn(A) -> C::Call) -> Self {
         Self { client, method, timeout: None, make, state: SendState::New(arguments) }
     }
 
@@ -358,14 +353,14 @@ where
         let (method, make) = (self.method, self.make);
         let now = Instant::now();
         if local.inbox.try_admit(1) {
-            drop(local.enqueue(make(arguments, Reply::local_one_way()), method, None, now));
+            drop(local.enqueue(make(arguments), method, None, now));
             return None;
         }
         Some(Box::pin(async move {
             let full =
                 |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
             timeout_at(deadline_after(now, timeout), local.inbox.admit_patiently()).await.map_err(full)??;
-            drop(local.enqueue(make(arguments, Reply::local_one_way()), method, None, Instant::now()));
+            drop(local.enqueue(make(arguments), method, None, Instant::now()));
             Ok(())
         }))
     }

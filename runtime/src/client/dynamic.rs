@@ -60,7 +60,7 @@ async fn raw_call(
     };
     let config = node.config();
     let route = Arc::new(Route::new(spec, config.retries_per_second, config.retry_share));
-    Journey::new(Arc::clone(node), route, 0, deadline).call(&encoded).await
+    Journey::new(Arc::clone(node), route, 0, deadline).call_or_send(&encoded).await
 }
 
 async fn call_local(

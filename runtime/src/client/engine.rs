@@ -95,6 +95,16 @@ impl Journey {
         }
     }
 
+    /// Calls, or sends one way, whichever the method is: for tools, who know no more of it than its name.
+    pub(crate) async fn call_or_send(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
+        let (_, channel) = self.reach().await?;
+        if channel.is_one_way(self.method) {
+            self.send(arguments).await?;
+            return RawReply::of(self.route.spec.codec, &());
+        }
+        self.call(arguments).await
+    }
+
     /// An endpoint with an open channel.
     async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
         loop {

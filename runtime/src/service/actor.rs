@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     failure::{Failure, Reason},
     service::{
-        Cancel, Context, Contract, Envelope, Serve,
+        CallScope, Cancel, Context, Contract, Envelope, OneWays, Serve,
         context::ServiceCore,
         inbox::{Batch, Inbox},
     },
@@ -141,7 +141,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let outcome = self.run_each(&mut batch, &mut done).await;
         self.inbox.release(done);
         if batch.calls.is_empty() {
-            self.done = batch.calls;
+            self.done = std::mem::take(&mut batch.calls);
         } else {
             self.inbox.put_back(batch);
         }
@@ -150,15 +150,15 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
 
     async fn run_each(&mut self, batch: &mut Batch<C>, done: &mut usize) -> Result<(), ActorProcessingErr> {
         while let Some(next) = batch.calls.front() {
-            if is_exclusive::<C>(next) {
+            if next.is_exclusive() {
                 self.run_exclusive(batch, done).await?;
                 continue;
             }
             let Some(envelope) = batch.calls.pop_front() else { break };
-            if let Some(failure) = unwanted(&envelope.context) {
+            if let Some(failure) = unwanted(&envelope) {
                 C::refuse(envelope.call, failure);
                 *done += 1;
-            } else if self.start_shared(envelope).await.inspect_err(|_| *done += 1)? {
+            } else if self.start_shared(&batch.scope, envelope).await.inspect_err(|_| *done += 1)? {
                 *done += 1;
             }
         }
@@ -178,28 +178,44 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             return Err(panicked());
         }
         let service = Arc::get_mut(&mut self.service).expect("no `&self` call runs");
-        while batch.calls.front().is_some_and(is_exclusive::<C>) {
-            let Some(envelope) = batch.calls.pop_front() else { break };
+        let Batch { scope, calls, .. } = batch;
+        let mut context = Context::new(Arc::clone(scope), None, None);
+        let mut one_way = Begun::new(scope);
+        while let Some(envelope) = calls.pop_front_if(|next| next.is_exclusive()) {
             *done += 1;
-            if let Some(failure) = unwanted(&envelope.context) {
+            if let Some(failure) = unwanted(&envelope) {
                 C::refuse(envelope.call, failure);
                 continue;
             }
-            let mut handler = pin!(C::exclusive(service, &envelope.context, envelope.call));
+            let counts = u64::from(envelope.is_one_way());
+            one_way.begun += counts;
+            context.renew(envelope.deadline, envelope.cancel);
+            let mut handler = pin!(C::exclusive(service, &context, envelope.call));
             poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await?;
+            one_way.handled += counts;
         }
         Ok(())
     }
 
     /// Polls a `&self` call once; what is not finished then goes on in a task. Whether it is finished.
-    async fn start_shared(&mut self, envelope: Envelope<C>) -> Result<bool, ActorProcessingErr> {
+    async fn start_shared(
+        &mut self,
+        scope: &Arc<CallScope>,
+        envelope: Envelope<C>,
+    ) -> Result<bool, ActorProcessingErr> {
         let held = Held { service: Some(Arc::clone(&self.service)), life: Arc::clone(&self.life) };
-        let (cancelled, deadline) = (envelope.context.cancel().cloned(), envelope.context.deadline());
+        let (cancelled, deadline) = (envelope.cancel.clone(), envelope.deadline);
+        let scope = Arc::clone(scope);
         let mut running: BoxFuture<'static, bool> = Box::pin(async move {
             let Some(service) = held.service.as_deref() else { return true };
-            let mut handler = pin!(C::shared(service, &envelope.context, envelope.call));
+            let mut one_way = Begun::new(&scope);
+            one_way.begun = u64::from(envelope.is_one_way());
+            let context = Context::new(Arc::clone(&scope), envelope.deadline, envelope.cancel);
+            let mut handler = pin!(C::shared(service, &context, envelope.call));
             let whole = poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await.is_ok();
-            if !whole {
+            if whole {
+                one_way.handled = one_way.begun;
+            } else {
                 // Known before the state is let go: nobody works on it any more.
                 held.life.panicked.store(true, Ordering::Release);
             }
@@ -248,10 +264,6 @@ async fn abandoned(cancelled: Option<&Cancel>, deadline: Option<Instant>) {
     }
 }
 
-fn is_exclusive<C: Contract>(envelope: &Envelope<C>) -> bool {
-    C::METHODS.get(usize::from(envelope.method)).is_none_or(|method| method.exclusive)
-}
-
 /// Polls a handler; a panic is an error.
 fn poll_caught(
     handler: Pin<&mut impl Future<Output = ()>>,
@@ -264,20 +276,40 @@ fn poll_caught(
 }
 
 /// Why a call is not to begin, if it is not.
-fn unwanted(context: &Context) -> Option<Failure> {
-    if context.is_cancelled() {
+fn unwanted<C: Contract>(envelope: &Envelope<C>) -> Option<Failure> {
+    if envelope.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled()) {
         return Some(Failure::not_executed(
             Reason::Cancelled,
             "the caller gave the call up while it was queued",
         ));
     }
-    if context.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+    if envelope.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
         return Some(Failure::not_executed(
             Reason::DeadlineExceeded,
             "its time was over while it was queued",
         ));
     }
     None
+}
+
+/// One-way sends whose handlers have begun: those that do not end well are *unknown*.
+struct Begun<'a> {
+    scope: &'a CallScope,
+    begun: u64,
+    handled: u64,
+}
+
+impl<'a> Begun<'a> {
+    const fn new(scope: &'a CallScope) -> Self {
+        Self { scope, begun: 0, handled: 0 }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let unknown = self.begun - self.handled;
+        self.scope.finish_one_way(OneWays { handled: self.handled, refused: 0, unknown });
+    }
 }
 
 /// The slot of a call that runs in its own task.

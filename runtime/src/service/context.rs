@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     client::ServiceClient,
     node::NodeHandle,
-    service::Cancel,
+    service::{Cancel, OneWays, Replies},
     task::{self, Tasks},
 };
 
@@ -31,6 +31,8 @@ pub struct Caller(pub(crate) Arc<PeerIdentity>);
 pub(crate) struct CallScope {
     pub(crate) caller: Caller,
     pub(crate) core: Arc<ServiceCore>,
+    /// None for calls from this very node.
+    pub(crate) replies: Option<Arc<Replies>>,
 }
 
 /// What all calls of one service share.
@@ -105,8 +107,19 @@ impl Context {
         self.scope.core.node.name()
     }
 
-    pub(crate) const fn cancel(&self) -> Option<&Arc<Cancel>> {
-        self.cancel.as_ref()
+    /// For the next call of the same caller.
+    pub(crate) fn renew(&mut self, deadline: Option<Instant>, cancel: Option<Arc<Cancel>>) {
+        self.deadline = deadline;
+        self.cancel = cancel;
+    }
+}
+
+impl CallScope {
+    /// Counts one-way sends whose end has come.
+    pub(crate) fn finish_one_way(&self, ended: OneWays) {
+        if let Some(replies) = &self.replies {
+            replies.finish_one_way(ended);
+        }
     }
 }
 

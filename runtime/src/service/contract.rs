@@ -16,13 +16,13 @@ pub trait Contract: fmt::Debug + Send + Sync + 'static {
     const NAME: &'static str;
     /// The methods, in the order of the trait. A method's number is its place here.
     const METHODS: &'static [Method];
-    /// A call: which method, its arguments, and where the answer goes.
+    /// A call: which method, its arguments, and where the answer goes; nowhere for a one-way method.
     type Call: Send + 'static;
 
     /// The typed call of bytes that came over the wire.
     ///
     /// # Errors
-    /// The arguments do not fit the method; `responder` was not called.
+    /// The arguments do not fit the method, or it is one-way; `responder` was not called.
     fn decode(
         method: usize,
         codec: Codec,
@@ -30,7 +30,13 @@ pub trait Contract: fmt::Debug + Send + Sync + 'static {
         responder: impl FnOnce() -> Responder,
     ) -> Result<Self::Call, BadArguments>;
 
-    /// Answers a call that will not run.
+    /// The typed one-way send of bytes that came over the wire.
+    ///
+    /// # Errors
+    /// The arguments do not fit the method, or it is not one-way.
+    fn decode_one_way(method: usize, codec: Codec, arguments: &[u8]) -> Result<Self::Call, BadArguments>;
+
+    /// Answers a call that will not run, if it has an answer.
     fn refuse(call: Self::Call, failure: Failure);
 }
 
@@ -64,7 +70,7 @@ pub struct Method {
 /// One parameter of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name, which is its key on the wire.
+    /// Its name: both sides must agree on it, and it is the key in JSON.
     pub name: &'static str,
     /// Its type, as written, each path reduced to its last segment.
     pub ty: &'static str,

@@ -7,10 +7,10 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     channel::serve::{self, ServedChannel},
-    codec::Codec,
+    codec::{BadArguments, Codec},
     failure::{Failure, Reason},
     service::{
-        CallScope, Cancel, CancelOnDrop, Context, Contract, Envelope, Method, RawReply, Responder,
+        CallScope, Cancel, CancelOnDrop, Contract, Envelope, Method, RawReply, Responder,
         context::ServiceCore, inbox::Inbox,
     },
 };
@@ -23,7 +23,7 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn depth(&self, now: Instant) -> (usize, Duration);
     /// Serves one channel until it ends.
     fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, ()>;
-    /// One call without a channel.
+    /// One call without a channel. A one-way send is answered when it is queued.
     fn call_single<'a>(
         &'a self,
         codec: Codec,
@@ -57,8 +57,7 @@ impl<C: Contract> LocalEndpoint<C> {
         now: Instant,
     ) -> CancelOnDrop {
         let cancel = deadline.map(|_| Arc::<Cancel>::default());
-        let context = Context::new(Arc::clone(&self.own), deadline, cancel.clone());
-        self.inbox.push_one(Envelope::new(call, method, context), now);
+        self.inbox.push_one(&self.own, Envelope::new(call, method, deadline, cancel.clone()), now);
         CancelOnDrop(cancel)
     }
 }
@@ -102,14 +101,18 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
     ) -> BoxFuture<'a, Result<RawReply, Failure>> {
         Box::pin(async move {
             self.inbox.admit(deadline, Instant::now()).await?;
-            let (to, answer) = oneshot::channel();
-            let call = C::decode(method, codec, arguments, || Responder::single(to)).map_err(|error| {
+            let unreadable = |error: BadArguments| {
                 self.inbox.release(1);
-                Failure::not_executed(
-                    Reason::BadArguments,
-                    format!("the service cannot read the arguments: {error}"),
-                )
-            })?;
+                let detail = format!("the service cannot read the arguments: {error}");
+                Failure::not_executed(Reason::BadArguments, detail)
+            };
+            if C::METHODS.get(method).is_some_and(|method| method.one_way) {
+                let call = C::decode_one_way(method, codec, arguments).map_err(unreadable)?;
+                drop(self.enqueue(call, method, None, Instant::now()));
+                return RawReply::of(codec, &());
+            }
+            let (to, answer) = oneshot::channel();
+            let call = C::decode(method, codec, arguments, || Responder::single(to)).map_err(unreadable)?;
             let cancel = self.enqueue(call, method, Some(deadline), Instant::now());
             let answer = answer.await;
             cancel.done();

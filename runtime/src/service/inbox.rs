@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     failure::{Failure, Reason},
-    service::{Context, Contract, actor::ServiceMessage},
+    service::{CallScope, Cancel, Contract, Method, OneWays, actor::ServiceMessage},
 };
 
 /// Calls that an actor takes for one message at most.
@@ -36,12 +36,15 @@ pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
 /// A call with its permit: one of the inbox's slots is its own until it is done.
 pub(crate) struct Envelope<C: Contract> {
     pub(crate) call: C::Call,
-    pub(crate) method: u16,
-    pub(crate) context: Context,
+    method: u16,
+    /// None for one-way sends.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancel: Option<Arc<Cancel>>,
 }
 
-/// Calls that came together. They move from the channel to the actor as one.
+/// Calls that came together from one caller. They move from the channel to the actor as one.
 pub(crate) struct Batch<C: Contract> {
+    pub(crate) scope: Arc<CallScope>,
     pub(crate) calls: VecDeque<Envelope<C>>,
     queued_at: Instant,
 }
@@ -67,9 +70,57 @@ struct Queue<C: Contract> {
 }
 
 impl<C: Contract> Envelope<C> {
-    pub(crate) fn new(call: C::Call, method: usize, context: Context) -> Self {
+    pub(crate) fn new(
+        call: C::Call,
+        method: usize,
+        deadline: Option<Instant>,
+        cancel: Option<Arc<Cancel>>,
+    ) -> Self {
         // A contract has 256 methods at most.
-        Self { call, method: u16::try_from(method).unwrap_or(u16::MAX), context }
+        Self { call, method: u16::try_from(method).unwrap_or(u16::MAX), deadline, cancel }
+    }
+
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.method().is_none_or(|method| method.exclusive)
+    }
+
+    pub(crate) fn is_one_way(&self) -> bool {
+        self.method().is_some_and(|method| method.one_way)
+    }
+
+    fn method(&self) -> Option<&'static Method> {
+        C::METHODS.get(usize::from(self.method))
+    }
+}
+
+impl<C: Contract> Batch<C> {
+    pub(crate) fn new(scope: Arc<CallScope>, calls: VecDeque<Envelope<C>>, queued_at: Instant) -> Self {
+        Self { scope, calls, queued_at }
+    }
+
+    /// Whether so many calls of `scope` can join these.
+    fn takes(&self, scope: &Arc<CallScope>, count: usize) -> bool {
+        self.calls.len() + count <= BATCH && Arc::ptr_eq(&self.scope, scope)
+    }
+
+    /// Answers all calls: they will not run.
+    pub(crate) fn refuse(mut self, failure: &Failure) {
+        self.count_refused();
+        for envelope in std::mem::take(&mut self.calls) {
+            C::refuse(envelope.call, failure.clone());
+        }
+    }
+
+    fn count_refused(&self) {
+        let one_way = self.calls.iter().filter(|envelope| envelope.is_one_way()).count();
+        self.scope.finish_one_way(OneWays { refused: one_way as u64, ..OneWays::default() });
+    }
+}
+
+impl<C: Contract> Drop for Batch<C> {
+    /// Replies answer for themselves when they are dropped; one-way sends have none.
+    fn drop(&mut self) {
+        self.count_refused();
     }
 }
 
@@ -146,30 +197,28 @@ impl<C: Contract> Inbox<C> {
     }
 
     /// Queues calls whose slots are taken, which empties `calls`. If the service has stopped, they are refused.
-    pub(crate) fn push(&self, calls: &mut VecDeque<Envelope<C>>, now: Instant) {
+    pub(crate) fn push(&self, scope: &Arc<CallScope>, calls: &mut VecDeque<Envelope<C>>, now: Instant) {
         let mut queue = self.queue.lock();
         if let Some(failure) = queue.closed.clone() {
             drop(queue);
             self.release(calls.len());
-            for envelope in calls.drain(..) {
-                C::refuse(envelope.call, failure.clone());
-            }
+            Batch::new(Arc::clone(scope), std::mem::take(calls), now).refuse(&failure);
             return;
         }
         match queue.waiting.back_mut() {
-            Some(last) if last.calls.len() + calls.len() <= BATCH => last.calls.append(calls),
+            Some(last) if last.takes(scope, calls.len()) => last.calls.append(calls),
             _ => {
                 let room = queue.spare.pop().unwrap_or_default();
                 let calls = std::mem::replace(calls, room);
-                queue.waiting.push_back(Batch { calls, queued_at: now });
+                queue.waiting.push_back(Batch::new(Arc::clone(scope), calls, now));
             }
         }
         queue.tell();
     }
 
     /// Queues one call whose slot is taken.
-    pub(crate) fn push_one(&self, envelope: Envelope<C>, now: Instant) {
-        self.push(&mut VecDeque::from([envelope]), now);
+    pub(crate) fn push_one(&self, scope: &Arc<CallScope>, envelope: Envelope<C>, now: Instant) {
+        self.push(scope, &mut VecDeque::from([envelope]), now);
     }
 
     /// A new life of the actor takes over the queue.
@@ -212,9 +261,7 @@ impl<C: Contract> Inbox<C> {
             return;
         };
         drop(queue);
-        for envelope in batch.calls {
-            C::refuse(envelope.call, failure.clone());
-        }
+        batch.refuse(&failure);
     }
 
     /// Refuses everything that waits, and all that comes, with `failure`.
@@ -225,8 +272,8 @@ impl<C: Contract> Inbox<C> {
         let waiting = std::mem::take(&mut queue.waiting);
         drop(queue);
         self.slots.close();
-        for envelope in waiting.into_iter().flat_map(|batch| batch.calls) {
-            C::refuse(envelope.call, failure.clone());
+        for batch in waiting {
+            batch.refuse(&failure);
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     channel::failure_code,
     codec::Codec,
-    failure::{Failure, Outcome, Reason},
+    failure::{Failure, Reason},
     service::Cancel,
     wire::{
         frame::{self, kind, status},
@@ -47,7 +47,6 @@ pub struct Reply<T, E> {
 #[derive(Debug)]
 enum To<T, E> {
     Local(oneshot::Sender<CallAnswer<T, E>>),
-    LocalOneWay,
     Wire(Responder, Codec),
 }
 
@@ -58,7 +57,6 @@ pub struct Responder(Target);
 #[derive(Debug)]
 enum Target {
     Call(Arc<Replies>, u32),
-    OneWay(Arc<Replies>),
     /// A call without a channel: a tool asks this node for one of its own services.
     Single(oneshot::Sender<Result<RawReply, Failure>>),
 }
@@ -71,6 +69,13 @@ type Encoded = Result<(u8, Vec<u8>), Failure>;
 pub(crate) struct RawReply {
     pub(crate) status: u8,
     pub(crate) body: Bytes,
+}
+
+impl RawReply {
+    /// The answer `value`.
+    pub(crate) fn of(codec: Codec, value: &impl Serialize) -> Result<Self, Failure> {
+        Ok(Self { status: status::VALUE, body: codec.encode(value)?.into() })
+    }
 }
 
 /// The answering side of one channel.
@@ -92,6 +97,14 @@ struct Running {
     count: usize,
 }
 
+/// One-way sends whose end has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OneWays {
+    pub(crate) handled: u64,
+    pub(crate) refused: u64,
+    pub(crate) unknown: u64,
+}
+
 /// One-way sends: taken in = handled + refused + unknown + outstanding.
 #[derive(Debug, Default)]
 struct OneWayTally {
@@ -108,10 +121,6 @@ const ACKNOWLEDGE_EVERY: u64 = 256;
 impl<T, E> Reply<T, E> {
     pub(crate) fn local(to: oneshot::Sender<CallAnswer<T, E>>) -> Self {
         Self { to: Some(To::Local(to)), began: false }
-    }
-
-    pub(crate) fn local_one_way() -> Self {
-        Self { to: Some(To::LocalOneWay), began: false }
     }
 }
 
@@ -133,13 +142,14 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
     pub fn answer(mut self, answer: Result<T, E>) {
         // Encoded before the reply is taken: an answer whose `Serialize` panics is still answered.
         let encoded = match &self.to {
-            Some(To::Wire(responder, codec)) => responder.encode(*codec, &answer),
+            Some(To::Wire(_, codec)) => Some(encode(*codec, &answer)),
             _ => None,
         };
-        match self.to.take() {
-            Some(To::Local(to)) => drop(to.send(Ok(answer))),
-            Some(To::Wire(responder, _)) => responder.answer(encoded),
-            Some(To::LocalOneWay) | None => {}
+        match (self.to.take(), encoded) {
+            (Some(To::Local(to)), _) => drop(to.send(Ok(answer))),
+            (Some(To::Wire(responder, _)), Some(Ok((status, body)))) => responder.send(status, body),
+            (Some(To::Wire(responder, _)), Some(Err(failure))) => responder.fail(&failure),
+            _ => {}
         }
     }
 }
@@ -154,7 +164,7 @@ impl<T, E> Reply<T, E> {
         match self.to.take() {
             Some(To::Local(to)) => drop(to.send(Err(failure))),
             Some(To::Wire(responder, _)) => responder.fail(&failure),
-            Some(To::LocalOneWay) | None => {}
+            None => {}
         }
     }
 }
@@ -183,36 +193,8 @@ impl Responder {
         Self(Target::Call(replies, call))
     }
 
-    pub(crate) const fn one_way(replies: Arc<Replies>) -> Self {
-        Self(Target::OneWay(replies))
-    }
-
     pub(crate) const fn single(to: oneshot::Sender<Result<RawReply, Failure>>) -> Self {
         Self(Target::Single(to))
-    }
-
-    /// The status and body of an answer; none for a one-way send, which has neither.
-    fn encode<T: Serialize, E: Serialize>(&self, codec: Codec, answer: &Result<T, E>) -> Option<Encoded> {
-        if matches!(self.0, Target::OneWay(_)) {
-            return None;
-        }
-        let encoded = match answer {
-            Ok(value) => codec.encode(value).map(|body| (status::VALUE, body)),
-            Err(error) => codec.encode(error).map(|body| (status::SERVICE_ERROR, body)),
-        };
-        Some(encoded.map_err(|error| {
-            let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
-            Failure::unknown(Reason::BadReply, detail)
-        }))
-    }
-
-    fn answer(self, encoded: Option<Encoded>) {
-        match (self.0, encoded) {
-            (Target::OneWay(replies), _) => replies.finish_one_way(|_| None),
-            (target, Some(Ok((status, body)))) => Self(target).send(status, body),
-            (target, Some(Err(failure))) => Self(target).fail(&failure),
-            (_, None) => {}
-        }
     }
 
     fn send(self, status: u8, body: Vec<u8>) {
@@ -226,20 +208,27 @@ impl Responder {
             Target::Call(replies, call) => replies.send(call, status, &body),
             // The asker may be gone.
             Target::Single(to) => drop(to.send(Ok(RawReply { status, body: body.into() }))),
-            Target::OneWay(_) => {}
         }
     }
 
-    pub(crate) fn fail(self, failure: &Failure) {
+    fn fail(self, failure: &Failure) {
         match self.0 {
             Target::Call(replies, call) => replies.send_failure(call, failure),
             Target::Single(to) => drop(to.send(Err(failure.clone()))),
-            Target::OneWay(replies) if failure.outcome() == Outcome::Unknown => {
-                replies.finish_one_way(|tally| Some(&tally.unknown));
-            }
-            Target::OneWay(replies) => replies.finish_one_way(|tally| Some(&tally.refused)),
         }
     }
+}
+
+/// The status and body of an answer.
+fn encode<T: Serialize, E: Serialize>(codec: Codec, answer: &Result<T, E>) -> Encoded {
+    let encoded = match answer {
+        Ok(value) => codec.encode(value).map(|body| (status::VALUE, body)),
+        Err(error) => codec.encode(error).map(|body| (status::SERVICE_ERROR, body)),
+    };
+    encoded.map_err(|error| {
+        let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
+        Failure::unknown(Reason::BadReply, detail)
+    })
 }
 
 // === impl Replies ===
@@ -314,15 +303,22 @@ impl Replies {
         self.send(call, status::FAILURE, &failure_code::to_wire(failure).encode_to_vec());
     }
 
-    /// Counts a one-way send, and tells the sender how far they have come: every so often, and when none is
-    /// outstanding.
-    fn finish_one_way(&self, other: impl FnOnce(&OneWayTally) -> Option<&AtomicU64>) {
-        let tally = &self.one_way;
-        if let Some(count) = other(tally) {
-            count.fetch_add(1, Release);
+    /// Counts one-way sends whose end has come, and tells the sender how far they have come: every so often, and when
+    /// none is outstanding.
+    pub(crate) fn finish_one_way(&self, ended: OneWays) {
+        let OneWays { handled, refused, unknown } = ended;
+        let count = handled + refused + unknown;
+        if count == 0 {
+            return;
         }
-        let done = tally.done.fetch_add(1, AcqRel) + 1;
-        if !done.is_multiple_of(ACKNOWLEDGE_EVERY) && done != tally.taken.load(Acquire) {
+        let tally = &self.one_way;
+        if refused + unknown > 0 {
+            tally.refused.fetch_add(refused, Release);
+            tally.unknown.fetch_add(unknown, Release);
+        }
+        let before = tally.done.fetch_add(count, AcqRel);
+        let done = before + count;
+        if before / ACKNOWLEDGE_EVERY == done / ACKNOWLEDGE_EVERY && done != tally.taken.load(Acquire) {
             return;
         }
         // Counted under the outbox's lock, so that acknowledgements never go backwards.

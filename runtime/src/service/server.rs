@@ -115,7 +115,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let caller = node.inner().as_caller();
         let core =
             Arc::new(ServiceCore { name: C::NAME, node, calls: Tasks::default(), tasks: Tasks::default() });
-        let own = Arc::new(CallScope { caller, core: Arc::clone(&core) });
+        let own = Arc::new(CallScope { caller, core: Arc::clone(&core), replies: None });
         let endpoint = Arc::new(LocalEndpoint { inbox: Arc::clone(&inbox), core: Arc::clone(&core), own });
         let factory = self.factory;
         let spawn = move |supervisor: ActorCell| {

@@ -21,7 +21,8 @@
 //! | `REPLY` | service | call id (varint), status (u8), queue age (u8, log2 of microseconds), body |
 //! | `ACKNOWLEDGE` | service | one-way sends handled, refused, unknown so far (three varints) |
 //!
-//! Varints are Protobuf's. Every call gets exactly one reply, a cancelled one too: only then may its id be used again.
+//! Arguments are, in MessagePack, an array of the values in the order of the method's signature, which both sides agreed
+//! on at the opening; in JSON an object by parameter name. Varints are Protobuf's. Every call gets exactly one reply, a cancelled one too: only then may its id be used again.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Arguments travel by the names of their parameters.
+//! Parameters are known by their names.
 
 #[qmesh::service(name = "chat.Chat")]
 trait Chat {

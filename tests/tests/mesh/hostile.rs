@@ -180,13 +180,12 @@ async fn opened(
 
 /// A call with that number of the method of that number, without arguments, that may take ten seconds.
 fn call(number: u8, method: u8) -> Bytes {
-    frame(kind::CALL, &[number, method, 0x90, 0x4e, 0x80])
+    frame(kind::CALL, &[number, method, 0x90, 0x4e, 0x90])
 }
 
 /// A call of `pause`, the third method here, for a minute.
 fn slow_call(number: u8) -> Bytes {
-    let arguments = [&[0x81, 0xa6][..], b"millis", &[0xcd, 0xea, 0x60]].concat();
-    frame(kind::CALL, &[&[number, 2, 0x90, 0x4e][..], &arguments].concat())
+    frame(kind::CALL, &[number, 2, 0x90, 0x4e, 0x91, 0xcd, 0xea, 0x60])
 }
 
 async fn calls_that_break_the_protocol_end_their_channel(scene: Scene) {

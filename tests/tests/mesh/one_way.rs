@@ -2,9 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use qmesh::Node;
-use qmesh_tests::{Mesh, millis, secs, watch};
+use qmesh::{Node, RestartPolicy};
+use qmesh_tests::{
+    EXPECTED, Mesh, expect_panics, millis, secs,
+    stranger::{self, Stranger, frame, kind, opening, read_frame},
+    watch,
+};
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 const SENDS: u64 = 10_000;
@@ -20,6 +26,7 @@ pub(crate) trait Notes {
 struct Book {
     noted: Arc<Mutex<Vec<u64>>>,
     pause: Duration,
+    panics_at: Option<u64>,
 }
 
 impl Notes for Book {
@@ -27,6 +34,7 @@ impl Notes for Book {
         if !self.pause.is_zero() {
             sleep(self.pause).await;
         }
+        assert!(self.panics_at != Some(number), "{EXPECTED}");
         self.noted.lock().push(number);
     }
 
@@ -89,4 +97,67 @@ async fn a_sender_waits_for_a_slow_service() {
         assert!(book.noted.lock().iter().copied().take(1000).eq(0..1000));
         Mesh::end(nodes).await;
     }
+}
+
+/// A send of number `number` to the method of that number.
+fn send(method: u8, number: u8) -> Bytes {
+    frame(kind::ONE_WAY, &[method, 0x91, number])
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_each_send_is_acknowledged() {
+    expect_panics();
+    let restarts = RestartPolicy::default();
+    let never = RestartPolicy { intensity: 0, ..RestartPolicy::default() };
+    // Number 3 panics, a call was sent one way, and something else is no arguments at all.
+    for (policy, [handled, refused, unknown]) in [(restarts, [9, 2, 1]), (never, [3, 8, 1])] {
+        let mesh = Mesh::new();
+        let book = Book { panics_at: Some(3), ..Book::default() };
+        let served = book.clone();
+        let server = NotesServer::new(move || served.clone()).restart(policy);
+        let host = mesh.node("node-0").serve(server).start().await.unwrap();
+        let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
+        let (session, _control) = stranger.introduce("tests").await.unwrap();
+        let methods = [("note", "note(number: u64) one-way"), ("count", "count() -> u64")];
+        let request = opening("tests.Notes", "msgpack", &methods);
+        let mut channel = stranger::open(&*session, frame(kind::OPEN, &request)).await.unwrap();
+        assert_eq!(read_frame(&mut channel).await.unwrap().unwrap().0, kind::OPENED);
+
+        let mut sends: Vec<_> = (0..10).map(|number| send(0, number)).collect();
+        sends.extend([send(1, 0), frame(kind::ONE_WAY, &[0, 0xc1])]);
+        channel.writer.write_all(sends.concat().into()).await.unwrap();
+        let last = loop {
+            let (kind, counts) = read_frame(&mut channel).await.unwrap().unwrap();
+            assert_eq!(kind, kind::ACKNOWLEDGE);
+            if counts.iter().sum::<u8>() == 12 {
+                break counts;
+            }
+        };
+        assert_eq!(last[..], [handled, refused, unknown], "handled, refused, unknown");
+        assert_eq!(book.noted.lock().len(), usize::from(handled));
+        Mesh::end([host]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_that_has_no_answer_is_not_called() {
+    let (mesh, book) = (Mesh::new(), Book::default());
+    let nodes = host_and_guest(&mesh, &book, 1024).await;
+    let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
+    let (session, _control) = stranger.introduce("tests").await.unwrap();
+    let request = opening("tests.Notes", "msgpack", &[("note", "note(number: u64) one-way")]);
+    let mut channel = stranger::open(&*session, frame(kind::OPEN, &request)).await.unwrap();
+    assert_eq!(read_frame(&mut channel).await.unwrap().unwrap().0, kind::OPENED);
+    channel.writer.write_all(frame(kind::CALL, &[7, 0, 0x90, 0x4e, 0x91, 1])).await.unwrap();
+    let (kind, reply) = read_frame(&mut channel).await.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&reply);
+    assert!(kind == kind::REPLY && reply[..2] == [7, 2] && told.contains("it is sent, not called"), "{told}");
+
+    // Tools say no more than its name, from this node or another one, and it is sent.
+    for node in &nodes {
+        let answer = node.call_json("tests.Notes", "note", &json!({"number": 5}), secs(1)).await.unwrap();
+        assert_eq!(answer, Value::Null);
+    }
+    assert_eq!(nodes[1].client::<NotesClient>().count().await.unwrap(), 2);
+    Mesh::end(nodes).await;
 }

@@ -9,12 +9,12 @@ use super::travel::{self, Place};
 use crate::problems::Problems;
 use crate::signature;
 
-/// A parameter whose value travels, by name.
+/// A parameter whose value travels.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     /// The name as the user wrote it, possibly raw.
     pub(crate) ident: Ident,
-    /// The name on the wire.
+    /// The name that both sides agree on.
     pub(crate) name: String,
     /// The type as the user wrote it.
     pub(crate) ty: Type,
@@ -51,7 +51,7 @@ impl Parameters {
                     problems.at(
                         &parameter.ident,
                         format!(
-                            "two parameters are called `{}`: arguments travel by name; rename one",
+                            "two parameters are called `{}`: both sides know them by name; rename one",
                             parameter.name
                         ),
                     );

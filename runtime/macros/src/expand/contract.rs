@@ -54,15 +54,15 @@ impl Expansion<'_> {
         }
     }
 
-    /// `fn decode(method: usize, …)`, one arm for each method's number.
+    /// `fn decode(method: usize, …)` and `fn decode_one_way(method: usize, …)`, one arm for each method's number.
     fn decode(&self) -> TokenStream {
         let Self { private, .. } = self;
-        let arms = self
-            .contract
-            .methods
-            .iter()
-            .enumerate()
-            .map(|(number, method)| self.decode_method(number, method));
+        let arms = |one_way: bool| {
+            let methods = self.contract.methods.iter().enumerate();
+            let arms = methods.filter(move |(_, method)| method.one_way == one_way);
+            arms.map(|(number, method)| self.decode_method(number, method))
+        };
+        let (answering, one_way) = (arms(false), arms(true));
         generate! {
             fn decode(
                 method: usize,
@@ -71,8 +71,19 @@ impl Expansion<'_> {
                 responder: impl ::core::ops::FnOnce() -> #private::Responder,
             ) -> ::core::result::Result<Self::Call, #private::BadArguments> {
                 match method {
-                    #(#arms)*
-                    _ => ::core::result::Result::Err(#private::BadArguments::no_method(method)),
+                    #(#answering)*
+                    _ => ::core::result::Result::Err(#private::BadArguments::no_answer(method)),
+                }
+            }
+
+            fn decode_one_way(
+                method: usize,
+                codec: #private::Codec,
+                arguments: &[u8],
+            ) -> ::core::result::Result<Self::Call, #private::BadArguments> {
+                match method {
+                    #(#one_way)*
+                    _ => ::core::result::Result::Err(#private::BadArguments::not_one_way(method)),
                 }
             }
         }
@@ -82,10 +93,11 @@ impl Expansion<'_> {
         let Self { private, call, .. } = self;
         let variant = &method.variant;
         let number = Literal::usize_unsuffixed(number);
+        let reply = (!method.one_way).then(|| generate!(, #private::Reply::wire(responder(), codec)));
         generate! {
             #number => {
                 let arguments = codec.arguments(arguments)?;
-                ::core::result::Result::Ok(#call::#variant(arguments, #private::Reply::wire(responder(), codec)))
+                ::core::result::Result::Ok(#call::#variant(arguments #reply))
             }
         }
     }
@@ -93,11 +105,17 @@ impl Expansion<'_> {
     /// `fn refuse(call: ChatCall, failure: Failure)`: answers a call that will not run.
     fn refuse(&self) -> TokenStream {
         let Self { private, call, .. } = self;
-        let variants = self.contract.methods.iter().map(|method| &method.variant);
+        let arms = self.contract.methods.iter().map(|Method { variant, one_way, .. }| {
+            if *one_way {
+                generate!(#call::#variant(_) => {})
+            } else {
+                generate!(#call::#variant(_, reply) => reply.refuse(failure),)
+            }
+        });
         generate! {
             fn refuse(call: Self::Call, failure: #private::Failure) {
                 match call {
-                    #(#call::#variants(_, reply) => reply.refuse(failure),)*
+                    #(#arms)*
                 }
             }
         }

@@ -35,7 +35,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// `ChatCall::History(arguments, reply) => { let reply = reply.begin(); reply.answer(….await); }`
+    /// `ChatCall::History(arguments, reply) => { let reply = reply.begin(); reply.answer(….await); }`, or
+    /// `ChatCall::Nudge(arguments) => ….await,`
     ///
     /// Arguments are read as fields and never bound, so that a parameter may have any name. They move from the call
     /// straight into the handler's future. The reply begins before the handler is called, so that whatever the
@@ -48,12 +49,15 @@ impl Expansion<'_> {
         let handler = generate! {
             <#implementation as #service>::#name(service, #cx #(arguments.#fields),*)
         };
+        let arguments = if method.parameters.is_empty() { generate!(_) } else { generate!(arguments) };
+        if method.one_way {
+            return generate!(#call::#variant(#arguments) => #handler.await,);
+        }
         let answer = if method.output.error.is_some() {
             generate!(#handler.await)
         } else {
             generate!(::core::result::Result::Ok(#handler.await))
         };
-        let arguments = if method.parameters.is_empty() { generate!(_) } else { generate!(arguments) };
         generate! {
             #call::#variant(#arguments, reply) => {
                 let reply = reply.begin();

@@ -240,7 +240,7 @@ fn parameters_are_plain_names() {
     for source in ["(a, b): (u8, u8)", "_: u8", "mut a: u8", "ref a: u8", "Line { who }: Line"] {
         method(&format!("async fn a(&self, {source});"), &[pattern]);
     }
-    let twice = "two parameters are called `a`: arguments travel by name; rename one";
+    let twice = "two parameters are called `a`: both sides know them by name; rename one";
     method("async fn a(&self, a: u8, a: u8);", &[twice]);
     method("async fn a(&self, a: u8, r#a: u8);", &[twice]);
     method(
