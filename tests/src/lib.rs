@@ -5,12 +5,14 @@
 //! - [`work`]: a service that tells who serves
 //! - [`Tally`]: what became of calls; no call is without an outcome
 //! - [`Background`]: callers that go on while a test does its worst
+//! - [`Stalls`]: what the machine itself cost
 //! - [`Process`]: an endpoint in a process of its own, to be killed
 //! - [`stranger`]: a peer with valid credentials that says what it likes
 
 mod background;
 mod mesh;
 mod process;
+mod stalls;
 mod tally;
 
 pub mod stranger;
@@ -19,7 +21,7 @@ pub mod work;
 
 use std::{panic, sync::Once, time::Duration};
 
-pub use self::{background::Background, mesh::Mesh, process::Process, tally::Tally};
+pub use self::{background::Background, mesh::Mesh, process::Process, stalls::Stalls, tally::Tally};
 
 /// So many seconds.
 #[must_use]
