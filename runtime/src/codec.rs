@@ -70,11 +70,10 @@ impl Codec {
             let mut own = Vec::new();
             let mut shared = scratch.try_borrow_mut();
             let bytes = shared.as_deref_mut().unwrap_or(&mut own);
+            let used = self.encode_into(value, bytes).map(|()| use_it(bytes));
             bytes.clear();
-            self.encode_into(value, bytes)?;
-            let used = use_it(bytes);
             bytes.shrink_to(SCRATCH_KEPT);
-            Ok(used)
+            used
         })
     }
 

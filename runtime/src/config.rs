@@ -82,6 +82,7 @@ impl Config {
                 "retry_share",
                 "0 to 1000",
             ),
+            (self.retries_per_second <= 1_000_000, "retries_per_second", "at most 1,000,000"),
             (!self.seed_interval.is_zero(), "seed_interval", "more than 0"),
             (!self.redial.0.is_zero() && self.redial.0 <= self.redial.1, "redial", "more than 0, and rising"),
         ];

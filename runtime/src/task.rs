@@ -43,6 +43,13 @@ fn start(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
 
 // === impl Owned, Tasks ===
 
+impl Owned {
+    #[cfg(test)]
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
 impl Drop for Owned {
     fn drop(&mut self) {
         self.0.abort();

@@ -152,6 +152,11 @@ impl ChannelCaller {
         self.opened.methods.get(method).is_some_and(|method| method.one_way)
     }
 
+    /// Whether the service, too, says that its method may run twice.
+    pub(crate) fn is_idempotent(&self, method: usize) -> bool {
+        self.opened.methods.get(method).is_some_and(|method| method.idempotent)
+    }
+
     /// Why the service refuses calls of this method, if it does.
     #[inline]
     fn check(&self, method: usize, length: usize) -> Result<(), Failure> {
@@ -258,6 +263,7 @@ impl ChannelCaller {
         self.outbox.room().await;
     }
 
+    /// Only while the pending calls are locked: once the reply has come, the id may be another call's.
     fn cancel(&self, id: usize) {
         // Without the channel there is nothing left to cancel.
         let _ended = self.outbox.push(|buffer| {
@@ -386,13 +392,16 @@ impl ChannelCaller {
 
     fn expire(&self, now: Instant) {
         let mut expired = Vec::new();
-        for (id, slot) in &mut self.pending.lock().calls {
-            if matches!(slot, Slot::Waiting { deadline, .. } if *deadline <= now) {
-                expired.push((id, std::mem::replace(slot, Slot::Abandoned)));
+        {
+            let mut pending = self.pending.lock();
+            for (id, slot) in &mut pending.calls {
+                if matches!(slot, Slot::Waiting { deadline, .. } if *deadline <= now) {
+                    self.cancel(id);
+                    expired.push(std::mem::replace(slot, Slot::Abandoned));
+                }
             }
         }
-        for (id, slot) in expired {
-            self.cancel(id);
+        for slot in expired {
             if let Slot::Waiting { to, .. } = slot {
                 let failure = Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
                 drop(to.send(Err(failure)));
@@ -427,15 +436,11 @@ impl Drop for InFlight {
         if self.done {
             return;
         }
-        let abandoned = {
-            let mut pending = self.caller.pending.lock();
-            match pending.calls.get_mut(self.id) {
-                Some(slot) if slot.is_at(self.at) => Some(std::mem::replace(slot, Slot::Abandoned)),
-                _ => None,
-            }
-        };
-        if abandoned.is_some() {
+        let mut pending = self.caller.pending.lock();
+        let own = pending.calls.get_mut(self.id).filter(|slot| slot.is_at(self.at));
+        if let Some(slot) = own {
             self.caller.cancel(self.id);
+            *slot = Slot::Abandoned;
         }
     }
 }

@@ -34,8 +34,18 @@ pub(crate) fn to_wire(failure: &Failure) -> WireFailure {
     WireFailure {
         outcome: outcome.map_or(0, |(code, _)| *code),
         reason: reason.map_or(0, |(code, _)| *code),
-        detail: failure.detail().to_owned(),
+        detail: cut(failure.detail()),
     }
+}
+
+/// A sentence for people: what quotes a whole payload is cut.
+const DETAIL_MAX: usize = 1024;
+
+fn cut(detail: &str) -> String {
+    if detail.len() <= DETAIL_MAX {
+        return detail.to_owned();
+    }
+    format!("{}…", &detail[..detail.floor_char_boundary(DETAIL_MAX)])
 }
 
 /// A number that we do not know is taken for the worst. What a peer answers was sent: it says *not executed* at best.

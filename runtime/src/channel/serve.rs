@@ -47,8 +47,12 @@ struct Serving<C: Contract> {
     one_way: u64,
 }
 
-/// Serves the channel until it ends; then everything that its caller asked for is cancelled.
-pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: ServedChannel) {
+/// Serves the channel until it ends; then everything that its caller asked for is cancelled. An error if the caller
+/// broke the protocol.
+pub(crate) async fn run<C: Contract>(
+    endpoint: Arc<LocalEndpoint<C>>,
+    channel: ServedChannel,
+) -> Result<(), FrameError> {
     let ServedChannel { link, mut frames, mut writer, codec, methods, caller, limits } = channel;
     let age = Arc::clone(&endpoint.inbox.age);
     let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, limits.message_bytes_max));
@@ -74,8 +78,9 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
             tracing::debug!(target: "qmesh::service", service = C::NAME, caller, %error, "channel ended");
             if !matches!(error, FrameError::Read(_)) {
                 frames.stop(ResetCode::PROTOCOL);
+                return ended;
             }
-            return;
+            return Ok(());
         }
         // The caller asks for nothing more: it still gets its answers.
         while serving.replies.in_flight() > 0 {
@@ -84,16 +89,20 @@ pub(crate) async fn run<C: Contract>(endpoint: Arc<LocalEndpoint<C>>, channel: S
         serving.replies.outbox.end();
         std::future::pending().await
     };
-    tokio::select! {
-        () = read => {}
-        written = replies.outbox.write_to(&mut writer) => if written.is_ok() {
-            // A session that has ended needs no half-close.
-            drop(writer.finish());
-        },
+    let ended = tokio::select! {
+        ended = read => ended,
+        written = replies.outbox.write_to(&mut writer) => {
+            if written.is_ok() {
+                // A session that has ended needs no half-close.
+                drop(writer.finish());
+            }
+            Ok(())
+        }
         // While the channel waits for the service, it would not notice by itself.
-        _ = link.session().closed() => {}
-    }
+        _ = link.session().closed() => Ok(()),
+    };
     drop(ending);
+    ended
 }
 
 /// The channel has ended, in whatever way.

@@ -42,14 +42,20 @@ impl Journey {
     /// An attempt at `remote` has failed: an error if that is the end of it.
     pub(crate) fn failed_at(&mut self, remote: &Remote, failure: Failure) -> Result<(), Failure> {
         self.failed.push(remote.node());
-        let failure = failure.at(remote.name()).after(self.last.as_ref());
-        let idempotent = self.route.spec.idempotent.get(self.method).copied().unwrap_or(false);
-        let may_repeat = match failure.outcome() {
-            Outcome::NotSent => true,
-            Outcome::NotExecuted => self.route.budget.withdraw(),
-            Outcome::Unknown => idempotent && self.route.budget.withdraw(),
+        // Both sides must say so: a newer service may have thought better of it.
+        let idempotent = || {
+            let here = self.route.spec.idempotent.get(self.method).copied().unwrap_or(false);
+            here && remote.is_idempotent(self.method)
         };
-        if !may_repeat || !is_worth_repeating(failure.reason()) || Instant::now() >= self.deadline {
+        // Judged by itself: what came before was judged then.
+        let may_repeat = is_worth_repeating(failure.reason())
+            && match failure.outcome() {
+                Outcome::NotSent => true,
+                Outcome::NotExecuted => self.route.budget.withdraw(),
+                Outcome::Unknown => idempotent() && self.route.budget.withdraw(),
+            };
+        let failure = failure.at(remote.name()).after(self.last.as_ref());
+        if !may_repeat || Instant::now() >= self.deadline {
             return Err(failure);
         }
         self.node.counters().retried();
@@ -114,10 +120,14 @@ impl Journey {
                 );
             }
             let mut changed = self.node.changed();
-            let picked =
-                self.route.table(&self.node).pick(&self.failed).map(|target| Arc::clone(&target.remote));
+            let (picked, all_failed) = {
+                let table = self.route.table(&self.node);
+                let picked = table.pick(&self.failed).map(|target| Arc::clone(&target.remote));
+                (picked, table.are_all_in(&self.failed))
+            };
             let Some(remote) = picked else {
-                if let Some(last) = self.last.take_if(|last| is_the_same_everywhere(last.reason())) {
+                let final_word = |last: &mut Failure| all_failed && is_the_same_everywhere(last.reason());
+                if let Some(last) = self.last.take_if(final_word) {
                     return Err(last);
                 }
                 self.pause(&mut changed).await?;

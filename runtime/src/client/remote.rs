@@ -1,6 +1,6 @@
 //! An endpoint on another node.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use qmesh_discovery::NodeRecord;
@@ -66,6 +66,24 @@ impl Remote {
         self.peer.is_usable()
     }
 
+    /// Whether there is a session to go by.
+    #[inline]
+    pub(crate) fn is_connected(&self) -> bool {
+        self.peer.is_connected()
+    }
+
+    /// Asks for a session, so that calls can go here.
+    pub(crate) fn want(&self, node: &NodeInner) {
+        if self.is_usable() {
+            self.peer.want(node);
+        }
+    }
+
+    /// Whether the service that was asked says that its method may run twice.
+    pub(crate) fn is_idempotent(&self, method: usize) -> bool {
+        self.channel.load().as_ref().is_some_and(|channel| channel.is_idempotent(method))
+    }
+
     /// Another endpoint was taken.
     pub(crate) fn passed_over(&self) {
         self.load.passed_over();
@@ -97,7 +115,11 @@ impl Remote {
         if let Some(open) = self.channel() {
             return Ok(open);
         }
-        let link = self.peer.link(node, deadline).await?;
+        // Another endpoint may be faster, if there is time for it.
+        let link = match timeout_at(Instant::now() + LINK_MAX, self.peer.link(node, deadline)).await {
+            Ok(link) => link?,
+            Err(_) => return Err(Failure::not_sent(Reason::Unreachable, "no session in time")),
+        };
         let limits = &node.config().limits;
         let OpenChannel { opened, frames, writer } =
             open::open(link.session(), route.open_request(), limits, deadline).await?;
@@ -105,11 +127,14 @@ impl Remote {
         link.carries(&channel);
         // Whoever gives up here leaves the channel to the next one.
         self.channel.store(Some(Arc::clone(&channel)));
-        self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
         route.opened();
+        self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
         Ok(channel)
     }
 }
+
+/// How long one attempt waits for a session.
+const LINK_MAX: Duration = Duration::from_secs(1);
 
 // === impl Remote ===
 

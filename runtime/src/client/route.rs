@@ -114,6 +114,9 @@ impl Route {
         }
         let snapshot = node.snapshot();
         let remotes = self.remotes(node, &snapshot, &before.remotes);
+        for target in &remotes {
+            target.remote.want(node);
+        }
         let local = node.service(&self.spec.service);
         self.table.store(Arc::new(Table { version, local, remotes }));
     }
@@ -137,7 +140,8 @@ impl Route {
 }
 
 impl Table {
-    /// Of two endpoints taken at random among those that can be reached, the one with less to do.
+    /// Of two endpoints taken at random among those with a session, the one with less to do; those that were not tried
+    /// yet come after them.
     ///
     /// Power of two choices: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
     #[inline]
@@ -145,21 +149,32 @@ impl Table {
         if let ([only], []) = (self.remotes.as_slice(), not) {
             return only.remote.is_usable().then_some(only);
         }
-        let is_usable = |target: &&Target| target.remote.is_usable() && !not.contains(&target.remote.node());
-        let usable = || self.remotes.iter().filter(is_usable);
-        match usable().count() {
+        let is_usable = |target: &Target| target.remote.is_usable() && !not.contains(&target.remote.node());
+        self.pick_of(|target| target.remote.is_connected() && is_usable(target))
+            .or_else(|| self.pick_of(is_usable))
+    }
+
+    #[inline]
+    fn pick_of(&self, is_candidate: impl Fn(&Target) -> bool) -> Option<&Target> {
+        let candidates = || self.remotes.iter().filter(|target| is_candidate(target));
+        match candidates().count() {
             0 => None,
-            1 => usable().next(),
+            1 => candidates().next(),
             count => {
                 let first = rand::random_range(0..count);
                 let second = (first + rand::random_range(1..count)) % count;
-                let (first, second) = (usable().nth(first)?, usable().nth(second)?);
+                let (first, second) = (candidates().nth(first)?, candidates().nth(second)?);
                 let second_is_better = second.remote.score() < first.remote.score();
                 let (chosen, other) = if second_is_better { (second, first) } else { (first, second) };
                 other.remote.passed_over();
                 Some(chosen)
             }
         }
+    }
+
+    /// Whether every endpoint is one of `nodes`.
+    pub(crate) fn are_all_in(&self, nodes: &[NodeId]) -> bool {
+        self.remotes.iter().all(|target| nodes.contains(&target.remote.node()))
     }
 
     /// Whether any endpoint is known, reachable or not.

@@ -98,9 +98,12 @@ async fn serve(
     let caller = Caller(Arc::new(link.session().peer().clone()));
     let link = link.serves();
     let serving = endpoint.serve(ServedChannel { link, frames, writer, codec, methods, caller, limits });
+    let owner = Arc::clone(node);
     let work = Box::pin(async move {
-        serving.await;
-        Ok(())
+        serving.await.map_err(|error| {
+            owner.counters().broken_channel();
+            error.to_string()
+        })
     });
     report(node, peer, peer.start_channel(work).await);
 }

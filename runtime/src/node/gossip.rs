@@ -55,11 +55,17 @@ pub(crate) async fn write(link: &Link) -> String {
 
 /// Reads what the peer gossips until the channel ends.
 pub(crate) async fn read(node: Arc<NodeInner>, peer: NodeId, mut frames: Frames) -> Result<(), String> {
-    while let Some(mut chunk) = frames.next().await.map_err(|error| error.to_string())? {
+    let broken = |error: FrameError| {
+        if !matches!(error, FrameError::Read(_)) {
+            node.counters().broken_channel();
+        }
+        error.to_string()
+    };
+    while let Some(mut chunk) = frames.next().await.map_err(broken)? {
         while let Some((kind, payload)) = chunk.next() {
             if kind != kind::GOSSIP {
                 frames.stop(ResetCode::PROTOCOL);
-                return Err(FrameError::Unexpected(kind).to_string());
+                return Err(broken(FrameError::Unexpected(kind)));
             }
             node.gopher_map().received(peer, chunk.bytes.slice(payload));
         }

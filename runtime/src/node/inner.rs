@@ -176,18 +176,21 @@ impl NodeInner {
     }
 
     pub(crate) fn typed_route(&self, service: &'static str, methods: &'static [Method]) -> Arc<Route> {
+        let (signatures, idempotent) =
+            (open::methods_of(methods), methods.iter().map(|method| method.idempotent).collect::<Vec<_>>());
         let make = || {
             let spec = RouteSpec {
                 service: service.to_owned(),
                 codec: Codec::MessagePack,
-                methods: open::methods_of(methods),
-                idempotent: methods.iter().map(|method| method.idempotent).collect(),
+                methods: signatures.clone(),
+                idempotent: idempotent.clone(),
             };
             Arc::new(Route::new(spec, self.config().retries_per_second, self.config().retry_share))
         };
         let known = self.routes.entry(service).or_insert_with(make).clone();
         // Two contracts of one name have a route each; the second is not shared.
-        if known.spec.methods == open::methods_of(methods) { known } else { make() }
+        let same = known.spec.methods == signatures && known.spec.idempotent == idempotent;
+        if same { known } else { make() }
     }
 
     /// This node, as its own services see it.

@@ -29,6 +29,7 @@ const ADOPTIONS: usize = 4;
 pub(crate) struct Peer {
     id: NodeId,
     link: ArcSwapOption<Link>,
+    connected: AtomicBool,
     /// The last session was lost, or could not be had: no call goes here until there is one.
     lost: AtomicBool,
     wanted: AtomicBool,
@@ -48,6 +49,7 @@ impl Peer {
         Self {
             id,
             link: ArcSwapOption::empty(),
+            connected: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
             wish: Notify::new(),
@@ -69,18 +71,26 @@ impl Peer {
         !self.lost.load(Relaxed)
     }
 
+    /// Whether there is a session.
+    #[inline]
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Relaxed)
+    }
+
     pub(crate) fn current(&self) -> Option<Arc<Link>> {
         self.link.load_full()
     }
 
     pub(crate) fn up(&self, link: Arc<Link>) {
         self.link.store(Some(link));
+        self.connected.store(true, Relaxed);
         self.lost.store(false, Relaxed);
         self.wanted.store(false, Relaxed);
     }
 
     pub(crate) fn down(&self, why: &str) {
         self.link.store(None);
+        self.connected.store(false, Relaxed);
         why.clone_into(&mut self.last_error.lock());
         self.wanted.store(false, Relaxed);
         self.lost.store(true, Relaxed);

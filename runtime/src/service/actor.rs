@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context as TaskContext, Poll},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -136,53 +137,48 @@ fn panicked() -> ActorProcessingErr {
 
 impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
     /// Runs the calls in order. When one panics, those that have not begun go back to the queue.
-    async fn run(&mut self, mut batch: Batch<C>) -> Result<(), ActorProcessingErr> {
-        let mut done = 0;
-        let outcome = self.run_each(&mut batch, &mut done).await;
-        self.inbox.release(done);
-        if batch.calls.is_empty() {
-            self.done = std::mem::take(&mut batch.calls);
-        } else {
-            self.inbox.put_back(batch);
+    async fn run(&mut self, batch: Batch<C>) -> Result<(), ActorProcessingErr> {
+        let mut turn = Turn { inbox: Arc::clone(&self.inbox), batch, ended: 0 };
+        self.run_each(&mut turn).await?;
+        if turn.batch.calls.is_empty() {
+            self.done = std::mem::take(&mut turn.batch.calls);
         }
-        outcome
+        Ok(())
     }
 
-    async fn run_each(&mut self, batch: &mut Batch<C>, done: &mut usize) -> Result<(), ActorProcessingErr> {
-        while let Some(next) = batch.calls.front() {
+    async fn run_each(&mut self, turn: &mut Turn<C>) -> Result<(), ActorProcessingErr> {
+        while let Some(next) = turn.batch.calls.front() {
             if next.is_exclusive() {
-                self.run_exclusive(batch, done).await?;
+                self.run_exclusive(turn).await?;
                 continue;
             }
-            let Some(envelope) = batch.calls.pop_front() else { break };
+            let Some(envelope) = turn.batch.calls.pop_front() else { break };
+            turn.ended += 1;
             if let Some(failure) = unwanted(&envelope) {
                 C::refuse(envelope.call, failure);
-                *done += 1;
-            } else if self.start_shared(&batch.scope, envelope).await.inspect_err(|_| *done += 1)? {
-                *done += 1;
+            } else if !self.start_shared(&turn.batch.scope, envelope).await? {
+                // The slot is its task's now.
+                turn.ended -= 1;
             }
         }
         Ok(())
     }
 
     /// Runs the `&mut self` calls at the front, each alone. A panic ends this life of the service.
-    async fn run_exclusive(
-        &mut self,
-        batch: &mut Batch<C>,
-        done: &mut usize,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn run_exclusive(&mut self, turn: &mut Turn<C>) -> Result<(), ActorProcessingErr> {
         while Arc::get_mut(&mut self.service).is_none() && !self.life.panicked.load(Ordering::Acquire) {
+            turn.pause();
             self.life.ended.notified().await;
         }
         if self.life.panicked.load(Ordering::Acquire) {
             return Err(panicked());
         }
         let service = Arc::get_mut(&mut self.service).expect("no `&self` call runs");
-        let Batch { scope, calls, .. } = batch;
-        let mut context = Context::new(Arc::clone(scope), None, None);
-        let mut one_way = Begun::new(scope);
-        while let Some(envelope) = calls.pop_front_if(|next| next.is_exclusive()) {
-            *done += 1;
+        let scope = Arc::clone(&turn.batch.scope);
+        let mut context = Context::new(Arc::clone(&scope), None, None);
+        let mut one_way = Begun::new(&scope);
+        while let Some(envelope) = turn.batch.calls.pop_front_if(|next| next.is_exclusive()) {
+            turn.ended += 1;
             if let Some(failure) = unwanted(&envelope) {
                 C::refuse(envelope.call, failure);
                 continue;
@@ -191,7 +187,18 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             one_way.begun += counts;
             context.renew(envelope.deadline, envelope.cancel);
             let mut handler = pin!(C::exclusive(service, &context, envelope.call));
-            poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await?;
+            poll_fn(|cx| {
+                let polled = poll_caught(handler.as_mut(), cx);
+                if polled.is_pending() {
+                    // Neither those before it nor those behind it are held by it.
+                    turn.ended -= 1;
+                    turn.pause();
+                    turn.ended = 1;
+                    one_way.tell();
+                }
+                polled
+            })
+            .await?;
             one_way.handled += counts;
         }
         Ok(())
@@ -244,11 +251,14 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
     }
 }
 
-/// Resolves when the caller gives a call up, or its time is over.
+/// The caller looks at its deadlines now and then; until it has, it is not to hear from us that nobody waited.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// Resolves when the caller gives a call up, or must have by now.
 async fn abandoned(cancelled: Option<&Cancel>, deadline: Option<Instant>) {
     let late = async {
         match deadline {
-            Some(deadline) => sleep_until(deadline).await,
+            Some(deadline) => sleep_until(deadline + GRACE).await,
             None => std::future::pending().await,
         }
     };
@@ -292,6 +302,30 @@ fn unwanted<C: Contract>(envelope: &Envelope<C>) -> Option<Failure> {
     None
 }
 
+/// A batch in the actor's hand. However the turn ends, what has not begun goes back to the queue.
+struct Turn<C: Contract> {
+    inbox: Arc<Inbox<C>>,
+    batch: Batch<C>,
+    /// Calls that have begun or were refused, and whose slots are not given back yet.
+    ended: usize,
+}
+
+impl<C: Contract> Turn<C> {
+    /// Gives back the slots of what has ended, and to the queue what has not begun.
+    fn pause(&mut self) {
+        self.inbox.release(std::mem::take(&mut self.ended));
+        if !self.batch.calls.is_empty() {
+            self.inbox.put_back(self.batch.split_off());
+        }
+    }
+}
+
+impl<C: Contract> Drop for Turn<C> {
+    fn drop(&mut self) {
+        self.pause();
+    }
+}
+
 /// One-way sends whose handlers have begun: those that do not end well are *unknown*.
 struct Begun<'a> {
     scope: &'a CallScope,
@@ -302,6 +336,13 @@ struct Begun<'a> {
 impl<'a> Begun<'a> {
     const fn new(scope: &'a CallScope) -> Self {
         Self { scope, begun: 0, handled: 0 }
+    }
+
+    /// Counts what was handled so far.
+    fn tell(&mut self) {
+        let handled = std::mem::take(&mut self.handled);
+        self.begun -= handled;
+        self.scope.finish_one_way(OneWays { handled, ..OneWays::default() });
     }
 }
 

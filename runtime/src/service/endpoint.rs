@@ -13,6 +13,7 @@ use crate::{
         CallScope, Cancel, CancelOnDrop, Contract, Envelope, Method, RawReply, Responder,
         context::ServiceCore, inbox::Inbox,
     },
+    wire::frame::FrameError,
 };
 
 /// A service on this node, whatever its contract.
@@ -21,8 +22,8 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn methods(&self) -> &'static [Method];
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
-    /// Serves one channel until it ends.
-    fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, ()>;
+    /// Serves one channel until it ends; an error if its caller broke the protocol.
+    fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, Result<(), FrameError>>;
     /// One call without a channel. A one-way send is answered when it is queued.
     fn call_single<'a>(
         &'a self,
@@ -77,7 +78,7 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
         (self.inbox.occupied(), self.inbox.oldest(now))
     }
 
-    fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, ()> {
+    fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, Result<(), FrameError>> {
         Box::pin(serve::run(self, channel))
     }
 
@@ -100,19 +101,19 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<RawReply, Failure>> {
         Box::pin(async move {
-            self.inbox.admit(deadline, Instant::now()).await?;
             let unreadable = |error: BadArguments| {
-                self.inbox.release(1);
                 let detail = format!("the service cannot read the arguments: {error}");
                 Failure::not_executed(Reason::BadArguments, detail)
             };
             if C::METHODS.get(method).is_some_and(|method| method.one_way) {
                 let call = C::decode_one_way(method, codec, arguments).map_err(unreadable)?;
+                self.inbox.admit(deadline, Instant::now()).await?;
                 drop(self.enqueue(call, method, None, Instant::now()));
                 return RawReply::of(codec, &());
             }
             let (to, answer) = oneshot::channel();
             let call = C::decode(method, codec, arguments, || Responder::single(to)).map_err(unreadable)?;
+            self.inbox.admit(deadline, Instant::now()).await?;
             let cancel = self.enqueue(call, method, Some(deadline), Instant::now());
             let answer = answer.await;
             cancel.done();

@@ -98,6 +98,11 @@ impl<C: Contract> Batch<C> {
         Self { scope, calls, queued_at }
     }
 
+    /// Takes what is left of it.
+    pub(crate) fn split_off(&mut self) -> Self {
+        Self::new(Arc::clone(&self.scope), std::mem::take(&mut self.calls), self.queued_at)
+    }
+
     /// Whether so many calls of `scope` can join these.
     fn takes(&self, scope: &Arc<CallScope>, count: usize) -> bool {
         self.calls.len() + count <= BATCH && Arc::ptr_eq(&self.scope, scope)
@@ -226,6 +231,8 @@ impl<C: Contract> Inbox<C> {
         let mut queue = self.queue.lock();
         queue.actor = Some(actor);
         queue.told = false;
+        // What a former life had in hand has been put back, or has ended.
+        queue.working = None;
         if !queue.waiting.is_empty() {
             queue.tell();
         }
@@ -261,6 +268,7 @@ impl<C: Contract> Inbox<C> {
             return;
         };
         drop(queue);
+        self.release(batch.calls.len());
         batch.refuse(&failure);
     }
 
@@ -273,6 +281,7 @@ impl<C: Contract> Inbox<C> {
         drop(queue);
         self.slots.close();
         for batch in waiting {
+            self.release(batch.calls.len());
             batch.refuse(&failure);
         }
     }

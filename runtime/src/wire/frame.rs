@@ -15,7 +15,7 @@
 //! | `GOSSIP` | both | one gossip message |
 //! | `OPEN` | caller | Protobuf: the service, codec and methods of a call channel |
 //! | `OPENED`, `REFUSED` | service | Protobuf: what became of it |
-//! | `CALL` | caller | call id (varint), method (varint), milliseconds that remain (varint, 0 = none), arguments |
+//! | `CALL` | caller | call id (varint), method (varint), milliseconds that remain (varint), arguments |
 //! | `ONE_WAY` | caller | method (varint), arguments |
 //! | `CANCEL` | caller | call id (varint) |
 //! | `REPLY` | service | call id (varint), status (u8), queue age (u8, log2 of microseconds), body |

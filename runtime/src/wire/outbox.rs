@@ -201,8 +201,9 @@ mod tests {
             async move { outbox.room().await }
         });
         tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "there is no room yet");
         outbox.take().await.unwrap();
-        outbox.room().await;
-        drop(waiting);
+        tokio::task::yield_now().await;
+        assert!(waiting.is_finished(), "the writer took everything");
     }
 }

@@ -1,7 +1,9 @@
 //! Two versions of a contract agree on all they have in common, method by method.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use qmesh::{CallError, Failure, Node, Outcome, Reason};
-use qmesh_tests::{Mesh, secs, watch};
+use qmesh_tests::{Mesh, expect_panics, secs, watch};
 
 /// The contract as it was.
 mod old {
@@ -159,5 +161,59 @@ async fn a_tool_with_wrong_arguments_is_told_what_is_wrong() {
         panic!("the service has no error of its own")
     };
     refused(&failure, Reason::BadArguments, &["invalid type"]);
+    Mesh::end(nodes).await;
+}
+
+/// The same signatures; only here may a call run twice.
+mod careless {
+    #[qmesh::service(name = "tests.Till")]
+    pub(crate) trait Till {
+        #[idempotent]
+        async fn charge(&self, cents: u64) -> u64;
+    }
+}
+
+mod careful {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    };
+
+    use qmesh_tests::EXPECTED;
+
+    #[qmesh::service(name = "tests.Till")]
+    pub(crate) trait Till {
+        async fn charge(&self, cents: u64) -> u64;
+    }
+
+    #[derive(Clone, Default)]
+    pub(crate) struct Drawer(pub(crate) Arc<AtomicU64>);
+
+    impl Till for Drawer {
+        async fn charge(&self, cents: u64) -> u64 {
+            self.0.fetch_add(cents, Relaxed);
+            panic!("{EXPECTED}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_runs_twice_only_if_both_sides_allow_it() {
+    expect_panics();
+    let (mesh, drawer) = (Mesh::new(), careful::Drawer::default());
+    let serve = |name: &str| {
+        let drawer = drawer.clone();
+        mesh.node(name).serve(careful::TillServer::new(move || drawer.clone())).start()
+    };
+    let nodes = [
+        serve("node-0").await.unwrap(),
+        serve("two").await.unwrap(),
+        mesh.node("guest").start().await.unwrap(),
+    ];
+    watch::agree(&nodes, secs(10)).await;
+    let careless = nodes[2].client::<careless::TillClient>();
+    let failure = careless.charge(100).timeout(secs(3)).await.unwrap_err();
+    assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Panicked), "{failure}");
+    assert_eq!(drawer.0.load(Relaxed), 100, "charged once");
     Mesh::end(nodes).await;
 }

@@ -8,4 +8,5 @@ mod membership;
 mod nodes;
 mod one_way;
 mod panics;
+mod queues;
 mod retries;

@@ -91,8 +91,6 @@ async fn a_sender_waits_for_a_slow_service() {
             assert!(outstanding <= 64 + QUEUE, "{outstanding} sends are outstanding");
         }
         assert!(start.elapsed() > millis(800), "the sender ran away: {:?}", start.elapsed());
-        let one_more = client.note(1000).timeout(millis(0)).await;
-        assert!(one_more.is_err() || sender == 1 || book.noted.lock().len() > 900, "a place came free");
         sleep(secs(1)).await;
         assert!(book.noted.lock().iter().copied().take(1000).eq(0..1000));
         Mesh::end(nodes).await;

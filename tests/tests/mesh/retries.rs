@@ -198,3 +198,23 @@ async fn a_node_that_drains_under_load_fails_no_call() {
     tally.assert_no_failure();
     Mesh::end(stay.into_iter().chain([guest, lobby])).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_was_never_reached_costs_no_call() {
+    let mesh = Mesh::new();
+    let lobby = mesh.node("node-0").start().await.unwrap();
+    // Gossip tells of both; one of them cannot be reached from here.
+    mesh.network.cut("guest", "behind");
+    let serve = async |name: &str| mesh.node(name).serve(work::server()).start().await.unwrap();
+    let nodes =
+        [lobby, serve("near").await, serve("behind").await, mesh.node("guest").start().await.unwrap()];
+    watch::endpoints(&nodes[3], "tests.Work", 2).await;
+    let client = nodes[3].client::<WorkClient>();
+    for _ in 0..50 {
+        let start = Instant::now();
+        assert_eq!(client.whoami().timeout(secs(2)).await.unwrap(), "near");
+        assert!(start.elapsed() < millis(1_500), "{:?}", start.elapsed());
+        tokio::time::sleep(millis(50)).await;
+    }
+    Mesh::end(nodes).await;
+}

@@ -122,8 +122,7 @@ impl Expansion<'_> {
             ),
         });
         if method.idempotent {
-            let repeat =
-                " It is idempotent: a call whose outcome is unknown is made again, within its budget.";
+            let repeat = " It is idempotent: a call to another node whose outcome is unknown is made again, within its budget.";
             paragraphs.extend([String::new(), repeat.to_owned()]);
         }
         paragraphs
