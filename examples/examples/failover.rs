@@ -1,5 +1,7 @@
 //! Three endpoints of one service. One is drained, one is killed, and no call fails.
 
+#![expect(clippy::print_stdout, reason = "an example says what it shows")]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, ensure};
@@ -50,18 +52,21 @@ async fn main() -> Result<()> {
     }
     let client = caller.client::<WhereClient>();
     let who = who_answers(&client, Duration::from_millis(300)).await?;
+    println!("calls are answered by {who:?}");
     ensure!(who.len() == 3, "all three share the calls: {who:?}");
 
     // Drained: it finishes what it has, refuses what comes, and whatever it refuses goes elsewhere.
     let (who, ()) = tokio::join!(who_answers(&client, Duration::from_secs(1)), red.shutdown());
     who?;
     let who = who_answers(&client, Duration::from_millis(300)).await?;
+    println!("red was drained; no call failed, and they are answered by {who:?}");
     ensure!(!who.contains("red"), "nobody asks who has left: {who:?}");
 
     // Dropped without a word, as if its process had been killed: its calls are made again.
     let (who, ()) = tokio::join!(who_answers(&client, Duration::from_secs(1)), async { drop(green) });
     who?;
     let who = who_answers(&client, Duration::from_millis(300)).await?;
+    println!("green was dropped without a word; no call failed, and they are answered by {who:?}");
     ensure!(who == BTreeSet::from(["blue".to_owned()]), "one is left: {who:?}");
 
     caller.shutdown().await;

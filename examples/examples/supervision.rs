@@ -1,5 +1,7 @@
 //! A service that panics loses one call and its state, and is restarted; one that panics too often is given up.
 
+#![expect(clippy::print_stdout, reason = "an example says what it shows")]
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -35,11 +37,13 @@ async fn main() -> Result<()> {
     let node = Node::builder("lonely").identity(identity).serve(server).start().await?;
     let divider = node.client::<DividerClient>();
 
+    println!("The panics that follow are meant: the service divides by zero.");
     for _life in 0..2 {
         ensure!(divider.divide(84, 2).await? == (42, 1), "a new life counts from the start");
         ensure!(divider.divide(9, 3).await? == (3, 2));
         // The panic costs this call its answer: nobody knows how far it came.
         let failure = divider.divide(1, 0).await.expect_err("it panics");
+        println!("the call that panicked: {failure}");
         ensure!(failure.outcome() == Outcome::Unknown, "{failure}");
     }
     let service = |node: &Node| {
@@ -53,6 +57,7 @@ async fn main() -> Result<()> {
     divider.divide(1, 0).await.expect_err("it panics");
     let refused = divider.divide(84, 2).timeout(Duration::from_secs(1)).await;
     let failure = refused.expect_err("nobody serves");
+    println!("the service was given up, and a call of it: {failure}");
     ensure!(failure.outcome() != Outcome::Unknown, "{failure}");
     ensure!(service(&node).context("it is in the tree")?.state == ActorState::Failed);
     let mut watch = node.directory().watch();

@@ -101,7 +101,7 @@ impl Node {
     }
 
     /// Calls a method by name with JSON arguments, an object by parameter name: for tools that know no contract.
-    /// Never repeated when its outcome is unknown.
+    /// Whether it is repeated when its outcome is unknown is the service's word.
     ///
     /// # Errors
     /// The service's own error as JSON, or why the call failed.

@@ -16,6 +16,7 @@ pub use server::Server;
 
 pub(crate) use cancel::{Cancel, CancelOnDrop};
 pub(crate) use context::CallScope;
+pub(crate) use contract::unreadable;
 pub(crate) use endpoint::{Endpoint, LocalEndpoint};
 pub(crate) use inbox::{BATCH, Batch, Envelope};
 pub(crate) use reply::{CallAnswer, OneWays, RawReply, Replies};

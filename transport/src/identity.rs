@@ -47,19 +47,29 @@ enum Source {
     Issued { authority: Authority, keys: Mutex<BTreeMap<(Role, String), PrivateKey>> },
     /// Finished credentials from elsewhere.
     Given(Credentials),
+    /// The same, in files that may be replaced.
+    Files(PemFiles),
+}
+
+/// Where a certificate, its key and its authority are, and what they were at first.
+struct PemFiles {
+    paths: [PathBuf; 3],
+    first: Credentials,
 }
 
 impl Identity {
     /// The identity of development: an authority in `<dir>/authority`, made on first use (for the mesh `dev`), and the
     /// nodes' keys in `<dir>/nodes/<name>`, so that a node keeps its id. Processes that start at once agree.
     ///
-    /// Whoever reads `dir` can join the mesh: it is made with mode 0700, its files with 0600.
+    /// Whoever reads `dir` can join the mesh: it is made with mode 0700, its files with 0600, and git is told to leave it
+    /// alone.
     ///
     /// # Errors
     /// The directory cannot be read or written, or what is in it is broken.
     pub fn dev(dir: impl AsRef<Path>) -> Result<Self, IdentityError> {
         let dir = dir.as_ref().to_owned();
         let authority = Authority::existing_or_new(&dir.join("authority"), DEV_MESH)?;
+        keep_out_of_git(&dir)?;
         Ok(Self(Arc::new(Source::Dev { dir, authority })))
     }
 
@@ -70,7 +80,8 @@ impl Identity {
     }
 
     /// An identity from three PEM files: the certificate (with those between it and the authority, if any), its private
-    /// key, and the authority's certificate. They are read once, now.
+    /// key, and the authority's certificate. They are read now, and by a running node every hour: replace them to renew
+    /// a certificate.
     ///
     /// # Errors
     /// A file cannot be read, or they do not fit each other.
@@ -79,9 +90,9 @@ impl Identity {
         key: impl AsRef<Path>,
         authority: impl AsRef<Path>,
     ) -> Result<Self, IdentityError> {
-        let [certificate, key, authority] =
-            [certificate.as_ref(), key.as_ref(), authority.as_ref()].map(files::read_existing);
-        Self::pem(&certificate?, &key?, &authority?)
+        let paths = [certificate.as_ref(), key.as_ref(), authority.as_ref()].map(Path::to_owned);
+        let first = read_pem_files(&paths)?;
+        Ok(Self(Arc::new(Source::Files(PemFiles { paths, first }))))
     }
 
     /// As [`pem_files`](Self::pem_files), from texts.
@@ -98,7 +109,9 @@ impl Identity {
     pub fn mesh(&self) -> &str {
         match &*self.0 {
             Source::Dev { authority, .. } | Source::Issued { authority, .. } => authority.mesh(),
-            Source::Given(credentials) => credentials.mesh(),
+            Source::Given(credentials) | Source::Files(PemFiles { first: credentials, .. }) => {
+                credentials.mesh()
+            }
         }
     }
 
@@ -107,7 +120,7 @@ impl Identity {
     pub fn data_dir(&self) -> Option<&Path> {
         match &*self.0 {
             Source::Dev { dir, .. } => Some(dir),
-            Source::Issued { .. } | Source::Given(_) => None,
+            Source::Issued { .. } | Source::Given(_) | Source::Files(_) => None,
         }
     }
 
@@ -123,6 +136,7 @@ impl Identity {
             Source::Dev { dir, authority } => kept(&dir.join("nodes").join(name), authority, name),
             Source::Issued { authority, keys } => remembered(authority, keys, (Role::Node, name.to_owned())),
             Source::Given(credentials) => given(credentials, name, Role::Node),
+            Source::Files(files) => given(&read_pem_files(&files.paths)?, name, Role::Node),
         }
     }
 
@@ -138,6 +152,7 @@ impl Identity {
                 remembered(authority, keys, (Role::Client, name.to_owned()))
             }
             Source::Given(credentials) => given(credentials, name, Role::Client),
+            Source::Files(files) => given(&read_pem_files(&files.paths)?, name, Role::Client),
         }
     }
 }
@@ -149,12 +164,28 @@ impl fmt::Debug for Identity {
                 write!(f, "Identity(mesh {} in {})", authority.mesh(), dir.display())
             }
             Source::Issued { authority, .. } => write!(f, "Identity(mesh {} in memory)", authority.mesh()),
-            Source::Given(credentials) => write!(f, "Identity({credentials:?})"),
+            Source::Given(credentials) | Source::Files(PemFiles { first: credentials, .. }) => {
+                write!(f, "Identity({credentials:?})")
+            }
         }
     }
 }
 
-// === the three recipes ===
+// === the recipes ===
+
+fn keep_out_of_git(dir: &Path) -> Result<(), IdentityError> {
+    let ignore = dir.join(".gitignore");
+    let _lock = files::lock(&dir.join("authority"))?;
+    match files::read(&ignore)? {
+        Some(_) => Ok(()),
+        None => files::write(&ignore, "*\n"),
+    }
+}
+
+fn read_pem_files(paths: &[PathBuf; 3]) -> Result<Credentials, IdentityError> {
+    let [certificate, key, authority] = paths.each_ref().map(|path| files::read_existing(path));
+    Credentials::from_pem(&certificate?, &key?, &authority?)
+}
 
 fn kept(dir: &Path, authority: &Authority, name: &str) -> Result<Credentials, IdentityError> {
     let _lock = files::lock(dir)?;

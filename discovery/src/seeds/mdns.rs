@@ -1,13 +1,14 @@
 //! Addresses from multicast DNS: nodes of one local network find each other without configuration.
 //!
 //! A node announces `<node id>._qmesh._udp.local.` with its addresses, its port and, as TXT records, `id`, the node id, and
-//! `mesh`, a hash of the mesh's name. Nothing else of the mesh is told to the network.
+//! `mesh`, a hash of the mesh's name and its authority (several, while one authority replaces another). Nothing else of
+//! the mesh is told to the network.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, net::SocketAddr, sync::Arc};
 
 use mdns_sd::{Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 use parking_lot::Mutex;
-use qmesh_transport::{Address, NodeId};
+use qmesh_transport::{Address, Credentials, NodeId};
 
 use super::SeedError;
 
@@ -25,7 +26,7 @@ pub struct Mdns {
 
 struct Inner {
     daemon: ServiceDaemon,
-    mesh: String,
+    meshes: Vec<String>,
     id: NodeId,
     found: Mutex<Found>,
 }
@@ -36,18 +37,25 @@ struct Found {
 }
 
 impl Mdns {
-    /// Starts to listen for the other nodes of a mesh. Call it where you may block for a moment.
+    /// Starts to listen for the nodes that trust the same authority. Call it where you may block for a moment.
     ///
     /// # Errors
     /// [`SeedError::Mdns`]: no thread or socket was to be had.
-    pub fn start(mesh: &str, id: NodeId) -> Result<Self, SeedError> {
-        Self::over(ServiceDaemon::new().map_err(failed)?, mesh, id)
+    pub fn start(credentials: &Credentials) -> Result<Self, SeedError> {
+        Self::over(ServiceDaemon::new().map_err(failed)?, &credentials.realms(), credentials.id())
     }
 
-    fn over(daemon: ServiceDaemon, mesh: &str, id: NodeId) -> Result<Self, SeedError> {
+    fn over(daemon: ServiceDaemon, realms: &[String], id: NodeId) -> Result<Self, SeedError> {
         let events = daemon.browse(SERVICE).map_err(failed)?;
         let found = Mutex::new(Found { events, nodes: BTreeMap::new() });
-        Ok(Self { inner: Arc::new(Inner { daemon, mesh: mesh_hash(mesh), id, found }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                daemon,
+                meshes: realms.iter().map(|realm| hash(realm)).collect(),
+                id,
+                found,
+            }),
+        })
     }
 
     /// Tells the network that this node is reached at `addresses`, in place of what was told before. Only socket
@@ -65,7 +73,8 @@ impl Mdns {
         let told = if is_wildcard { &[] } else { &ips[..] };
         let name = self.inner.id.to_string();
         let host = format!("{name}.local.");
-        let properties = [("id", name.as_str()), ("mesh", self.inner.mesh.as_str())];
+        let meshes = self.inner.meshes.join(",");
+        let properties = [("id", name.as_str()), ("mesh", meshes.as_str())];
         let info = ServiceInfo::new(SERVICE, &name, &host, told, port, &properties[..]).map_err(failed)?;
         let info = if is_wildcard { info.enable_addr_auto() } else { info };
         self.inner.daemon.register(info).map_err(failed)
@@ -103,7 +112,9 @@ impl Inner {
     /// Whether somebody of our mesh speaks, who is not us.
     fn is_peer(&self, service: &ResolvedService) -> bool {
         let id = service.get_property_val_str("id").and_then(|id| id.parse::<NodeId>().ok());
-        service.get_property_val_str("mesh") == Some(&self.mesh) && id.is_some_and(|id| id != self.id)
+        let meshes = service.get_property_val_str("mesh").unwrap_or_default();
+        meshes.split(',').any(|mesh| self.meshes.iter().any(|own| own == mesh))
+            && id.is_some_and(|id| id != self.id)
     }
 }
 
@@ -118,8 +129,8 @@ fn addresses(service: &ResolvedService) -> Vec<Address> {
 }
 
 /// What the network learns of the mesh: enough to tell meshes apart, not their names.
-fn mesh_hash(mesh: &str) -> String {
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(mesh.as_bytes()))
+fn hash(realm: &str) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(realm.as_bytes()))
 }
 
 fn failed(error: mdns_sd::Error) -> SeedError {

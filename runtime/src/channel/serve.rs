@@ -9,10 +9,10 @@ use crate::{
     channel::HIGH_WATER,
     codec::Codec,
     config::Limits,
-    failure::{Failure, Reason},
     node::Served,
     service::{
         BATCH, Batch, CallScope, Caller, Contract, Envelope, LocalEndpoint, OneWays, Replies, Responder,
+        unreadable,
     },
     wire::{
         frame::{self, FrameError, Frames, kind},
@@ -185,8 +185,7 @@ impl<C: Contract> Serving<C> {
                 self.batch.push_back(Envelope::new(typed, method, Some(deadline), Some(cancel)));
             }
             Err(error) => {
-                let detail = format!("the service cannot read the arguments: {error}");
-                self.replies.send_failure(call, &Failure::not_executed(Reason::BadArguments, detail));
+                self.replies.send_failure(call, &unreadable::<C>(method, &error));
             }
         }
         Ok(())

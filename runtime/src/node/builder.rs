@@ -140,7 +140,7 @@ impl NodeBuilder {
     }
 
     /// Finds nodes of the same mesh in the local network by multicast DNS, and is found by it (default off). The
-    /// network learns the node's address and a hash of the mesh's name.
+    /// network learns the node's address and a hash of the mesh's name and authority.
     pub const fn mdns(mut self, on: bool) -> Self {
         self.mdns = on;
         self
@@ -192,7 +192,7 @@ impl NodeBuilder {
         let mut seeds = std::mem::take(&mut self.seeds);
         seeds.extend(root.map(SeedSource::Files));
         if self.mdns {
-            let mdns = Mdns::start(credentials.mesh(), credentials.id())?;
+            let mdns = Mdns::start(&credentials)?;
             mdns.announce(&addresses)?;
             seeds.push(SeedSource::Mdns(mdns));
         }

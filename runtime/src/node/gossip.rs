@@ -79,6 +79,12 @@ pub(crate) async fn supervise(node: Arc<NodeInner>) -> Result<(), String> {
         match node.gopher_map().stopped().await {
             GossipStopped::InOrder => return Ok(()),
             why => {
+                if let GossipStopped::Superseded { .. } = why {
+                    tracing::warn!(
+                        target: "qmesh::runtime",
+                        "the mesh knows a later run of this node: the clock went back, or another process uses its key"
+                    );
+                }
                 tracing::warn!(target: "qmesh::runtime", ?why, "gossip ended; starting it anew");
                 node.gopher_map().restart().await.map_err(|error| error.to_string())?;
                 if !matches!(why, GossipStopped::Superseded { .. }) {

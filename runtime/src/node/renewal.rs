@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::node::{NodeInner, data_dir::now_ms};
 
 /// How often the identity is asked for a newer certificate. A development authority issues one after half of the old
-/// one's life; PEM files give what was put there.
+/// one's life; PEM files are read again.
 const LOOK: Duration = Duration::from_secs(60 * 60);
 /// From when on a certificate that nobody renews is warned of.
 const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 60 * 60);

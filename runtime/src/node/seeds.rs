@@ -19,71 +19,110 @@ const STAGGER: Duration = Duration::from_millis(100);
 pub(crate) async fn run(node: Arc<NodeInner>, sources: Arc<Vec<SeedSource>>) -> Result<(), String> {
     // Who answered at which address: itself where the id is our own.
     let mut known: BTreeMap<Address, NodeId> = BTreeMap::new();
+    let mut silent = Silent::default();
+    let mut rounds_alone = 0;
     loop {
         for source in sources.iter() {
             match source.resolve().await {
                 Ok(addresses) => {
-                    let met = contact_all(&node, &known, addresses).await;
-                    known.extend(met);
+                    for (address, answer) in contact_all(&node, &known, addresses).await {
+                        silent.note(source, &address, answer.as_ref().err());
+                        if let Ok(Some(id)) = answer {
+                            known.insert(address, id);
+                        }
+                    }
                 }
                 Err(error) => tracing::warn!(target: "qmesh::runtime", %error, "a seed source gave nothing"),
             }
         }
         known.retain(|_, id| *id == node.id() || node.peer(*id).current().is_some());
-        // Until somebody is found, ask more often.
+        // Until somebody is found, ask more often, but not for ever.
         let alone = node.snapshot().nodes().len() <= 1;
-        let interval = node.config().seed_interval;
-        let interval = if alone { interval / 8 } else { interval };
+        rounds_alone = if alone { rounds_alone + 1 } else { 0 };
+        let hurry = if alone { 8 >> (rounds_alone / 8).min(3) } else { 1 };
+        let interval = node.config().seed_interval / hurry;
         sleep(interval.mul_f64(rand::random_range(0.75..1.25))).await;
     }
 }
+
+/// The addresses that somebody named as a seed and where nobody answers, and why: each reason is told once.
+#[derive(Default)]
+struct Silent(BTreeMap<Address, String>);
+
+impl Silent {
+    fn note(&mut self, source: &SeedSource, address: &Address, problem: Option<&String>) {
+        // Files of nodes that are gone, and what multicast DNS remembers, are nobody's mistake.
+        let named = matches!(source, SeedSource::Addresses(_) | SeedSource::Dns { .. });
+        match problem {
+            None => {
+                if self.0.remove(address).is_some() {
+                    tracing::info!(target: "qmesh::runtime", %address, "a seed answers again");
+                }
+            }
+            Some(why) if named && self.0.len() < SILENT_MAX && self.0.get(address) != Some(why) => {
+                tracing::warn!(target: "qmesh::runtime", %address, why, "a seed does not answer; asking on");
+                self.0.insert(address.clone(), why.clone());
+            }
+            Some(why) => tracing::debug!(target: "qmesh::runtime", %address, why, "a seed does not answer"),
+        }
+    }
+}
+
+/// Silent seeds that are remembered.
+const SILENT_MAX: usize = 256;
+
+/// What an address answered: who that is, if it is news, or why nobody did.
+type Answer = (Address, Result<Option<NodeId>, String>);
 
 /// Asks one address after the other; one that is dead holds up the next for no longer than [`STAGGER`].
 async fn contact_all(
     node: &Arc<NodeInner>,
     known: &BTreeMap<Address, NodeId>,
     addresses: Vec<Address>,
-) -> Vec<(Address, NodeId)> {
-    let (mut asked, mut met) = (FuturesUnordered::new(), Vec::new());
+) -> Vec<Answer> {
+    let (mut asked, mut answers) = (FuturesUnordered::new(), Vec::new());
     for address in addresses.into_iter().take(DIALS_MAX) {
-        asked.push(contact(node, known, address));
+        asked.push(async move {
+            let answer = contact(node, known, &address).await;
+            (address, answer)
+        });
         if let Ok(Some(answer)) = timeout(STAGGER, asked.next()).await {
-            met.extend(answer);
+            answers.push(answer);
         }
     }
     while let Some(answer) = asked.next().await {
-        met.extend(answer);
+        answers.push(answer);
     }
-    met
+    answers
 }
 
 /// Asks whoever is at `address`; returns who that is, if it is news.
 async fn contact(
     node: &Arc<NodeInner>,
     known: &BTreeMap<Address, NodeId>,
-    address: Address,
-) -> Option<(Address, NodeId)> {
-    if node.addresses().contains(&address) {
-        return None;
+    address: &Address,
+) -> Result<Option<NodeId>, String> {
+    if node.addresses().contains(address) {
+        return Ok(None);
     }
-    match known.get(&address) {
-        Some(id) if *id == node.id() => return None,
+    match known.get(address) {
+        Some(id) if *id == node.id() => return Ok(None),
         Some(id) if node.peer(*id).current().is_some() => {
             node.gopher_map().greet(*id);
-            return None;
+            return Ok(None);
         }
         _ => {}
     }
     // A member that announces this address is dialled by its own connection.
     let snapshot = node.snapshot();
-    let announced = snapshot.nodes().find(|record| record.addresses.contains(&address));
+    let announced = snapshot.nodes().find(|record| record.addresses.contains(address));
     if let Some(record) = announced
         && node.peer(record.id).current().is_some()
     {
         node.gopher_map().greet(record.id);
-        return Some((address, record.id));
+        return Ok(Some(record.id));
     }
-    match node.dial(&address, None).await {
+    match node.dial(address, None).await {
         Ok(introduced) => {
             let id = introduced.link.session().peer().id();
             let mut changed = node.changed();
@@ -92,12 +131,9 @@ async fn contact(
             let linked =
                 async { while node.peer(id).current().is_none() && changed.changed().await.is_ok() {} };
             let _late = timeout(ADOPTION_MAX, linked).await;
-            Some((address, id))
+            Ok(Some(id))
         }
-        Err(DialProblem::Itself) => Some((address, node.id())),
-        Err(why) => {
-            tracing::debug!(target: "qmesh::runtime", %address, %why, "a seed does not answer");
-            None
-        }
+        Err(DialProblem::Itself) => Ok(Some(node.id())),
+        Err(why) => Err(why.to_string()),
     }
 }

@@ -54,7 +54,8 @@ impl Context {
         Self { scope, deadline, cancel }
     }
 
-    /// Who calls.
+    /// Who calls: the node or client at the other end of the session. A call that a command line makes through a node
+    /// comes from that node.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.scope.caller

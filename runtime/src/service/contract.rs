@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     codec::{BadArguments, Codec},
-    failure::Failure,
+    failure::{Failure, Reason},
     service::{Context, Responder},
 };
 
@@ -74,6 +74,13 @@ pub struct Parameter {
     pub name: &'static str,
     /// Its type, as written, each path reduced to its last segment.
     pub ty: &'static str,
+}
+
+/// The failure of a call whose arguments the service cannot read.
+pub(crate) fn unreadable<C: Contract>(method: usize, error: &BadArguments) -> Failure {
+    let method = C::METHODS.get(method).map(Method::to_string).unwrap_or_default();
+    let detail = format!("the service cannot read the arguments of `{method}`: {error}");
+    Failure::not_executed(Reason::BadArguments, detail)
 }
 
 /// A call reached the wrong dispatcher, which the contract's own `exclusive` flags rule out.

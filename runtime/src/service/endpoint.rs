@@ -11,7 +11,7 @@ use crate::{
     failure::{Failure, Reason},
     service::{
         CallScope, Cancel, CancelOnDrop, Contract, Envelope, Method, RawReply, Responder,
-        context::ServiceCore, inbox::Inbox,
+        context::ServiceCore, contract, inbox::Inbox,
     },
     wire::frame::FrameError,
 };
@@ -101,10 +101,7 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<RawReply, Failure>> {
         Box::pin(async move {
-            let unreadable = |error: BadArguments| {
-                let detail = format!("the service cannot read the arguments: {error}");
-                Failure::not_executed(Reason::BadArguments, detail)
-            };
+            let unreadable = |error: BadArguments| contract::unreadable::<C>(method, &error);
             if C::METHODS.get(method).is_some_and(|method| method.one_way) {
                 let call = C::decode_one_way(method, codec, arguments).map_err(unreadable)?;
                 self.inbox.admit(deadline, Instant::now()).await?;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, process::ExitCode};
 
-use qmesh::{DataDirError, Failure, Outcome, StartError};
+use qmesh::{DataDirError, Failure, Outcome, Reason, StartError};
 use serde_json::{Value, json};
 
 use crate::output::{OutputFormat, alarm};
@@ -125,12 +125,20 @@ impl Error for Problem {}
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        let (exit, hint) = match failure.outcome() {
-            Outcome::NotSent => (Exit::NotSent, "it never left the node: repeating it is safe"),
-            Outcome::NotExecuted => (Exit::NotExecuted, "the service did not run it: repeating it is safe"),
-            Outcome::Unknown => {
-                (Exit::Unknown, "it may have run: repeat it only if running it twice does no harm")
-            }
+        let wrong = matches!(
+            failure.reason(),
+            Reason::BadArguments | Reason::UnknownMethod | Reason::Incompatible | Reason::TooLarge
+        );
+        let exit = match failure.outcome() {
+            Outcome::NotSent => Exit::NotSent,
+            Outcome::NotExecuted => Exit::NotExecuted,
+            Outcome::Unknown => Exit::Unknown,
+        };
+        let hint = match failure.outcome() {
+            Outcome::Unknown => "it may have run: repeat it only if running it twice does no harm",
+            _ if wrong => "nothing was executed: correct the call before you repeat it",
+            Outcome::NotSent => "it never left the node: repeating it is safe",
+            Outcome::NotExecuted => "the service did not run it: repeating it is safe",
         };
         let facts = serde_json::to_value(&failure).unwrap_or_default();
         Self::new(exit, failure.to_string()).hint(hint).facts(json!({ "failure": facts }))

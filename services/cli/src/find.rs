@@ -55,6 +55,11 @@ impl Target {
         match &self.node {
             None => self.any(&guest).await,
             Some(url) if url.contains("://") => at(&guest, url).await,
+            Some(name) if name.contains(':') => {
+                Err(Problem::usage(format!("`{name}` is neither a name nor a URL"))
+                    .hint(format!("write quic://{name}"))
+                    .into())
+            }
             Some(name) => self.named(&guest, name).await,
         }
     }

@@ -66,7 +66,15 @@ impl Plan<'_> {
     /// # Errors
     /// [`StartError`]; nothing of the node is left.
     pub(crate) async fn start(&self) -> Result<Node, StartError> {
-        self.builder().start().await
+        let node = self.builder().start().await?;
+        if self.hosting.seeds_are_elsewhere() && node.addresses().iter().all(is_here) {
+            tracing::warn!(
+                target: "qmesh::cli",
+                "a seed is on another host, and this node can be reached on this host alone: \
+                 --listen quic://0.0.0.0:4433 --advertise quic://THIS_HOST:4433"
+            );
+        }
+        Ok(node)
     }
 
     fn builder(&self) -> NodeBuilder {
@@ -143,9 +151,17 @@ impl Hosting {
     /// A node that others can only reach on this host notices a killed peer sooner.
     fn config(&self) -> Config {
         let mut places = self.listen.iter().chain(&self.advertise).chain(&self.seed);
-        let is_here = |address: &Address| address.socket().is_some_and(|socket| socket.ip().is_loopback());
         if self.dns.is_empty() && places.all(is_here) { Config::local() } else { Config::lan() }
     }
+
+    fn seeds_are_elsewhere(&self) -> bool {
+        self.seed.iter().any(|seed| seed.socket().is_some_and(|socket| !socket.ip().is_loopback()))
+    }
+}
+
+/// Whether the address means this host, whoever reads it.
+fn is_here(address: &Address) -> bool {
+    address.socket().is_some_and(|socket| socket.ip().is_loopback())
 }
 
 fn dns(text: &str) -> Result<SeedSource, Problem> {

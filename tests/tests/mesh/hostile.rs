@@ -236,7 +236,7 @@ async fn what_a_service_does_not_have_is_refused_with_a_reason(scene: Scene) {
         .unwrap();
     let (_, first) = read_frame(&mut channel).await.unwrap().unwrap();
     let told = String::from_utf8_lossy(&first);
-    assert!(first[..2] == [1, 2] && told.contains("the service cannot read the arguments"), "{told}");
+    assert!(first[..2] == [1, 2] && told.contains("the service cannot read the arguments of `"), "{told}");
     let (_, second) = read_frame(&mut channel).await.unwrap().unwrap();
     assert_eq!(second[..2], [2, 0], "{second:?}");
     scene.end().await;

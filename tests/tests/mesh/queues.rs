@@ -124,7 +124,7 @@ async fn an_argument_of_a_megabyte_is_not_quoted_whole() {
     let error = nodes[1].call_json("tests.Work", "add", &wrong, secs(5)).await.unwrap_err();
     let failure = error.failure().unwrap();
     assert_eq!((failure.outcome(), failure.reason()), (Outcome::NotExecuted, Reason::BadArguments));
-    assert!(failure.detail().len() < 2_000 && failure.detail().contains("cannot read the arguments"));
+    assert!(failure.detail().len() < 2_000 && failure.detail().contains("cannot read the arguments of `"));
     assert!(start.elapsed() < secs(1));
     Mesh::end(nodes).await;
 }

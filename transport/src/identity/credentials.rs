@@ -101,6 +101,13 @@ impl Credentials {
         self.0.peer.clone()
     }
 
+    /// What tells our mesh from others of its name: the name with each authority that we trust. Nodes of one mesh have at
+    /// least one of these in common.
+    #[must_use]
+    pub fn realms(&self) -> Vec<String> {
+        self.0.trust.realms()
+    }
+
     /// Our certificate, followed by those between it and the authority.
     #[must_use]
     pub fn certificate_chain(&self) -> &[CertificateDer<'static>] {

@@ -124,6 +124,39 @@ fn a_development_node_keeps_its_id_and_renews_its_certificate() {
 }
 
 #[test]
+fn replaced_pem_files_are_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::ephemeral("home").unwrap();
+    let issued = authority.issue("attic", Role::Node).unwrap();
+    let [certificate, key, trusted] = issued.write(dir.path()).unwrap();
+    let identity = Identity::pem_files(&certificate, &key, &trusted).unwrap();
+    let first = identity.credentials("attic").unwrap();
+    let kept = PrivateKey::from_pem(&std::fs::read_to_string(&key).unwrap()).unwrap();
+    let longer = IssueOptions {
+        key: Some(kept),
+        not_after: SystemTime::now() + 2 * CERTIFICATE_LIFETIME,
+        ..IssueOptions::new("attic", Role::Node)
+    };
+    std::fs::write(&certificate, authority.issue_with(&longer).unwrap().certificate_pem()).unwrap();
+    let second = identity.credentials("attic").unwrap();
+    assert_eq!(second.id(), first.id());
+    assert!(second.expires_at() > first.expires_at() + HOUR);
+    // A file that is being replaced is an error for now, not the end of what was there.
+    std::fs::write(&certificate, "half a fi").unwrap();
+    identity.credentials("attic").unwrap_err();
+    assert_eq!(identity.mesh(), "home");
+}
+
+#[test]
+fn meshes_of_one_name_are_told_apart_by_their_authorities() {
+    let [one, other] = [(); 2].map(|()| Authority::ephemeral("dev").unwrap());
+    let realms =
+        |authority: &Authority| authority.issue("lobby", Role::Node).unwrap().credentials().unwrap().realms();
+    assert_eq!(realms(&one), realms(&one));
+    assert_ne!(realms(&one), realms(&other));
+}
+
+#[test]
 fn first_starts_at_once_agree_on_one_authority() {
     let dir = tempfile::tempdir().unwrap();
     let starts: Vec<_> = (0..8)

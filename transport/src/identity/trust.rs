@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::{IdentityError, PeerIdentity};
+use crate::NodeId;
 
 /// What was wrong with a certificate, in a sentence for an operator that goes on from "refused it:".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +73,14 @@ impl Trust {
             return Err(IdentityError::Pem("authority"));
         }
         Ok(Self { mesh: mesh.to_owned(), anchors })
+    }
+
+    /// The mesh's name with the id of each authority's key.
+    pub(super) fn realms(&self) -> Vec<String> {
+        let realm = |anchor: &TrustAnchor<'_>| {
+            format!("{}/{}", self.mesh, NodeId::of_public_key(&anchor.subject_public_key_info))
+        };
+        self.anchors.iter().map(realm).collect()
     }
 
     /// Who presents `chain`, the end entity first.

@@ -11,7 +11,7 @@ fn node(port: u16, mesh: &str, number: u8) -> Mdns {
     let daemon = ServiceDaemon::new_with_port(port).unwrap();
     daemon.disable_interface(IfKind::All).unwrap();
     daemon.enable_interface(IfKind::LoopbackV4).unwrap();
-    Mdns::over(daemon, mesh, NodeId::from_bytes([number; 16])).unwrap()
+    Mdns::over(daemon, &[mesh.to_owned(), "all".to_owned() + mesh], NodeId::from_bytes([number; 16])).unwrap()
 }
 
 /// Real time passes here: the daemons are threads with real clocks.
@@ -42,8 +42,8 @@ fn nodes_of_one_mesh_find_each_other_and_no_others_and_notice_who_stops() {
 }
 
 #[test]
-fn the_network_learns_a_hash_of_the_meshs_name() {
-    assert_eq!(mesh_hash("test"), "9ec9f7918d7dfc40");
+fn the_network_learns_a_hash_of_the_mesh() {
+    assert_eq!(hash("test"), "9ec9f7918d7dfc40");
 }
 
 #[test]

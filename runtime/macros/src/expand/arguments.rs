@@ -25,7 +25,7 @@ impl Expansion<'_> {
         generate! {
             #[doc(hidden)]
             #[derive(#private::serde::Deserialize)]
-            #[serde(crate = #serde)]
+            #[serde(crate = #serde, deny_unknown_fields)]
             #visibility struct #ident {
                 #(#names: #types,)*
             }

@@ -38,7 +38,7 @@ fn a_contract_expands_to_its_golden_file() {
 fn a_renamed_dependency_is_named_everywhere() {
     let expansion =
         expand(r#"name = "c", crate = mesh::reexport"#, "trait Clock { async fn now(&self) -> u64; }");
-    assert!(expansion.contains(r#"#[serde(crate = "mesh::reexport::__private::serde")]"#), "{expansion}");
+    assert!(expansion.contains(r#"#[serde(crate = "mesh::reexport::__private::serde""#), "{expansion}");
     assert!(!expansion.contains("::qmesh"), "{expansion}");
 }
 

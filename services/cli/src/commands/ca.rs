@@ -6,9 +6,8 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use clap::Subcommand;
-use qmesh::{Authority, IdentityError, IssueOptions, PrivateKey, Role};
+use qmesh::{Authority, Credentials, IdentityError, IssueOptions, PrivateKey, Role};
 use serde_json::json;
 
 use crate::{
@@ -42,8 +41,8 @@ enum Action {
         /// For a guest such as this command line, instead of a node.
         #[arg(long)]
         client: bool,
-        /// Renew a certificate: keep the key that is there, and with it the node's id.
-        #[arg(long)]
+        /// Renew the certificate that is there: for the same key, and with it the same id and role.
+        #[arg(long, conflicts_with = "client")]
         renew: bool,
         /// Where to put the files (default: a new directory of that name).
         #[arg(long, value_name = "DIR")]
@@ -72,10 +71,11 @@ pub(crate) fn run(args: &Args, output: OutputFormat) -> anyhow::Result<ExitCode>
         Action::Init { mesh, place } => init(mesh, place, output)?,
         Action::Issue { name, client, renew, out, place } => {
             let out = out.clone().unwrap_or_else(|| PathBuf::from(name));
-            let mut order = IssueOptions::new(name, if *client { Role::Client } else { Role::Node });
-            if *renew {
-                order.key = Some(kept_key(&out.join(format!("{name}.key.pem")))?);
-            }
+            let order = if *renew {
+                renewal(name, &out)?
+            } else {
+                IssueOptions::new(name, if *client { Role::Client } else { Role::Node })
+            };
             issue(&order, &out, place, output)?;
         }
     }
@@ -99,10 +99,23 @@ fn init(mesh: &str, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn kept_key(path: &Path) -> anyhow::Result<PrivateKey> {
-    let pem =
-        fs::read_to_string(path).with_context(|| format!("cannot read the key at {}", path.display()))?;
-    Ok(PrivateKey::from_pem(&pem)?)
+/// Who the certificate in `out` says it is, with the same key.
+fn renewal(name: &str, out: &Path) -> anyhow::Result<IssueOptions> {
+    let read = |file: String| {
+        let path = out.join(file);
+        fs::read_to_string(&path).map_err(|error| {
+            let what = format!("cannot read {}: {error}", path.display());
+            Problem::new(Exit::Failed, what).hint(
+                "name the directory of its files: --out DIR\n\
+                 nodes of a data directory renew their certificates by themselves",
+            )
+        })
+    };
+    let (certificate, key) = (read(format!("{name}.pem"))?, read(format!("{name}.key.pem"))?);
+    let before = Credentials::from_pem(&certificate, &key, &read("authority.pem".to_owned())?)?;
+    let mut order = IssueOptions::new(name, before.role());
+    order.key = Some(PrivateKey::from_pem(&key)?);
+    Ok(order)
 }
 
 fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
@@ -133,8 +146,11 @@ fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) 
     files.print()?;
     let certificate = text::path(&certificate);
     let command = match role {
-        Role::Node => format!("serve echo.Echo --cert {certificate} --seed quic://HOST:PORT"),
-        Role::Client => format!("nodes --cert {certificate} --node quic://HOST:PORT"),
+        Role::Node => format!(
+            "serve echo.Echo --cert {certificate} --listen quic://0.0.0.0:4433 \\\n    --advertise quic://THIS_HOST:4433 \
+             --seed quic://OTHER_HOST:4433"
+        ),
+        Role::Client => format!("nodes --cert {certificate} --node quic://HOST:4433"),
     };
     let qmesh = text::program();
     output::line(format!(

@@ -112,7 +112,9 @@ fn arguments(text: &str) -> anyhow::Result<Value> {
 }
 
 fn patience(text: &str) -> Result<Duration, String> {
-    let parsed: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let parsed: SignedDuration = text.parse().map_err(|_other: jiff::Error| {
+        "write a number and a unit, for example 5s, 500ms or 1m30s".to_owned()
+    })?;
     Duration::try_from(parsed).map_err(|_negative| "a call takes no negative time".to_owned())
 }
 
@@ -123,7 +125,7 @@ impl FromStr for Method {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.rsplit_once('/') {
-            Some((service, method)) if !service.is_empty() && !method.is_empty() => {
+            Some((service, method)) if is_name(service) && is_name(method) => {
                 // Methods are Rust's, which has no capitals in them; other systems write `Say`.
                 let capitals = method.contains(|c: char| c.is_ascii_uppercase());
                 let name = if capitals { method.to_snake_case() } else { method.to_owned() };
@@ -132,6 +134,13 @@ impl FromStr for Method {
             _ => Err("write SERVICE/METHOD, for example echo.Echo/Say"),
         }
     }
+}
+
+/// Segments of letters, digits and `_`, joined by dots.
+fn is_name(text: &str) -> bool {
+    let is_segment =
+        |segment: &str| !segment.is_empty() && segment.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    text.split('.').all(is_segment)
 }
 
 #[cfg(test)]
@@ -150,7 +159,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Method>().unwrap().name, name);
         }
-        for wrong in ["echo.Echo", "echo.Echo/", "/say", ""] {
+        for wrong in
+            ["echo.Echo", "echo.Echo/", "/say", "", "echo.Echo/Say/x", "echo..Echo/say", "echo.Echo/s y"]
+        {
             assert!(wrong.parse::<Method>().is_err(), "{wrong}");
         }
     }

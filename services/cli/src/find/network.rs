@@ -13,8 +13,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The nodes of the guest's mesh that have answered when the first one did, or none after `patience`.
 pub(super) async fn search(guest: &Known, patience: Duration) -> Result<Vec<Candidate>, String> {
-    let id = guest.identity.client_credentials(&guest.name).map_err(|error| error.to_string())?.id();
-    let mdns = Mdns::start(guest.identity.mesh(), id).map_err(|error| error.to_string())?;
+    let credentials = guest.identity.client_credentials(&guest.name).map_err(|error| error.to_string())?;
+    let mdns = Mdns::start(&credentials).map_err(|error| error.to_string())?;
     let (source, end) = (SeedSource::Mdns(mdns), Instant::now() + patience);
     while Instant::now() < end {
         sleep(LOOK).await;

@@ -79,3 +79,18 @@ async fn a_certificate_is_for_a_node_or_for_a_guest() {
     let ran = host.run(&["serve", "echo.Echo", "--cert", "nobody.pem"]).await;
     assert!(ran.code == 1 && ran.stderr.contains("nobody.pem: "), "{ran:?}");
 }
+
+#[tokio::test]
+async fn a_renewed_certificate_says_what_the_old_one_said() {
+    let (office, host) = (office().await, Host::new());
+    for (name, role, more) in [("alpha", "node", &[][..]), ("me", "client", &["--client"][..])] {
+        let id = issue(&office, name, more, &host).await;
+        let out = host.path().display().to_string();
+        let renewed = office.json(&["ca", "issue", name, "--renew", "--out", &out]).await;
+        assert_eq!((&renewed["role"], &renewed["id"]), (&role.into(), &id.into()));
+    }
+    let nothing = office.run(&["ca", "issue", "nobody", "--renew"]).await;
+    assert!(nothing.code == 1 && nothing.stderr.contains("--out DIR"), "{}", nothing.stderr);
+    let both = office.run(&["ca", "issue", "alpha", "--renew", "--client"]).await;
+    assert_eq!(both.code, 2);
+}
