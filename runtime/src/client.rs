@@ -5,6 +5,7 @@ mod dynamic;
 mod engine;
 mod remote;
 mod route;
+mod stream_call;
 
 use std::{fmt, sync::Arc};
 
@@ -13,10 +14,11 @@ pub(crate) use dynamic::call_json;
 pub use dynamic::{DynamicError, ServiceError};
 pub(crate) use remote::Remote;
 pub(crate) use route::{Route, RouteSpec};
+pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};
 
 use crate::{
     node::{NodeHandle, NodeInner},
-    service::Contract,
+    service::{Contract, StreamReply},
 };
 
 /// Calls the services of contract `C`, here or anywhere in the mesh.
@@ -58,6 +60,17 @@ impl<C: Contract> Client<C> {
     /// A call of the method of that number. `make` builds the typed call for an endpoint on this node.
     pub fn call<A, R: Returns>(&self, method: usize, arguments: A, make: Make<C, A, R>) -> Call<C, A, R> {
         Call::new(self.clone(), method, arguments, make)
+    }
+
+    /// A call with streams of the method of that number.
+    pub fn call_with_streams<A, U, R: Answers>(
+        &self,
+        method: usize,
+        arguments: A,
+        upload: U,
+        make: fn(A, U, StreamReply<R>) -> C::Call,
+    ) -> StreamCall<C, A, U, R> {
+        StreamCall::new(self.clone(), method, arguments, upload, make)
     }
 
     /// A one-way send of the method of that number.

@@ -109,10 +109,16 @@ impl Codec {
 }
 
 impl BadArguments {
-    /// A one-way method was called as if it had an answer.
+    /// A method was called that is one-way, or has streams.
     #[must_use]
     pub fn no_answer(method: usize) -> Self {
-        Self(format!("method {method} is one-way: it is sent, not called"))
+        Self(format!("method {method} is one-way or has streams: it is sent, or has a channel of its own"))
+    }
+
+    /// A method without streams was called as if it had some.
+    #[must_use]
+    pub fn no_streams(method: usize) -> Self {
+        Self(format!("method {method} has no streams"))
     }
 
     /// A method that has an answer was sent one way.

@@ -60,6 +60,7 @@
 //! - A [`Context`] tells a handler who calls, until when, and whether the call is still wanted.
 //! - A **call** ([`Call`]) is a builder until it is awaited. It waits for an endpoint, picks one of several by load, and is
 //!   repeated where that is safe. Inside one node the arguments move and no codec runs.
+//! - A **stream** ([`stream()`]) is a bounded sequence of items: a method takes a [`Receiver`], returns one, or both.
 //! - A [`Failure`] says what is known of the execution: its [`Outcome`] is *not sent*, *not executed* or *unknown*.
 //! - The [`Directory`] is what this node knows of all others: immutable snapshots, and watches.
 //! - [`Config`] has every setting and bound, with presets for one host, one network and many.
@@ -68,15 +69,16 @@
 //! # What it is not
 //!
 //! No broker: a call goes from node to node, and is stored nowhere. No promise of *exactly once*: a call whose outcome is
-//! unknown may have run. No order between calls that a balanced client spreads over endpoints. No streams and no rules of
-//! who may call what, yet. It reads no environment, and installs no subscriber, no crypto provider and no signal handler.
+//! unknown may have run. No order between calls that a balanced client spreads over endpoints. No rules of who may call
+//! what, yet. It reads no environment, and installs no subscriber, no crypto provider and no signal handler.
 //!
 //! # Modules, in reading order
 //!
 //! - `node`: the handle, its builder, and the loops of sessions, peers, gossip and seeds
 //! - `service`: contracts, the queue of a service, its actor, its replies
 //! - `client`: a call, its patient way, its route, an endpoint elsewhere
-//! - `channel`, `wire`: calls on a stream of bytes
+//! - `stream`: its two ends, in one process
+//! - `channel`, `wire`: calls and streams as bytes
 //! - `failure`, `codec`, `config`, `counters`: small nouns that all of them use
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
@@ -91,11 +93,12 @@ mod counters;
 mod failure;
 mod node;
 mod service;
+mod stream;
 mod supervisor;
 mod task;
 mod wire;
 
-pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError};
+pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError, StreamCall};
 pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
 pub use control_api::{NodeInfo, ServiceInfo};
@@ -112,11 +115,15 @@ pub use qmesh_transport::{
     PeerIdentity, PrivateKey, QuicConfig, Role,
 };
 pub use service::{Caller, Context, Server};
+pub use stream::{Receiver, Sender, TrySendError, stream};
 pub use supervisor::{ActorInfo, ActorState, RestartPolicy};
 
 /// What most programs import: `use qmesh::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Address, CallError, Config, Context, Failure, Identity, Node, Outcome, ServiceClient};
+    pub use crate::{
+        Address, CallError, Config, Context, Failure, Identity, Node, Outcome, Receiver, Sender,
+        ServiceClient,
+    };
     pub use serde::{Deserialize, Serialize};
 }
 
@@ -124,10 +131,17 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        client::{Call, CallResult, Client, Fallible, Make, OneWay, Plain, Returns, ServiceClient},
+        client::{
+            Answers, Call, CallResult, Client, Fallible, FallibleStreaming, Make, OneWay, Plain, Returns,
+            ServiceClient, StreamCall, StreamResult, Streaming, Upload,
+        },
         codec::{BadArguments, Codec},
         failure::Failure,
-        service::{Context, Contract, Method, Never, Parameter, Reply, Responder, Serve, Server, misrouted},
+        service::{
+            Context, Contract, Method, Never, Parameter, Ports, Reply, Responder, Serve, Server, StreamReply,
+            misrouted,
+        },
+        stream::Receiver,
     };
     pub use serde;
 }

@@ -8,11 +8,13 @@ mod endpoint;
 mod inbox;
 mod reply;
 mod server;
+mod stream_reply;
 
 pub use context::{Caller, Context};
 pub use contract::{Contract, Method, Parameter, Serve, misrouted};
 pub use reply::{Never, Reply, Responder};
 pub use server::Server;
+pub use stream_reply::{Ports, StreamReply};
 
 pub(crate) use cancel::{Cancel, CancelOnDrop};
 pub(crate) use context::CallScope;
@@ -21,3 +23,4 @@ pub(crate) use endpoint::{Endpoint, LocalEndpoint};
 pub(crate) use inbox::{BATCH, Batch, Envelope};
 pub(crate) use reply::{CallAnswer, OneWays, RawReply, Replies};
 pub(crate) use server::{AnyServer, Started};
+pub(crate) use stream_reply::{Answered, StreamAnswer};

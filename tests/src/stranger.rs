@@ -27,6 +27,10 @@ pub mod kind {
     pub const CALL: u8 = 0x20;
     /// A one-way send.
     pub const ONE_WAY: u8 = 0x21;
+    /// A call with streams.
+    pub const STREAM: u8 = 0x23;
+    /// An item of a stream.
+    pub const ITEM: u8 = 0x24;
     /// What came of a call.
     pub const REPLY: u8 = 0x28;
     /// What came of all one-way sends so far.

@@ -19,9 +19,10 @@ mod server;
 mod trait_;
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::format_ident;
+use quote::{format_ident, quote_spanned};
 use syn::Path;
 use syn::ext::IdentExt as _;
+use syn::spanned::Spanned as _;
 
 use crate::contract::{Contract, Method, Output, Target};
 use crate::problems::Problems;
@@ -57,6 +58,19 @@ struct Expansion<'a> {
     client: Ident,
     /// The type parameter that stands for the user's implementation.
     implementation: Ident,
+}
+
+/// `Fallible<Vec<Line>, ChatError>`: what a method answers. It stands where the user wrote the type that is returned.
+fn shape(output: &Output, private: &TokenStream) -> TokenStream {
+    let Output { value, item, error } = output;
+    let place = own_span(value.span());
+    let private = located(private, place);
+    match (item, error) {
+        (None, None) => quote_spanned!(place=> #private::Plain<#value>),
+        (None, Some(error)) => quote_spanned!(place=> #private::Fallible<#value, #error>),
+        (Some(item), None) => quote_spanned!(place=> #private::Streaming<#item>),
+        (Some(item), Some(error)) => quote_spanned!(place=> #private::FallibleStreaming<#item, #error>),
+    }
 }
 
 // === impl Expansion ===
@@ -96,7 +110,11 @@ impl<'a> Expansion<'a> {
     /// `Reply<Vec<Line>, ChatError>`: where a method's answer goes.
     fn reply(&self, method: &Method) -> TokenStream {
         let Self { private, .. } = self;
-        let Output { value, error } = &method.output;
+        if method.is_streaming() {
+            let shape = shape(&method.output, private);
+            return generate!(#private::StreamReply<#shape>);
+        }
+        let Output { value, error, .. } = &method.output;
         match error {
             Some(error) => generate!(#private::Reply<#value, #error>),
             None => generate!(#private::Reply<#value, #private::Never>),

@@ -93,3 +93,17 @@ fn of_expression(value: &Expr) -> String {
 fn without_space(text: &str) -> String {
     text.split_whitespace().collect()
 }
+
+/// The types between a segment's angle brackets; nothing if there is anything else between them.
+pub(crate) fn type_arguments(arguments: &PathArguments) -> Vec<&Type> {
+    let PathArguments::AngleBracketed(arguments) = arguments else { return Vec::new() };
+    arguments
+        .args
+        .iter()
+        .map(|argument| match argument {
+            GenericArgument::Type(ty) => Some(ty),
+            _ => None,
+        })
+        .collect::<Option<_>>()
+        .unwrap_or_default()
+}

@@ -6,7 +6,7 @@ use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::time::Instant;
 
 use crate::{
-    channel::HIGH_WATER,
+    channel::{HIGH_WATER, serve_stream},
     codec::Codec,
     config::Limits,
     node::Served,
@@ -15,7 +15,7 @@ use crate::{
         unreadable,
     },
     wire::{
-        frame::{self, FrameError, Frames, kind},
+        frame::{self, Chunk, FrameError, Frames, kind},
         outbox::Outbox,
     },
 };
@@ -53,6 +53,13 @@ pub(crate) async fn run<C: Contract>(
     endpoint: Arc<LocalEndpoint<C>>,
     channel: ServedChannel,
 ) -> Result<(), FrameError> {
+    let mut channel = channel;
+    let first = match channel.frames.next().await {
+        Ok(Some(chunk)) if chunk.kind() == Some(kind::STREAM) => {
+            return serve_stream::run(endpoint, channel, chunk).await;
+        }
+        first => first,
+    };
     let ServedChannel { link, mut frames, mut writer, codec, methods, caller, limits } = channel;
     let age = Arc::clone(&endpoint.inbox.age);
     let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, limits.message_bytes_max));
@@ -72,7 +79,7 @@ pub(crate) async fn run<C: Contract>(
         one_way: 0,
     };
     let read = async {
-        let ended = serving.read(&mut frames).await;
+        let ended = serving.read(first, &mut frames).await;
         if let Err(error) = &ended {
             let caller = serving.scope.caller.name();
             tracing::debug!(target: "qmesh::service", service = C::NAME, caller, %error, "channel ended");
@@ -118,8 +125,13 @@ impl Drop for Ending {
 // === impl Serving ===
 
 impl<C: Contract> Serving<C> {
-    async fn read(&mut self, frames: &mut Frames) -> Result<(), FrameError> {
-        while let Some(mut chunk) = frames.next().await? {
+    async fn read(
+        &mut self,
+        first: Result<Option<Chunk>, FrameError>,
+        frames: &mut Frames,
+    ) -> Result<(), FrameError> {
+        let mut next = first?;
+        while let Some(mut chunk) = next {
             let now = Instant::now();
             while let Some((kind, payload)) = chunk.next() {
                 self.receive(kind, &chunk.bytes[payload], now)?;
@@ -133,6 +145,7 @@ impl<C: Contract> Serving<C> {
             if self.replies.outbox.is_full() {
                 self.replies.outbox.room().await;
             }
+            next = frames.next().await?;
         }
         Ok(())
     }
@@ -232,4 +245,4 @@ impl<C: Contract> Serving<C> {
 }
 
 /// A call that claims more time than a day has a day.
-const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;

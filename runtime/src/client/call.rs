@@ -196,7 +196,7 @@ where
     }
 }
 
-const OTHER_CONTRACT: &str = "this node serves another contract of the same name";
+pub(crate) const OTHER_CONTRACT: &str = "this node serves another contract of the same name";
 
 async fn await_local<R: Returns>(
     answer: oneshot::Receiver<CallAnswer<R::Value, R::Error>>,

@@ -10,7 +10,7 @@ use crate::{
     channel::caller::{ChannelCaller, TrySend},
     client::{Remote, Route},
     failure::{Failure, Outcome, Reason},
-    node::NodeInner,
+    node::{Link, NodeInner},
     service::RawReply,
 };
 
@@ -114,6 +114,31 @@ impl Journey {
     /// An endpoint with an open channel.
     async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
         loop {
+            let remote = self.choose().await?;
+            if let Some(channel) = remote.channel() {
+                return Ok((remote, channel));
+            }
+            match remote.open(&self.node, &self.route, self.deadline).await {
+                Ok(channel) => return Ok((remote, channel)),
+                Err(failure) => self.failed_at(&remote, failure)?,
+            }
+        }
+    }
+
+    /// An endpoint with a session.
+    pub(crate) async fn reach_session(&mut self) -> Result<(Arc<Remote>, Arc<Link>), Failure> {
+        loop {
+            let remote = self.choose().await?;
+            match remote.session(&self.node, self.deadline).await {
+                Ok(link) => return Ok((remote, link)),
+                Err(failure) => self.failed_at(&remote, failure)?,
+            }
+        }
+    }
+
+    /// An endpoint that has not failed this call lately; waits for one where need be.
+    async fn choose(&mut self) -> Result<Arc<Remote>, Failure> {
+        loop {
             if self.node.has_ended() {
                 return Err(
                     Failure::not_sent(Reason::Unavailable, "this node has stopped").after(self.last.as_ref())
@@ -125,21 +150,14 @@ impl Journey {
                 let picked = table.pick(&self.failed).map(|target| Arc::clone(&target.remote));
                 (picked, table.are_all_in(&self.failed))
             };
-            let Some(remote) = picked else {
-                let final_word = |last: &mut Failure| all_failed && is_the_same_everywhere(last.reason());
-                if let Some(last) = self.last.take_if(final_word) {
-                    return Err(last);
-                }
-                self.pause(&mut changed).await?;
-                continue;
-            };
-            if let Some(channel) = remote.channel() {
-                return Ok((remote, channel));
+            if let Some(remote) = picked {
+                return Ok(remote);
             }
-            match remote.open(&self.node, &self.route, self.deadline).await {
-                Ok(channel) => return Ok((remote, channel)),
-                Err(failure) => self.failed_at(&remote, failure)?,
+            let final_word = |last: &mut Failure| all_failed && is_the_same_everywhere(last.reason());
+            if let Some(last) = self.last.take_if(final_word) {
+                return Err(last);
             }
+            self.pause(&mut changed).await?;
         }
     }
 

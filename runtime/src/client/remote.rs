@@ -18,7 +18,8 @@ use crate::{
     },
     client::Route,
     failure::{Failure, Reason},
-    node::{NodeInner, Peer},
+    node::{Link, NodeInner, Peer},
+    supervisor::Work,
 };
 
 /// An endpoint on another node, with the channel to it once there is one.
@@ -115,11 +116,7 @@ impl Remote {
         if let Some(open) = self.channel() {
             return Ok(open);
         }
-        // Another endpoint may be faster, if there is time for it.
-        let link = match timeout_at(Instant::now() + LINK_MAX, self.peer.link(node, deadline)).await {
-            Ok(link) => link?,
-            Err(_) => return Err(Failure::not_sent(Reason::Unreachable, "no session in time")),
-        };
+        let link = self.session(node, deadline).await?;
         let limits = &node.config().limits;
         let OpenChannel { opened, frames, writer } =
             open::open(link.session(), route.open_request(), limits, deadline).await?;
@@ -130,6 +127,26 @@ impl Remote {
         route.opened();
         self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
         Ok(channel)
+    }
+}
+
+impl Remote {
+    /// The session; asks for it and waits where need be.
+    ///
+    /// A failure is *not sent*.
+    pub(crate) async fn session(
+        &self,
+        node: &Arc<NodeInner>,
+        deadline: Instant,
+    ) -> Result<Arc<Link>, Failure> {
+        // Another endpoint may be faster, if there is time for it.
+        let late = |_| Failure::not_sent(Reason::Unreachable, "no session in time");
+        timeout_at(Instant::now() + LINK_MAX, self.peer.link(node, deadline)).await.map_err(late)?
+    }
+
+    /// Runs the channel of a streaming call as an actor below the connection's.
+    pub(crate) async fn start_stream(&self, work: Work) -> Result<(), Failure> {
+        self.peer.start_channel(work).await.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))
     }
 }
 

@@ -82,6 +82,12 @@ impl Route {
         }
     }
 
+    /// As [`open_request`](Self::open_request), for one method alone.
+    pub(crate) fn open_one(&self, method: usize) -> Open {
+        let methods = self.spec.methods.get(method).cloned().into_iter().collect();
+        Open { service: self.spec.service.clone(), codec: self.spec.codec.name().to_owned(), methods }
+    }
+
     /// Where calls can go now.
     #[inline]
     pub(crate) fn table(&self, node: &NodeInner) -> Guard<Arc<Table>> {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     codec::{BadArguments, Codec},
     failure::{Failure, Reason},
-    service::{Context, Responder},
+    service::{Context, Ports, Responder},
 };
 
 /// A service's contract: its name, its methods, and one type for all its calls, which local and remote callers share.
@@ -36,6 +36,17 @@ pub trait Contract: fmt::Debug + Send + Sync + 'static {
     /// The arguments do not fit the method, or it is not one-way.
     fn decode_one_way(method: usize, codec: Codec, arguments: &[u8]) -> Result<Self::Call, BadArguments>;
 
+    /// The typed streaming call of bytes that came over the wire; what it asks of `ports` is connected to its channel.
+    ///
+    /// # Errors
+    /// The arguments do not fit the method, or it has no streams.
+    fn decode_stream(
+        method: usize,
+        codec: Codec,
+        arguments: &[u8],
+        ports: &mut Ports,
+    ) -> Result<Self::Call, BadArguments>;
+
     /// Answers a call that will not run, if it has an answer.
     fn refuse(call: Self::Call, failure: Failure);
 }
@@ -63,6 +74,8 @@ pub struct Method {
     pub idempotent: bool,
     /// Whether there is no answer.
     pub one_way: bool,
+    /// Whether a stream is among its parameters, or is what it returns.
+    pub streaming: bool,
     /// Whether it takes `&mut self`, and so runs alone.
     pub exclusive: bool,
 }

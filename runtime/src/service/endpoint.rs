@@ -63,6 +63,21 @@ impl<C: Contract> LocalEndpoint<C> {
     }
 }
 
+impl<C: Contract> LocalEndpoint<C> {
+    /// Queues a streaming call of this node whose slot is taken. It is cancelled when the guard is dropped.
+    pub(crate) fn enqueue_stream(
+        &self,
+        call: C::Call,
+        method: usize,
+        deadline: Option<Instant>,
+    ) -> CancelOnDrop {
+        let cancel = Arc::<Cancel>::default();
+        let envelope = Envelope::new(call, method, deadline, Some(Arc::clone(&cancel)));
+        self.inbox.push_one(&self.own, envelope, Instant::now());
+        CancelOnDrop(Some(cancel))
+    }
+}
+
 // === impl LocalEndpoint ===
 
 impl<C: Contract> Endpoint for LocalEndpoint<C> {

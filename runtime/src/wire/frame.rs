@@ -18,6 +18,10 @@
 //! | `CALL` | caller | call id (varint), method (varint), milliseconds that remain (varint), arguments |
 //! | `ONE_WAY` | caller | method (varint), arguments |
 //! | `CANCEL` | caller | call id (varint) |
+//! | `STREAM` | caller | method (varint), milliseconds that remain or 0 (varint), arguments: the one call of its channel |
+//! | `ITEM` | both | one item of a stream |
+//! | `END` | both | the stream is complete |
+//! | `CUT` | both | Protobuf: the stream is broken, and why |
 //! | `REPLY` | service | call id (varint), status (u8), queue age (u8, log2 of microseconds), body |
 //! | `ACKNOWLEDGE` | service | one-way sends handled, refused, unknown so far (three varints) |
 //!
@@ -44,6 +48,10 @@ pub(crate) mod kind {
     pub(crate) const CALL: u8 = 0x20;
     pub(crate) const ONE_WAY: u8 = 0x21;
     pub(crate) const CANCEL: u8 = 0x22;
+    pub(crate) const STREAM: u8 = 0x23;
+    pub(crate) const ITEM: u8 = 0x24;
+    pub(crate) const END: u8 = 0x25;
+    pub(crate) const CUT: u8 = 0x26;
     pub(crate) const REPLY: u8 = 0x28;
     pub(crate) const ACKNOWLEDGE: u8 = 0x29;
 }
@@ -192,6 +200,11 @@ impl Chunk {
     #[cfg(test)]
     pub(crate) const fn of(bytes: Bytes) -> Self {
         Self { bytes, at: 0 }
+    }
+
+    /// The kind of the next frame.
+    pub(crate) fn kind(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
     }
 
     /// The next frame: its kind, and where its payload lies in `bytes`.

@@ -1,13 +1,16 @@
-//! Calls are unary or one-way.
+//! A stream is a parameter by itself, or what a method returns.
 
 struct Receiver<T>(T);
 struct Sender<T>(T);
 
 #[qmesh::service(name = "chat.Chat")]
 trait Chat {
-    async fn upload(&self, lines: Receiver<String>) -> u64;
-    async fn subscribe(&self) -> Result<Receiver<String>, String>;
     async fn push(&self, lines: Option<Sender<String>>);
+    async fn pair(&self, lines: Receiver<String>, names: Receiver<String>);
+    #[idempotent]
+    async fn again(&self) -> Receiver<String>;
+    #[oneway]
+    async fn away(&self, lines: Receiver<String>);
 }
 
 fn main() {}

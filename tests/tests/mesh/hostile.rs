@@ -163,6 +163,13 @@ fn bad_calls() -> Vec<(&'static str, Bytes)> {
         ("a call whose number has no end", frame(kind::CALL, &[0xff; 12])),
         ("two calls of one number", [slow_call(1), slow_call(1)].concat().into()),
         ("an answer", frame(kind::REPLY, &[1, 0, 0])),
+        ("an item of no stream", frame(kind::ITEM, &[1])),
+        (
+            "a call with streams behind another call",
+            [call(1, 0), frame(kind::STREAM, &[0, 0, 0x90])].concat().into(),
+        ),
+        ("a call with streams without its fields", frame(kind::STREAM, &[])),
+        ("a call with streams of a method that was refused", frame(kind::STREAM, &[1, 0, 0x90])),
     ]
 }
 

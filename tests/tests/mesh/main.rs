@@ -10,3 +10,4 @@ mod one_way;
 mod panics;
 mod queues;
 mod retries;
+mod streams;

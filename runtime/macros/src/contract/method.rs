@@ -64,6 +64,8 @@ impl Method {
         let exclusive = check_receiver(&signature, problems);
         let Parameters { context, travelling } = Parameters::parse(&signature, problems);
         let output = Output::parse(&signature.output, marks.one_way.is_some(), problems);
+        let upload = travelling.iter().find(|parameter| parameter.item.is_some());
+        check_marks(&marks, upload, output.as_ref(), problems);
         let variant = variant?;
         Some(Self {
             attributes: marks.rest,
@@ -81,6 +83,21 @@ impl Method {
         })
     }
 
+    /// The parameters whose values travel together, ahead of all streams.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters.iter().filter(|parameter| parameter.item.is_none())
+    }
+
+    /// The stream that the caller sends.
+    pub(crate) fn upload(&self) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.item.is_some())
+    }
+
+    /// Whether it takes or returns a stream.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.upload().is_some() || self.output.item.is_some()
+    }
+
     /// The method as the user wrote it, without the marks.
     pub(crate) fn into_source(self) -> TraitItemFn {
         TraitItemFn {
@@ -90,6 +107,21 @@ impl Method {
             default: None,
             semi_token: Some(self.semi),
         }
+    }
+}
+
+/// A call with streams is neither sent one way nor repeated.
+fn check_marks(marks: &Marks, upload: Option<&Parameter>, output: Option<&Output>, problems: &mut Problems) {
+    if let (Some(mark), Some(_)) = (&marks.one_way, upload) {
+        problems.at(
+            mark,
+            "a one-way method takes no stream, as nobody would learn that it broke: remove `#[oneway]`",
+        );
+    }
+    let streams = upload.is_some() || output.is_some_and(|output| output.item.is_some());
+    if let (Some(mark), true) = (&marks.idempotent, streams) {
+        problems
+            .at(mark, "a call with streams is not repeated, as its items are gone: remove `#[idempotent]`");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a method returns.
 
-use syn::{GenericArgument, PathArguments, PathSegment, ReturnType, Type};
+use syn::{PathSegment, ReturnType, Type};
 
 use super::travel::{self, Place};
 use crate::problems::Problems;
@@ -11,6 +11,8 @@ use crate::signature;
 pub(crate) struct Output {
     /// What is returned when all went well.
     pub(crate) value: Type,
+    /// What the stream is made of, if that is one.
+    pub(crate) item: Option<Type>,
     /// The service's own error, if the method returns a `Result`.
     pub(crate) error: Option<Type>,
 }
@@ -21,7 +23,7 @@ impl Output {
     /// Reads a return type; `None` if it is unusable, which is then reported.
     pub(crate) fn parse(output: &ReturnType, one_way: bool, problems: &mut Problems) -> Option<Self> {
         let ReturnType::Type(_, ty) = output else {
-            return Some(Self { value: syn::parse_quote!(()), error: None });
+            return Some(Self { value: syn::parse_quote!(()), item: None, error: None });
         };
         if one_way && !is_unit(ty) {
             problems.at(
@@ -31,18 +33,23 @@ impl Output {
             return None;
         }
         let before = problems.count();
-        travel::check(ty, Place::Return, problems);
         let output = match result_segment(ty) {
             Some(segment) => Self::parse_result(ty, segment, problems)?,
-            None => Self { value: ty.as_ref().clone(), error: None },
+            None => Self::of(ty, None),
         };
+        travel::check(output.item.as_ref().unwrap_or(&output.value), Place::Return, problems);
+        output.error.iter().for_each(|error| travel::check(error, Place::Return, problems));
         (problems.count() == before).then_some(output)
     }
 
+    fn of(value: &Type, error: Option<Type>) -> Self {
+        Self { value: value.clone(), item: travel::stream_item(value).cloned(), error }
+    }
+
     fn parse_result(ty: &Type, segment: &PathSegment, problems: &mut Problems) -> Option<Self> {
-        let types = type_arguments(&segment.arguments);
+        let types = signature::type_arguments(&segment.arguments);
         if let [value, error] = types.as_slice() {
-            return Some(Self { value: (*value).clone(), error: Some((*error).clone()) });
+            return Some(Self::of(value, Some((*error).clone())));
         }
         let value = types.first().map_or_else(|| "T".to_owned(), |value| signature::of(value));
         problems.at(
@@ -65,18 +72,4 @@ fn result_segment(ty: &Type) -> Option<&PathSegment> {
         Type::Path(ty) => ty.path.segments.last().filter(|segment| segment.ident == "Result"),
         _ => None,
     }
-}
-
-/// The types between a segment's angle brackets; nothing if there is anything else between them.
-fn type_arguments(arguments: &PathArguments) -> Vec<&Type> {
-    let PathArguments::AngleBracketed(arguments) = arguments else { return Vec::new() };
-    arguments
-        .args
-        .iter()
-        .map(|argument| match argument {
-            GenericArgument::Type(ty) => Some(ty),
-            _ => None,
-        })
-        .collect::<Option<_>>()
-        .unwrap_or_default()
 }

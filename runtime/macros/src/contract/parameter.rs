@@ -18,6 +18,8 @@ pub(crate) struct Parameter {
     pub(crate) name: String,
     /// The type as the user wrote it.
     pub(crate) ty: Type,
+    /// What the stream is made of, if it is one.
+    pub(crate) item: Option<Type>,
 }
 
 /// The parameters after the receiver.
@@ -56,6 +58,13 @@ impl Parameters {
                         ),
                     );
                 }
+                if parameter.item.is_some() && parameters.travelling.iter().any(|other| other.item.is_some())
+                {
+                    problems.at(
+                        &typed.ty,
+                        "a method takes one stream: put both kinds of items into one enum, or make it two methods",
+                    );
+                }
                 parameters.travelling.push(parameter);
             }
         }
@@ -67,9 +76,11 @@ impl Parameters {
 
 impl Parameter {
     fn parse(typed: &PatType, problems: &mut Problems) -> Option<Self> {
-        travel::check(&typed.ty, Place::Parameter, problems);
+        let item = travel::stream_item(&typed.ty);
+        travel::check(item.unwrap_or(&typed.ty), Place::Parameter, problems);
         let ident = check_pattern(typed, problems)?;
-        Some(Self { name: ident.unraw().to_string(), ident, ty: typed.ty.as_ref().clone() })
+        let (ty, item) = (typed.ty.as_ref().clone(), item.cloned());
+        Some(Self { name: ident.unraw().to_string(), ident, ty, item })
     }
 
     /// Whether the type is spelled as the `String` of the standard library, for which clients take a `&str` too.

@@ -68,8 +68,11 @@ impl<'ast> Visit<'ast> for Traveller<'_> {
     fn visit_type_path(&mut self, ty: &'ast TypePath) {
         let path = &ty.path;
         if is_stream(path) {
-            self.problems
-                .at(ty, "streams are not part of this version: calls are unary or one-way; pass a `Vec` or call again");
+            self.problems.at(
+                ty,
+                "a stream travels beside the data: take one parameter of type `Receiver<T>`, \
+                 or return `Receiver<T>` or `Result<Receiver<T>, E>`",
+            );
         } else if path.is_ident("str") {
             self.borrowed(ty, "`str`", "String");
         } else if is_service(path) {
@@ -123,6 +126,16 @@ impl Traveller<'_> {
     fn formless(&mut self, tokens: impl ToTokens, what: &str, instead: &str) {
         let verb = self.place.verb();
         self.problems.at(tokens, format!("{what} has no form on the wire: {verb} {instead}"));
+    }
+}
+
+/// What a stream that travels is made of, if the type is `Receiver<T>`.
+pub(crate) fn stream_item(ty: &Type) -> Option<&Type> {
+    let Type::Path(ty) = signature::peel(ty) else { return None };
+    let segment = ty.path.segments.last().filter(|segment| segment.ident == "Receiver")?;
+    match signature::type_arguments(&segment.arguments).as_slice() {
+        [item] => Some(*item),
+        _ => None,
     }
 }
 

@@ -19,8 +19,8 @@ impl Expansion<'_> {
         let ident = &method.arguments;
         let text = ident.to_string();
         let serde = self.serde_path();
-        let names = method.parameters.iter().map(|parameter| own(&parameter.ident));
-        let types = method.parameters.iter().map(|parameter| &parameter.ty);
+        let names = method.values().map(|parameter| own(&parameter.ident));
+        let types = method.values().map(|parameter| &parameter.ty);
         let serialise = self.serialise(method);
         generate! {
             #[doc(hidden)]
@@ -45,16 +45,16 @@ impl Expansion<'_> {
     fn serialise(&self, method: &Method) -> TokenStream {
         let Self { private, .. } = self;
         let ident = &method.arguments;
-        let (text, count) = (ident.to_string(), method.parameters.len());
+        let (text, count) = (ident.to_string(), method.values().count());
         let mutable = (count > 0).then(|| generate!(mut));
         // Complaints about a type belong under the type.
-        let named = method.parameters.iter().map(|parameter| {
+        let named = method.values().map(|parameter| {
             let (name, field) = (&parameter.name, own(&parameter.ident));
             quote_spanned! { own_span(parameter.ty.span())=>
                 #private::serde::ser::SerializeStruct::serialize_field(&mut arguments, #name, &self.#field)?;
             }
         });
-        let values = method.parameters.iter().map(|parameter| {
+        let values = method.values().map(|parameter| {
             let field = own(&parameter.ident);
             quote_spanned! { own_span(parameter.ty.span())=>
                 #private::serde::ser::SerializeTupleStruct::serialize_field(&mut arguments, &self.#field)?;

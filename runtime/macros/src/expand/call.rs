@@ -14,6 +14,12 @@ impl Expansion<'_> {
         let variants: Vec<_> = methods.iter().map(|method| &method.variant).collect();
         let names = variants.iter().map(|variant| format!("{call}::{variant}"));
         let arguments = methods.iter().map(|method| &method.arguments);
+        let uploads = methods.iter().map(|method| {
+            method.upload().map(|upload| {
+                let stream = &upload.ty;
+                generate!(, #stream)
+            })
+        });
         let replies = methods.iter().map(|method| {
             let reply = self.reply(method);
             (!method.one_way).then(|| generate!(, #reply))
@@ -24,7 +30,7 @@ impl Expansion<'_> {
             #[doc(hidden)]
             #[non_exhaustive]
             #visibility enum #call {
-                #(#variants(#arguments #replies),)*
+                #(#variants(#arguments #uploads #replies),)*
             }
 
             #[automatically_derived]

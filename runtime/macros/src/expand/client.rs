@@ -5,7 +5,7 @@ use quote::{ToTokens as _, quote_spanned};
 use syn::Attribute;
 use syn::spanned::Spanned as _;
 
-use super::{Expansion, located, own, own_span};
+use super::{Expansion, located, own, own_span, shape};
 use crate::contract::{Method, Output, Parameter};
 use crate::signature;
 
@@ -61,12 +61,24 @@ impl Expansion<'_> {
         let note = self.note(method);
         let number = Literal::usize_unsuffixed(number);
         let parameters = method.parameters.iter().map(take);
-        let fields = method.parameters.iter().map(fill);
+        let fields = method.values().map(fill);
         let returned = self.returned(method);
         let place = own_span(method.output.value.span());
         let verb = Ident::new(if method.one_way { "send" } else { "call" }, place);
-        let body = quote_spanned! {place=>
-            self.client.#verb(#number, #arguments { #(#fields),* }, #call::#variant)
+        let body = if method.is_streaming() {
+            let upload = method.upload().map(|upload| own(&upload.ident).into_token_stream());
+            let make = match upload {
+                Some(_) => quote_spanned!(place=> #call::#variant),
+                None => quote_spanned!(place=> |arguments, (), reply| #call::#variant(arguments, reply)),
+            };
+            let upload = upload.unwrap_or_else(|| generate!(()));
+            quote_spanned! {place=>
+                self.client.call_with_streams(#number, #arguments { #(#fields),* }, #upload, #make)
+            }
+        } else {
+            quote_spanned! {place=>
+                self.client.#verb(#number, #arguments { #(#fields),* }, #call::#variant)
+            }
         };
         generate! {
             #(#attributes)*
@@ -82,16 +94,17 @@ impl Expansion<'_> {
     /// It stands where the user wrote the type that is returned, so that what that type lacks is reported there.
     fn returned(&self, method: &Method) -> TokenStream {
         let Self { private, contract_type, .. } = self;
-        let Method { arguments, output: Output { value, error }, .. } = method;
+        let Method { arguments, output, .. } = method;
         if method.one_way {
             return generate!(#private::OneWay<#contract_type, #arguments>);
         }
-        let place = own_span(value.span());
+        let place = own_span(output.value.span());
+        let shape = shape(output, private);
         let private = located(private, place);
-        let shape = match error {
-            Some(error) => quote_spanned!(place=> #private::Fallible<#value, #error>),
-            None => quote_spanned!(place=> #private::Plain<#value>),
-        };
+        if method.is_streaming() {
+            let upload = method.upload().map_or_else(|| generate!(()), |upload| upload.ty.to_token_stream());
+            return quote_spanned!(place=> #private::StreamCall<#contract_type, #arguments, #upload, #shape>);
+        }
         quote_spanned!(place=> #private::Call<#contract_type, #arguments, #shape>)
     }
 
@@ -103,7 +116,7 @@ impl Expansion<'_> {
         if method.attributes.iter().any(|each| each.path().is_ident("doc")) {
             paragraphs.push(String::new());
         }
-        let Output { value, error } = &method.output;
+        let Output { value, error, .. } = &method.output;
         let value = readable(value);
         paragraphs.push(match error {
             _ if method.one_way => format!(

@@ -39,6 +39,7 @@ impl Expansion<'_> {
     fn describe(&self, method: &Method) -> TokenStream {
         let Self { private, .. } = self;
         let Method { name, idempotent, one_way, exclusive, .. } = method;
+        let streaming = method.is_streaming();
         let output = signature::of_return(&method.signature.output);
         let names = method.parameters.iter().map(|parameter| &parameter.name);
         let types = method.parameters.iter().map(|parameter| signature::of(&parameter.ty));
@@ -49,20 +50,23 @@ impl Expansion<'_> {
                 output: #output,
                 idempotent: #idempotent,
                 one_way: #one_way,
+                streaming: #streaming,
                 exclusive: #exclusive,
             }
         }
     }
 
-    /// `fn decode(method: usize, …)` and `fn decode_one_way(method: usize, …)`, one arm for each method's number.
+    /// `fn decode(method: usize, …)`, `decode_one_way` and `decode_stream`, one arm for each method's number.
     fn decode(&self) -> TokenStream {
         let Self { private, .. } = self;
-        let arms = |one_way: bool| {
+        let arms = |streaming: bool, one_way: bool| {
             let methods = self.contract.methods.iter().enumerate();
-            let arms = methods.filter(move |(_, method)| method.one_way == one_way);
+            let is_one =
+                move |method: &Method| method.is_streaming() == streaming && method.one_way == one_way;
+            let arms = methods.filter(move |(_, method)| is_one(method));
             arms.map(|(number, method)| self.decode_method(number, method))
         };
-        let (answering, one_way) = (arms(false), arms(true));
+        let (answering, one_way, streaming) = (arms(false, false), arms(false, true), arms(true, false));
         generate! {
             fn decode(
                 method: usize,
@@ -86,6 +90,18 @@ impl Expansion<'_> {
                     _ => ::core::result::Result::Err(#private::BadArguments::not_one_way(method)),
                 }
             }
+
+            fn decode_stream(
+                method: usize,
+                codec: #private::Codec,
+                arguments: &[u8],
+                ports: &mut #private::Ports,
+            ) -> ::core::result::Result<Self::Call, #private::BadArguments> {
+                match method {
+                    #(#streaming)*
+                    _ => ::core::result::Result::Err(#private::BadArguments::no_streams(method)),
+                }
+            }
         }
     }
 
@@ -93,11 +109,16 @@ impl Expansion<'_> {
         let Self { private, call, .. } = self;
         let variant = &method.variant;
         let number = Literal::usize_unsuffixed(number);
-        let reply = (!method.one_way).then(|| generate!(, #private::Reply::wire(responder(), codec)));
+        let upload = method.upload().map(|_| generate!(, ports.receiver()));
+        let reply = match method {
+            _ if method.is_streaming() => Some(generate!(, ports.reply())),
+            Method { one_way: true, .. } => None,
+            _ => Some(generate!(, #private::Reply::wire(responder(), codec))),
+        };
         generate! {
             #number => {
                 let arguments = codec.arguments(arguments)?;
-                ::core::result::Result::Ok(#call::#variant(arguments #reply))
+                ::core::result::Result::Ok(#call::#variant(arguments #upload #reply))
             }
         }
     }
@@ -105,11 +126,13 @@ impl Expansion<'_> {
     /// `fn refuse(call: ChatCall, failure: Failure)`: answers a call that will not run.
     fn refuse(&self) -> TokenStream {
         let Self { private, call, .. } = self;
-        let arms = self.contract.methods.iter().map(|Method { variant, one_way, .. }| {
-            if *one_way {
+        let arms = self.contract.methods.iter().map(|method| {
+            let variant = &method.variant;
+            let upload = method.upload().map(|_| generate!(, _));
+            if method.one_way {
                 generate!(#call::#variant(_) => {})
             } else {
-                generate!(#call::#variant(_, reply) => reply.refuse(failure),)
+                generate!(#call::#variant(_ #upload, reply) => reply.refuse(failure),)
             }
         });
         generate! {

@@ -8,6 +8,7 @@ use syn::Type;
 use syn::spanned::Spanned as _;
 
 use super::{Expansion, own_span};
+use crate::contract::Output;
 
 // === impl Expansion ===
 
@@ -16,9 +17,13 @@ impl Expansion<'_> {
     pub(super) fn demand_travelling_types(&self) -> TokenStream {
         let Self { private, .. } = self;
         let methods = &self.contract.methods;
-        let arguments = methods.iter().flat_map(|method| &method.parameters).map(|parameter| &parameter.ty);
-        let answers =
-            methods.iter().flat_map(|method| [&method.output.value].into_iter().chain(&method.output.error));
+        let arguments = methods.iter().flat_map(|method| method.values()).map(|parameter| &parameter.ty);
+        let items = methods.iter().filter_map(|method| method.upload()?.item.as_ref());
+        let answers = methods.iter().flat_map(|method| {
+            let Output { value, item, error } = &method.output;
+            [item.as_ref().unwrap_or(value)].into_iter().chain(error)
+        });
+        let answers = items.chain(answers);
         let (arguments, answers) = (demand("argument", arguments), demand("answer", answers));
         generate! {
             const _: () = {

@@ -45,11 +45,15 @@ impl Expansion<'_> {
         let Self { call, service, implementation, .. } = self;
         let (variant, name) = (&method.variant, own(&method.signature.ident));
         let cx = method.context.then(|| generate!(cx,));
-        let fields = method.parameters.iter().map(|parameter| own(&parameter.ident));
+        let fields = method.parameters.iter().map(|parameter| {
+            let field = own(&parameter.ident);
+            if parameter.item.is_some() { generate!(upload) } else { generate!(arguments.#field) }
+        });
         let handler = generate! {
-            <#implementation as #service>::#name(service, #cx #(arguments.#fields),*)
+            <#implementation as #service>::#name(service, #cx #(#fields),*)
         };
-        let arguments = if method.parameters.is_empty() { generate!(_) } else { generate!(arguments) };
+        let arguments = if method.values().next().is_none() { generate!(_) } else { generate!(arguments) };
+        let upload = method.upload().map(|_| generate!(, upload));
         if method.one_way {
             return generate!(#call::#variant(#arguments) => #handler.await,);
         }
@@ -59,7 +63,7 @@ impl Expansion<'_> {
             generate!(::core::result::Result::Ok(#handler.await))
         };
         generate! {
-            #call::#variant(#arguments, reply) => {
+            #call::#variant(#arguments #upload, reply) => {
                 let reply = reply.begin();
                 reply.answer(#answer);
             }

@@ -310,12 +310,29 @@ fn values_have_a_form_on_the_wire() {
 }
 
 #[test]
-fn streams_are_refused_for_now() {
-    let complaint =
-        "streams are not part of this version: calls are unary or one-way; pass a `Vec` or call again";
-    method("async fn a(&self, said: Receiver<String>);", &[complaint]);
-    method("async fn a(&self) -> Result<qmesh::Receiver<Line>, E>;", &[complaint]);
+fn streams_travel_beside_the_data() {
+    method("async fn a(&self, said: Receiver<String>) -> Result<qmesh::Receiver<Line>, E>;", &[]);
+    let complaint = "a stream travels beside the data: take one parameter of type `Receiver<T>`, \
+                     or return `Receiver<T>` or `Result<Receiver<T>, E>`";
     method("async fn a(&self, a: Option<Sender<u8>>) -> Sender<u8>;", &[complaint, complaint]);
+    method("async fn a(&self, a: Vec<Receiver<u8>>);", &[complaint]);
+    method("async fn a(&self, a: Receiver<Receiver<u8>>);", &[complaint]);
+    method(
+        "async fn a(&self, a: Receiver<u8>, b: Receiver<u8>);",
+        &["a method takes one stream: put both kinds of items into one enum, or make it two methods"],
+    );
+    method(
+        "async fn a(&self, a: Receiver<&str>);",
+        &["arguments travel, so they own what they hold: take `String` instead of `&str`"],
+    );
+    method(
+        "#[oneway] async fn a(&self, a: Receiver<u8>);",
+        &["a one-way method takes no stream, as nobody would learn that it broke: remove `#[oneway]`"],
+    );
+    method(
+        "#[idempotent] async fn a(&self) -> Receiver<u8>;",
+        &["a call with streams is not repeated, as its items are gone: remove `#[idempotent]`"],
+    );
 }
 
 #[test]

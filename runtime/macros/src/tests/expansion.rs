@@ -15,6 +15,8 @@ const CHAT: &str = r#"
         #[oneway]
         async fn nudge(&mut self, who: String);
         async fn r#match(&self, r#type: Option<chat::Kind>) -> ();
+        async fn join(&mut self, room: String, said: Receiver<String>) -> Result<Receiver<Line>, ChatError>;
+        async fn watch(&self) -> Receiver<Line>;
     }
 "#;
 

@@ -1,0 +1,267 @@
+//! The items of a stream on a channel: encoded where they are sent, decoded where they are received.
+//!
+//! All items that are ready go out in one write. Whoever does not receive stops the sender by the channel's window, and
+//! holds at most that window, 64 small items or a large one.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{BufMut, BytesMut};
+use futures_util::{Sink, future::BoxFuture};
+use prost::Message;
+use qmesh_transport::{ChannelWriter, ResetCode, WriteError};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    channel::failure_code,
+    codec::Codec,
+    failure::{Failure, Reason},
+    stream::{Receiver, Sender, stream},
+    wire::{
+        frame::{self, Chunk, FrameError, Frames, kind},
+        messages::WireFailure,
+    },
+};
+
+/// Bytes of items that go out in one write, beyond which no further one joins.
+const WRITE: usize = 64 * 1024;
+/// Items that were decoded and are not received yet.
+const RECEIVED_MAX: usize = 64;
+/// An item of more bytes waits until those before it are received: many of them would fill the memory.
+const LARGE: usize = 64 * 1024;
+
+/// A stream that leaves on a channel.
+pub(crate) trait Outgoing: Send {
+    /// Appends the frames of all items that are ready; whether more may come.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<bool>;
+    /// The other side receives no more.
+    fn give_up(self: Box<Self>, why: Failure);
+}
+
+/// A stream that comes on a channel.
+pub(crate) trait Incoming: Send + Sync {
+    /// Room for one item; `false` if nobody receives any more.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool>;
+    /// Resolves when all that was pushed is received, or nobody receives any more.
+    fn emptied(&self) -> BoxFuture<'_, ()>;
+    /// Takes in an item for which there is room.
+    fn push(&mut self, item: &[u8]) -> Result<(), Failure>;
+    /// Resolves when nobody receives any more.
+    fn closed(&self) -> BoxFuture<'_, ()>;
+    fn finish(self: Box<Self>);
+    fn fail(self: Box<Self>, failure: Failure);
+}
+
+/// Encodes the items of `receiver`, each of at most `limit` bytes.
+pub(crate) fn outgoing<T: Serialize + Send + 'static>(
+    receiver: Receiver<T>,
+    codec: Codec,
+    limit: usize,
+) -> Box<dyn Outgoing> {
+    Box::new(Encoded { receiver, codec, limit })
+}
+
+/// A stream whose items are decoded as they come.
+pub(crate) fn incoming<T: DeserializeOwned + Send + 'static>(
+    codec: Codec,
+) -> (Box<dyn Incoming>, Receiver<T>) {
+    let (sender, receiver) = stream(RECEIVED_MAX);
+    (Box::new(Decoded { sender, codec }), receiver)
+}
+
+struct Encoded<T> {
+    receiver: Receiver<T>,
+    codec: Codec,
+    limit: usize,
+}
+
+struct Decoded<T> {
+    sender: Sender<T>,
+    codec: Codec,
+}
+
+/// Sends a stream to its end; says so to the stream if the other side receives no more.
+pub(crate) async fn send(mut items: Box<dyn Outgoing>, writer: &mut ChannelWriter) -> Result<(), WriteError> {
+    let mut buffer = BytesMut::new();
+    loop {
+        let filled = poll_fn(|cx| items.poll_fill(cx, &mut buffer));
+        let written = tokio::select! {
+            biased;
+            more = filled => writer.write_all(buffer.split().freeze()).await.map(|()| more),
+            why = writer.stopped() => Err(why),
+        };
+        match written {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(why) => {
+                let failure = match &why {
+                    WriteError::Session(ended) => Failure::unknown(Reason::ConnectionLost, ended.to_string()),
+                    _ => Failure::unknown(Reason::Cancelled, "the other side receives this stream no more"),
+                };
+                items.give_up(failure);
+                return Err(why);
+            }
+        }
+    }
+}
+
+/// Receives a stream to its end, beginning with what is left of `chunk`; tells the other side if nobody receives any
+/// more.
+///
+/// # Errors
+/// The peer broke the protocol. However it ends, the stream has been told.
+pub(crate) async fn receive(
+    mut chunk: Chunk,
+    frames: &mut Frames,
+    mut items: Box<dyn Incoming>,
+) -> Result<(), FrameError> {
+    loop {
+        while let Some((kind, payload)) = chunk.next() {
+            let payload = &chunk.bytes[payload];
+            match kind {
+                kind::ITEM => {
+                    if payload.len() > LARGE {
+                        items.emptied().await;
+                    }
+                    let taken = poll_fn(|cx| items.poll_room(cx)).await.then(|| items.push(payload));
+                    match taken {
+                        Some(Ok(())) => {}
+                        Some(Err(failure)) => {
+                            frames.stop(ResetCode::PROTOCOL);
+                            items.fail(failure);
+                            return Ok(());
+                        }
+                        None => {
+                            frames.stop(ResetCode::DROPPED);
+                            return Ok(());
+                        }
+                    }
+                }
+                kind::END => {
+                    items.finish();
+                    return Ok(());
+                }
+                kind::CUT => {
+                    let cut = WireFailure::decode(payload).map_err(|_bad| FrameError::Malformed(kind));
+                    let told = cut.as_ref().map_or_else(
+                        |error| Failure::unknown(Reason::Protocol, error.to_string()),
+                        |wire| failure_code::from_wire(wire.clone()),
+                    );
+                    items.fail(told);
+                    return cut.map(drop);
+                }
+                other => {
+                    let error = FrameError::Unexpected(other);
+                    items.fail(Failure::unknown(Reason::Protocol, error.to_string()));
+                    return Err(error);
+                }
+            }
+        }
+        let next = tokio::select! {
+            next = frames.next() => Some(next),
+            () = items.closed() => None,
+        };
+        match next {
+            Some(Ok(Some(next))) => chunk = next,
+            Some(Ok(None)) => {
+                let told = "the channel ended before the stream did";
+                items.fail(Failure::unknown(Reason::ConnectionLost, told));
+                return Ok(());
+            }
+            Some(Err(error)) => {
+                items.fail(Failure::unknown(Reason::ConnectionLost, error.to_string()));
+                return if matches!(error, FrameError::Read(_)) { Ok(()) } else { Err(error) };
+            }
+            None => {
+                frames.stop(ResetCode::DROPPED);
+                return Ok(());
+            }
+        }
+    }
+}
+
+// === impl Encoded ===
+
+impl<T: Serialize + Send + 'static> Outgoing for Encoded<T> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<bool> {
+        while buffer.len() < WRITE {
+            match self.receiver.poll_recv(cx) {
+                Poll::Pending if buffer.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+                Poll::Ready(Ok(Some(item))) => {
+                    if let Err(failure) = self.put(&item, buffer) {
+                        put_cut(buffer, &failure);
+                        return Poll::Ready(false);
+                    }
+                }
+                Poll::Ready(Ok(None)) => {
+                    frame::put(buffer, kind::END, |_| {});
+                    return Poll::Ready(false);
+                }
+                Poll::Ready(Err(failure)) => {
+                    put_cut(buffer, &failure);
+                    return Poll::Ready(false);
+                }
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    fn give_up(self: Box<Self>, why: Failure) {
+        self.receiver.give_up(why);
+    }
+}
+
+impl<T: Serialize> Encoded<T> {
+    fn put(&self, item: &T, buffer: &mut BytesMut) -> Result<(), Failure> {
+        self.codec.encode_in_scratch(item, |bytes| {
+            if bytes.len() > self.limit {
+                let detail =
+                    format!("an item of a stream is {} bytes; the limit is {}", bytes.len(), self.limit);
+                return Err(Failure::unknown(Reason::TooLarge, detail));
+            }
+            frame::put(buffer, kind::ITEM, |buffer| buffer.put_slice(bytes));
+            Ok(())
+        })?
+    }
+}
+
+fn put_cut(buffer: &mut BytesMut, failure: &Failure) {
+    frame::put(buffer, kind::CUT, |buffer| {
+        failure_code::to_wire(failure).encode_raw(buffer);
+    });
+}
+
+// === impl Decoded ===
+
+impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        Poll::Ready(ready!(Pin::new(&mut self.sender).poll_ready(cx)).is_ok())
+    }
+
+    fn emptied(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.sender.emptied())
+    }
+
+    fn push(&mut self, item: &[u8]) -> Result<(), Failure> {
+        let item = self.codec.decode(item).map_err(|error| {
+            Failure::unknown(Reason::BadReply, format!("an item of the stream cannot be read: {error}"))
+        })?;
+        Pin::new(&mut self.sender).start_send(item)
+    }
+
+    fn closed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.sender.closed())
+    }
+
+    fn finish(self: Box<Self>) {
+        self.sender.finish();
+    }
+
+    fn fail(self: Box<Self>, failure: Failure) {
+        self.sender.fail(failure);
+    }
+}

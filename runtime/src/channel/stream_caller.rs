@@ -1,0 +1,123 @@
+//! The calling end of a streaming call, which has its channel to itself.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+use qmesh_transport::{ChannelWriter, ResetCode};
+use tokio::sync::oneshot;
+
+use crate::{
+    channel::{
+        failure_code,
+        items::{self, Incoming, Outgoing},
+    },
+    failure::{Failure, Reason},
+    service::RawReply,
+    wire::{
+        frame::{self, Chunk, FrameError, Frames, kind, status},
+        messages::WireFailure,
+    },
+};
+
+/// A streaming call whose channel is open.
+pub(crate) struct StreamCaller {
+    pub(crate) frames: Frames,
+    pub(crate) writer: ChannelWriter,
+    pub(crate) outgoing: Option<Box<dyn Outgoing>>,
+    pub(crate) incoming: Option<Box<dyn Incoming>>,
+    pub(crate) answer: oneshot::Sender<Result<RawReply, Failure>>,
+}
+
+/// The frame that begins the call; `remaining` in milliseconds, 0 = no limit.
+pub(crate) fn begin(remaining: u64, arguments: &[u8]) -> Bytes {
+    let mut buffer = BytesMut::new();
+    frame::put(&mut buffer, kind::STREAM, |buffer| {
+        frame::put_varint(buffer, 0);
+        frame::put_varint(buffer, remaining);
+        buffer.put_slice(arguments);
+    });
+    buffer.freeze()
+}
+
+impl StreamCaller {
+    /// Runs the call to the end of its streams.
+    pub(crate) async fn run(self, begin: Bytes) {
+        let Self { mut frames, mut writer, outgoing, incoming, mut answer } = self;
+        let sending = async {
+            let begun = writer.write_all(begin).await;
+            if begun.is_ok() {
+                let whole = match outgoing {
+                    Some(items) => items::send(items, &mut writer).await.is_ok(),
+                    None => true,
+                };
+                // A session that has ended needs no half-close.
+                if whole {
+                    drop(writer.finish());
+                }
+            }
+        };
+        let receiving = async {
+            let first = tokio::select! {
+                first = first_reply(&mut frames) => first,
+                // The caller has given up.
+                () = answer.closed() => {
+                    frames.stop(ResetCode::CANCELLED);
+                    return false;
+                }
+            };
+            match first {
+                Ok((reply, rest)) => {
+                    let streams = reply.status == status::VALUE;
+                    let wanted = answer.send(Ok(reply)).is_ok();
+                    match incoming {
+                        Some(items) if streams && wanted => {
+                            // What broke has been told to the stream.
+                            drop(items::receive(rest, &mut frames, items).await);
+                        }
+                        _ => {}
+                    }
+                    wanted
+                }
+                Err(failure) => {
+                    frames.stop(ResetCode::CANCELLED);
+                    drop(answer.send(Err(failure)));
+                    false
+                }
+            }
+        };
+        tokio::pin!(sending, receiving);
+        let mut whole = false;
+        tokio::select! {
+            () = &mut sending => whole = true,
+            // A call that has failed, or that nobody wants, takes its stream back.
+            answered = &mut receiving => if answered { sending.await },
+        }
+        if whole {
+            receiving.await;
+        }
+    }
+}
+
+async fn first_reply(frames: &mut Frames) -> Result<(RawReply, Chunk), Failure> {
+    let lost = |error: &dyn std::fmt::Display| Failure::unknown(Reason::ConnectionLost, error.to_string());
+    let mut chunk = match frames.next().await {
+        Ok(Some(chunk)) => chunk,
+        Ok(None) => return Err(lost(&"the peer closed the channel without an answer")),
+        Err(error) => return Err(lost(&error)),
+    };
+    let broken = || lost(&FrameError::Malformed(kind::REPLY));
+    let Some((kind::REPLY, payload)) = chunk.next() else { return Err(broken()) };
+    let end = payload.end;
+    let mut bytes = &chunk.bytes[payload];
+    let head = frame::take_varint(&mut bytes, kind::REPLY)
+        .and_then(|_call| frame::take_u8(&mut bytes, kind::REPLY))
+        .and_then(|status| frame::take_u8(&mut bytes, kind::REPLY).map(|_age| status));
+    let status = head.map_err(|_bad| broken())?;
+    let body = chunk.bytes.slice(end - bytes.len()..end);
+    match status {
+        status::VALUE | status::SERVICE_ERROR => Ok((RawReply { status, body }, chunk)),
+        status::FAILURE => {
+            Err(WireFailure::decode(body).map_or_else(|_bad| broken(), failure_code::from_wire))
+        }
+        _ => Err(broken()),
+    }
+}

@@ -1,0 +1,429 @@
+//! A call with streams: a builder until it is awaited, then a future that resolves when the service has answered.
+//!
+//! The streams go on after that. Such a call is never repeated once it was sent.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout_at},
+};
+use tower::retry::budget::Budget;
+
+use crate::{
+    channel::{
+        items::{self, Incoming, Outgoing},
+        open,
+        stream_caller::{self, StreamCaller},
+    },
+    client::{CallResult, Client, Returns, call::OTHER_CONTRACT, engine::Journey},
+    codec::{BadArguments, Codec, EncodeError},
+    config::deadline_after,
+    failure::{CallError, Failure, Reason},
+    service::{Contract, LocalEndpoint, RawReply, StreamReply},
+    stream::Receiver,
+    wire::frame::status,
+};
+
+/// What a method with streams answers, and what its client gets.
+pub trait Answers: Sized + 'static {
+    /// A value, or the stream that the service sends.
+    type Value: Send + 'static;
+    /// The service's own error.
+    type Error: Serialize + DeserializeOwned + Send + 'static;
+    /// What the client gets.
+    type Output;
+    /// What the client keeps until the answer has come.
+    type Coming: Send + 'static;
+
+    /// Makes the one of the other.
+    fn output(answer: StreamResult<Self>) -> Self::Output;
+
+    /// The bytes of the answer, and the stream that follows.
+    ///
+    /// # Errors
+    /// The codec has no form for the value.
+    fn encode(
+        value: Self::Value,
+        codec: Codec,
+        item_bytes_max: usize,
+    ) -> Result<(Vec<u8>, Option<OutgoingItems>), EncodeError>;
+
+    /// Prepares for the stream that is to come, if one is.
+    fn expect(codec: Codec) -> (Option<IncomingItems>, Self::Coming);
+
+    /// The value, now that its bytes have come.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn arrived(coming: Self::Coming, codec: Codec, body: &[u8]) -> Result<Self::Value, BadArguments>;
+}
+
+/// A method that returns `Receiver<T>`: its client gets `Result<Receiver<T>, Failure>`.
+#[derive(Debug)]
+pub struct Streaming<T>(PhantomData<fn() -> T>);
+
+/// A method that returns `Result<Receiver<T>, E>`: its client gets `Result<Receiver<T>, CallError<E>>`.
+#[derive(Debug)]
+pub struct FallibleStreaming<T, E>(PhantomData<fn() -> (T, E)>);
+
+/// The items of a stream, as bytes that leave.
+pub struct OutgoingItems(pub(crate) Box<dyn Outgoing>);
+
+/// The items of a stream, as bytes that come.
+pub struct IncomingItems(pub(crate) Box<dyn Incoming>);
+
+/// What the caller sends beside the arguments: nothing, or a stream.
+pub trait Upload: Send + 'static {
+    /// Who is to be told when the stream has ended; `false` if there is none.
+    fn tell_end(&mut self, told: &Arc<Notify>) -> bool;
+
+    /// The items, encoded.
+    fn outgoing(self, codec: Codec, item_bytes_max: usize) -> Option<OutgoingItems>;
+}
+
+/// A call with streams: set its options, then await it. Nothing happens before that.
+///
+/// It resolves when the service has answered; streams go on after that.
+///
+/// # Cancel safety
+/// Dropping it cancels the call, and cuts its streams.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct StreamCall<C: Contract, A, U, R: Answers> {
+    client: Client<C>,
+    method: usize,
+    timeout: Option<Duration>,
+    make: fn(A, U, StreamReply<R>) -> C::Call,
+    state: State<A, U, R>,
+}
+
+enum State<A, U, R: Answers> {
+    New(A, U),
+    Started(Started<R>),
+    Done,
+}
+
+impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
+    pub(crate) const fn new(
+        client: Client<C>,
+        method: usize,
+        arguments: A,
+        upload: U,
+        make: fn(A, U, StreamReply<R>) -> C::Call,
+    ) -> Self {
+        Self { client, method, timeout: None, make, state: State::New(arguments, upload) }
+    }
+
+    /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
+    /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl<C, A, U, R> StreamCall<C, A, U, R>
+where
+    C: Contract,
+    A: Serialize + Send + 'static,
+    U: Upload,
+    R: Answers,
+{
+    fn start(&self, arguments: A, mut upload: U) -> Started<R> {
+        let (client, method, make) = (self.client.clone(), self.method, self.make);
+        let timeout = self.timeout.unwrap_or_else(|| client.node().config().call_timeout);
+        Box::pin(async move {
+            let deadline = deadline_after(Instant::now(), timeout);
+            let ended = Arc::new(Notify::new());
+            let patience = Patience { ended: upload.tell_end(&ended).then_some(ended), deadline, timeout };
+            let local = client.route().table(client.node()).local.clone();
+            let Some(local) = local else {
+                return call_remote::<C, A, U, R>(&client, method, arguments, upload, patience).await;
+            };
+            let local = local.as_any().downcast::<LocalEndpoint<C>>();
+            let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
+            local.inbox.admit(deadline, Instant::now()).await?;
+            let (to, answer) = oneshot::channel();
+            let call = make(arguments, upload, StreamReply::local(to));
+            let cancel = local.enqueue_stream(call, method, patience.handler_deadline());
+            let answer = patience.wait_for(answer).await?;
+            cancel.done();
+            answer.unwrap_or_else(|_| {
+                Err(Failure::unknown(Reason::Unavailable, "the service ended without a word"))
+            })
+        })
+    }
+}
+
+/// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end.
+struct Patience {
+    ended: Option<Arc<Notify>>,
+    deadline: Instant,
+    timeout: Duration,
+}
+
+impl Patience {
+    /// A handler that receives a stream takes as long as the stream does.
+    fn handler_deadline(&self) -> Option<Instant> {
+        self.ended.is_none().then_some(self.deadline)
+    }
+
+    async fn wait_for<T>(self, answer: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::pin!(answer);
+        let deadline = match self.ended {
+            None => self.deadline,
+            Some(ended) => tokio::select! {
+                biased;
+                answered = &mut answer => return Ok(answered),
+                () = ended.notified() => deadline_after(Instant::now(), self.timeout),
+            },
+        };
+        let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
+        timeout_at(deadline, answer).await.map_err(late)
+    }
+}
+
+/// The answer of the service, or why there is none.
+pub type StreamResult<R> = Result<Result<<R as Answers>::Value, <R as Answers>::Error>, Failure>;
+
+type Started<R> = BoxFuture<'static, StreamResult<R>>;
+
+async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
+    client: &Client<C>,
+    method: usize,
+    arguments: A,
+    upload: U,
+    patience: Patience,
+) -> StreamResult<R> {
+    let deadline = patience.deadline;
+    let (node, route) = (client.node(), client.route());
+    route.budget.deposit();
+    let codec = route.spec.codec;
+    let arguments = codec.encode(&arguments)?;
+    let limits = &node.config().limits;
+    let mut journey = Journey::new(Arc::clone(node), Arc::clone(route), method, deadline);
+    let (remote, peer_frames) = loop {
+        let (remote, link) = journey.reach_session().await?;
+        let opened = open::open(link.session(), route.open_one(method), limits, deadline).await;
+        let refused = match opened {
+            Ok(open) => match open.opened.methods.first() {
+                Some(answer) if answer.refused.is_empty() => break (remote, open),
+                Some(answer) => {
+                    let reason = if answer.unknown { Reason::UnknownMethod } else { Reason::Incompatible };
+                    Failure::not_executed(reason, answer.refused.clone())
+                }
+                None => Failure::not_sent(Reason::Protocol, "the service did not answer for this method"),
+            },
+            Err(failure) => failure,
+        };
+        journey.failed_at(&remote, refused)?;
+    };
+    let open::OpenChannel { opened, frames, writer } = peer_frames;
+    let limit = usize::try_from(opened.message_bytes_max).unwrap_or(usize::MAX);
+    if arguments.len() > limit {
+        let detail = format!("the arguments are {} bytes; the limit is {limit}", arguments.len());
+        return Err(Failure::not_sent(Reason::TooLarge, detail));
+    }
+    let outgoing = upload.outgoing(codec, limit).map(|items| items.0);
+    let (incoming, coming) = R::expect(codec);
+    let (to, answer) = oneshot::channel();
+    let caller =
+        StreamCaller { frames, writer, outgoing, incoming: incoming.map(|items| items.0), answer: to };
+    let remaining = patience.handler_deadline().map_or(0, |deadline| {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+        u64::try_from(left).unwrap_or(u64::MAX)
+    });
+    let begin = stream_caller::begin(remaining, &arguments);
+    remote
+        .start_stream(Box::pin(async move {
+            caller.run(begin).await;
+            Ok(())
+        }))
+        .await?;
+    let answered = patience.wait_for(answer).await?;
+    finish::<R>(answered, coming, codec).map_err(|failure| failure.at(remote.name()))
+}
+
+fn finish<R: Answers>(
+    answered: Result<Result<RawReply, Failure>, oneshot::error::RecvError>,
+    coming: R::Coming,
+    codec: Codec,
+) -> StreamResult<R> {
+    let raw = answered.unwrap_or_else(|_| {
+        Err(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
+    })?;
+    let unreadable = |error: BadArguments| {
+        let detail = format!("the service ran, but its answer cannot be read: {error}");
+        Failure::unknown(Reason::BadReply, detail)
+    };
+    if raw.status == status::VALUE {
+        return R::arrived(coming, codec, &raw.body).map(Ok).map_err(unreadable);
+    }
+    codec.decode(&raw.body).map(Err).map_err(unreadable)
+}
+
+impl<C, A, U, R> Future for StreamCall<C, A, U, R>
+where
+    C: Contract,
+    A: Serialize + Send + Unpin + 'static,
+    U: Upload + Unpin,
+    R: Answers,
+{
+    type Output = R::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
+        let this = self.get_mut();
+        if let State::New(..) = this.state
+            && let State::New(arguments, upload) = std::mem::replace(&mut this.state, State::Done)
+        {
+            this.state = State::Started(this.start(arguments, upload));
+        }
+        let State::Started(started) = &mut this.state else {
+            panic!("a call was polled after it had resolved")
+        };
+        let answer = std::task::ready!(started.as_mut().poll(cx));
+        this.state = State::Done;
+        let method = C::METHODS.get(this.method).map_or("", |method| method.name);
+        Poll::Ready(R::output(answer.map_err(|failure| failure.of(C::NAME, method))))
+    }
+}
+
+// === impl Upload ===
+
+impl Upload for () {
+    fn tell_end(&mut self, _: &Arc<Notify>) -> bool {
+        false
+    }
+
+    fn outgoing(self, _: Codec, _: usize) -> Option<OutgoingItems> {
+        None
+    }
+}
+
+impl<T: Serialize + Send + 'static> Upload for Receiver<T> {
+    fn tell_end(&mut self, told: &Arc<Notify>) -> bool {
+        Self::tell_end(self, Arc::clone(told));
+        true
+    }
+
+    fn outgoing(self, codec: Codec, item_bytes_max: usize) -> Option<OutgoingItems> {
+        Some(OutgoingItems(items::outgoing(self, codec, item_bytes_max)))
+    }
+}
+
+// === impl Answers ===
+
+impl<R: Returns> Answers for R {
+    type Value = R::Value;
+    type Error = R::Error;
+    type Output = R::Output;
+    type Coming = ();
+
+    fn output(answer: CallResult<R>) -> R::Output {
+        <R as Returns>::output(answer)
+    }
+
+    fn encode(
+        value: R::Value,
+        codec: Codec,
+        _: usize,
+    ) -> Result<(Vec<u8>, Option<OutgoingItems>), EncodeError> {
+        Ok((codec.encode(&value)?, None))
+    }
+
+    fn expect(_: Codec) -> (Option<IncomingItems>, ()) {
+        (None, ())
+    }
+
+    fn arrived((): (), codec: Codec, body: &[u8]) -> Result<R::Value, BadArguments> {
+        codec.decode(body)
+    }
+}
+
+macro_rules! answers_a_stream {
+    ($error:ty, $output:ty, $make:expr) => {
+        type Value = Receiver<T>;
+        type Error = $error;
+        type Output = $output;
+        type Coming = Receiver<T>;
+
+        fn output(answer: Result<Result<Receiver<T>, $error>, Failure>) -> $output {
+            $make(answer)
+        }
+
+        fn encode(
+            value: Receiver<T>,
+            codec: Codec,
+            item_bytes_max: usize,
+        ) -> Result<(Vec<u8>, Option<OutgoingItems>), EncodeError> {
+            Ok((Vec::new(), value.outgoing(codec, item_bytes_max)))
+        }
+
+        fn expect(codec: Codec) -> (Option<IncomingItems>, Receiver<T>) {
+            let (incoming, receiver) = items::incoming(codec);
+            (Some(IncomingItems(incoming)), receiver)
+        }
+
+        fn arrived(coming: Receiver<T>, _: Codec, _: &[u8]) -> Result<Receiver<T>, BadArguments> {
+            Ok(coming)
+        }
+    };
+}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Answers for Streaming<T> {
+    answers_a_stream!(crate::service::Never, Result<Receiver<T>, Failure>, |answer: Result<
+        Result<Receiver<T>, crate::service::Never>,
+        Failure,
+    >| answer.map(|never| {
+        match never {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }
+    }));
+}
+
+impl<T, E> Answers for FallibleStreaming<T, E>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    E: Serialize + DeserializeOwned + Send + 'static,
+{
+    answers_a_stream!(E, Result<Receiver<T>, CallError<E>>, |answer: Result<
+        Result<Receiver<T>, E>,
+        Failure,
+    >| match answer {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(CallError::Service(error)),
+        Err(failure) => Err(CallError::Failed(failure)),
+    });
+}
+
+impl fmt::Debug for OutgoingItems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OutgoingItems")
+    }
+}
+
+impl fmt::Debug for IncomingItems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IncomingItems")
+    }
+}
+
+impl<C: Contract, A, U, R: Answers> fmt::Debug for StreamCall<C, A, U, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = C::METHODS.get(self.method).map_or("", |method| method.name);
+        f.debug_struct("StreamCall")
+            .field("service", &C::NAME)
+            .field("method", &method)
+            .finish_non_exhaustive()
+    }
+}

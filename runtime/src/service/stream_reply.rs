@@ -1,0 +1,159 @@
+//! Where the answer of a streaming call goes, and the stream with it.
+
+use std::{fmt, thread};
+
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use crate::{
+    channel::items::{self, Incoming, Outgoing},
+    client::Answers,
+    codec::Codec,
+    failure::{Failure, Reason},
+    service::CallAnswer,
+    stream::Receiver,
+    wire::frame::status,
+};
+
+/// Where the answer of one streaming call goes.
+pub struct StreamReply<A: Answers> {
+    to: Option<To<A>>,
+    began: bool,
+}
+
+enum To<A: Answers> {
+    Local(oneshot::Sender<CallAnswer<A::Value, A::Error>>),
+    Wire(oneshot::Sender<StreamAnswer>, Codec, usize),
+}
+
+/// What goes out on the channel of a streaming call: the answer and the stream that follows it, or why there is none.
+pub(crate) type StreamAnswer = Result<Answered, Failure>;
+
+pub(crate) struct Answered {
+    pub(crate) status: u8,
+    pub(crate) body: Vec<u8>,
+    pub(crate) items: Option<Box<dyn Outgoing>>,
+}
+
+/// What a streaming call that came over the wire is connected to.
+pub struct Ports {
+    codec: Codec,
+    item_bytes_max: usize,
+    answer: Option<oneshot::Sender<StreamAnswer>>,
+    pub(crate) incoming: Option<Box<dyn Incoming>>,
+}
+
+impl<A: Answers> StreamReply<A> {
+    pub(crate) fn local(to: oneshot::Sender<CallAnswer<A::Value, A::Error>>) -> Self {
+        Self { to: Some(To::Local(to)), began: false }
+    }
+
+    /// The handler begins: dropped from here on, the reply says *unknown*.
+    #[must_use]
+    pub const fn begin(mut self) -> Self {
+        self.began = true;
+        self
+    }
+
+    /// Answers with what the handler returned.
+    pub fn answer(mut self, answer: Result<A::Value, A::Error>) {
+        match self.to.take() {
+            // The caller may be gone.
+            Some(To::Local(to)) => drop(to.send(Ok(answer))),
+            Some(To::Wire(to, codec, limit)) => drop(to.send(encode::<A>(answer, codec, limit))),
+            None => {}
+        }
+    }
+
+    /// Answers that the call did not run.
+    pub fn refuse(mut self, failure: Failure) {
+        self.fail(failure);
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        match self.to.take() {
+            Some(To::Local(to)) => drop(to.send(Err(failure))),
+            Some(To::Wire(to, ..)) => drop(to.send(Err(failure))),
+            None => {}
+        }
+    }
+}
+
+fn encode<A: Answers>(answer: Result<A::Value, A::Error>, codec: Codec, limit: usize) -> StreamAnswer {
+    let encoded = match answer {
+        Ok(value) => A::encode(value, codec, limit).map(|(body, items)| (status::VALUE, body, items)),
+        Err(error) => codec.encode(&error).map(|body| (status::SERVICE_ERROR, body, None)),
+    };
+    let (status, body, items) = encoded.map_err(|error| {
+        let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
+        Failure::unknown(Reason::BadReply, detail)
+    })?;
+    if body.len() > limit {
+        let detail = format!("the handler ran, but its answer is {} bytes; the limit is {limit}", body.len());
+        return Err(Failure::unknown(Reason::TooLarge, detail));
+    }
+    Ok(Answered { status, body, items: items.map(|items| items.0) })
+}
+
+impl<A: Answers> Drop for StreamReply<A> {
+    fn drop(&mut self) {
+        if self.to.is_none() {
+            return;
+        }
+        self.fail(match (self.began, thread::panicking()) {
+            (true, true) => Failure::unknown(Reason::Panicked, "the handler panicked"),
+            (true, false) => {
+                Failure::unknown(Reason::Cancelled, "the handler was dropped before it answered")
+            }
+            (false, _) => {
+                Failure::not_executed(Reason::Unavailable, "the service stopped before the call began")
+            }
+        });
+    }
+}
+
+impl Ports {
+    pub(crate) const fn new(
+        codec: Codec,
+        item_bytes_max: usize,
+        answer: oneshot::Sender<StreamAnswer>,
+    ) -> Self {
+        Self { codec, item_bytes_max, answer: Some(answer), incoming: None }
+    }
+
+    /// Answers a call that cannot be made.
+    pub(crate) fn refuse(&mut self, failure: Failure) {
+        if let Some(answer) = self.answer.take() {
+            // The caller may be gone.
+            drop(answer.send(Err(failure)));
+        }
+    }
+
+    /// The stream that the caller sends.
+    pub fn receiver<T: DeserializeOwned + Send + 'static>(&mut self) -> Receiver<T> {
+        let (incoming, receiver) = items::incoming(self.codec);
+        self.incoming = Some(incoming);
+        receiver
+    }
+
+    /// Where the answer goes.
+    ///
+    /// # Panics
+    /// If it is asked for twice.
+    pub fn reply<A: Answers>(&mut self) -> StreamReply<A> {
+        let answer = self.answer.take().expect("a call has one reply");
+        StreamReply { to: Some(To::Wire(answer, self.codec, self.item_bytes_max)), began: false }
+    }
+}
+
+impl<A: Answers> fmt::Debug for StreamReply<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReply").field("began", &self.began).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports").field("codec", &self.codec).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,269 @@
+//! Calls with streams, in all their shapes, from the same node and from another one.
+
+use futures_util::StreamExt;
+use qmesh::{CallError, Failure, Node, Outcome, Reason, Receiver, Sender, stream};
+use qmesh_tests::{EXPECTED, Mesh, expect_panics, millis, secs, spawn, watch};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, timeout};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("nothing below {0}")]
+    TooSmall(u64),
+    #[error(transparent)]
+    Broken(#[from] Failure),
+}
+
+#[qmesh::service(name = "tests.Streams")]
+pub(crate) trait Streams {
+    async fn sum(&self, from: u64, numbers: Receiver<u64>) -> Result<u64, Refusal>;
+    async fn count(&self, until: u64) -> Result<Receiver<u64>, Refusal>;
+    async fn cut_short(&self, after: u64) -> Receiver<u64>;
+    async fn double(&mut self, numbers: Receiver<u64>, factor: u64) -> Receiver<u64>;
+    async fn ignore(&self, numbers: Receiver<u64>) -> u64;
+    async fn broken(&self, numbers: Receiver<u64>) -> u64;
+    async fn never(&self) -> Receiver<u64>;
+    async fn blobs(&self, count: u64, bytes: u64) -> Receiver<Vec<u8>>;
+    async fn ping(&self) -> u64;
+}
+
+#[derive(Clone, Default)]
+struct Numbers;
+
+impl Streams for Numbers {
+    async fn sum(&self, from: u64, mut numbers: Receiver<u64>) -> Result<u64, Refusal> {
+        let mut sum = from;
+        while let Some(number) = numbers.recv().await? {
+            sum += number;
+        }
+        Ok(sum)
+    }
+
+    async fn count(&self, until: u64) -> Result<Receiver<u64>, Refusal> {
+        if until < 10 { Err(Refusal::TooSmall(10)) } else { Ok(Receiver::of(0..until)) }
+    }
+
+    async fn cut_short(&self, after: u64) -> Receiver<u64> {
+        let (sender, receiver) = stream(4);
+        spawn(async move { send_some(&sender, after).await });
+        receiver
+    }
+
+    async fn double(&mut self, numbers: Receiver<u64>, factor: u64) -> Receiver<u64> {
+        numbers.map(move |number| number * factor)
+    }
+
+    async fn ignore(&self, numbers: Receiver<u64>) -> u64 {
+        drop(numbers);
+        7
+    }
+
+    async fn broken(&self, mut numbers: Receiver<u64>) -> u64 {
+        let _first = numbers.recv().await;
+        panic!("{EXPECTED}");
+    }
+
+    async fn never(&self) -> Receiver<u64> {
+        std::future::pending().await
+    }
+
+    async fn blobs(&self, count: u64, bytes: u64) -> Receiver<Vec<u8>> {
+        let bytes = usize::try_from(bytes).unwrap();
+        Receiver::of((0..count).map(move |_| vec![7; bytes]))
+    }
+
+    async fn ping(&self) -> u64 {
+        1
+    }
+}
+
+async fn send_some(sender: &Sender<u64>, count: u64) {
+    for number in 0..count {
+        if sender.send(number).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn host_and_guest(mesh: &Mesh) -> [Node; 2] {
+    let host = mesh.node("node-0").serve(StreamsServer::new(Numbers::default)).start().await.unwrap();
+    let guest = mesh.node("guest").start().await.unwrap();
+    watch::endpoints(&guest, "tests.Streams", 1).await;
+    [host, guest]
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_shape_goes_through() {
+    let mesh = Mesh::new();
+    every_shape(host_and_guest(&mesh).await).await;
+}
+
+#[tokio::test]
+async fn every_shape_goes_through_over_quic() {
+    let mesh = Mesh::new();
+    let server = StreamsServer::new(Numbers::default);
+    let host = mesh.quic_node("host", None).serve(server).start().await.unwrap();
+    let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
+    watch::endpoints(&guest, "tests.Streams", 1).await;
+    every_shape([host, guest]).await;
+}
+
+async fn every_shape(nodes: [Node; 2]) {
+    for node in &nodes {
+        let client = node.client::<StreamsClient>();
+        assert_eq!(client.sum(5, Receiver::of(1..=100)).await, Ok(5055));
+        let counted = client.count(1000).await.unwrap().collect().await.unwrap();
+        assert!(counted.into_iter().eq(0..1000));
+        assert_eq!(client.count(3).await.unwrap_err(), CallError::Service(Refusal::TooSmall(10)));
+
+        let (say, said) = stream(2);
+        let mut heard = client.double(said, 3).await.unwrap();
+        for number in 0..50 {
+            say.send(number).await.unwrap();
+            assert_eq!(heard.recv().await, Ok(Some(number * 3)), "one goes out, one comes in");
+        }
+        say.finish();
+        assert_eq!(heard.recv().await, Ok(None));
+    }
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_cut_never_looks_complete() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    for node in &nodes {
+        let client = node.client::<StreamsClient>();
+        let items: Vec<_> = StreamExt::collect(client.cut_short(3).await.unwrap()).await;
+        assert_eq!(items.len(), 4, "{items:?}");
+        assert!(items[..3].iter().cloned().map(Result::unwrap).eq(0..3));
+        let failure = items[3].as_ref().unwrap_err();
+        assert!(failure.detail().contains("dropped before its end"), "{failure}");
+
+        let (sender, numbers) = stream(4);
+        sender.send(1).await.unwrap();
+        let call = client.sum(0, numbers);
+        let (answer, ()) = tokio::join!(call, async {
+            sleep(millis(50)).await;
+            drop(sender);
+        });
+        match answer {
+            Err(CallError::Service(Refusal::Broken(failure))) => {
+                assert!(failure.detail().contains("dropped before its end"), "{failure}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_learns_that_nobody_receives() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    for node in &nodes {
+        let client = node.client::<StreamsClient>();
+        // The service wants none of it, and answers all the same.
+        let (sender, numbers) = stream(4);
+        assert_eq!(client.ignore(numbers).await, Ok(7));
+        timeout(secs(1), sender.closed()).await.expect("it is told");
+        sender.send(1).await.unwrap_err();
+
+        // The caller wants no more of it.
+        let (say, said) = stream(1);
+        let heard = client.double(said, 2).await.unwrap();
+        drop(heard);
+        let told = async { while say.send(1).await.is_ok() {} };
+        timeout(secs(5), told).await.expect("the service's mapping has ended");
+    }
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_receiver_stops_its_sender() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    let client = nodes[1].client::<StreamsClient>();
+    let (say, said) = stream(1);
+    let heard = client.double(said, 2).await.unwrap();
+    let sent = spawn(async move {
+        let mut sent = 0_u64;
+        while timeout(secs(2), say.send(1)).await.is_ok() {
+            sent += 1;
+        }
+        sent
+    });
+    let sent = sent.await.unwrap();
+    assert!(sent > 100 && sent < 2_000_000, "{sent} items under way");
+    assert_eq!(client.ping().await, Ok(1), "nobody else waits");
+    drop(heard);
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_panics_or_is_late_ends_its_streams() {
+    expect_panics();
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    for node in &nodes {
+        let client = node.client::<StreamsClient>();
+        let (sender, numbers) = stream(4);
+        sender.send(1).await.unwrap();
+        let failure = client.broken(numbers).await.unwrap_err();
+        assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Panicked), "{failure}");
+        timeout(secs(1), sender.closed()).await.expect("its stream is taken back");
+
+        let start = Instant::now();
+        let failure = client.never().timeout(millis(300)).await.unwrap_err();
+        assert_eq!(failure.reason(), Reason::DeadlineExceeded, "{failure}");
+        assert!(start.elapsed() < millis(400), "{:?}", start.elapsed());
+    }
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_items_pass_and_too_large_ones_cut_the_stream() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    let client = nodes[1].client::<StreamsClient>();
+    let blobs = client.blobs(8, 1 << 20).await.unwrap().collect().await.unwrap();
+    assert!(blobs.len() == 8 && blobs.iter().all(|blob| blob.len() == 1 << 20));
+    let mut blobs = client.blobs(1, 9 << 20).await.unwrap();
+    let failure = blobs.recv().await.unwrap_err();
+    assert_eq!(failure.reason(), Reason::TooLarge, "{failure}");
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_dies_cuts_streams_in_both_directions() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    let [host, guest] = nodes;
+    let client = guest.client::<StreamsClient>();
+    let (say, said) = stream(1);
+    let mut heard = client.double(said, 2).await.unwrap();
+    say.send(1).await.unwrap();
+    assert_eq!(heard.recv().await, Ok(Some(2)));
+    let (lost, numbers) = stream(1);
+    let summing = spawn(async move { client.sum(0, numbers).await });
+    lost.send(1).await.unwrap();
+    sleep(millis(50)).await;
+
+    mesh.network.crash("node-0");
+    let start = Instant::now();
+    let failure = heard.recv().await.unwrap_err();
+    assert_eq!(
+        (failure.outcome(), failure.reason()),
+        (Outcome::Unknown, Reason::ConnectionLost),
+        "{failure}"
+    );
+    let failure = summing.await.unwrap().unwrap_err();
+    assert_eq!(failure.failure().unwrap().outcome(), Outcome::Unknown, "{failure}");
+    for sender in [say, lost] {
+        timeout(secs(2), sender.closed()).await.expect("the senders are told");
+        sender.send(1).await.unwrap_err();
+    }
+    assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
+    drop(host);
+    Mesh::end([guest]).await;
+}
