@@ -16,7 +16,6 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use prost::Message;
 use qmesh_transport::{ChannelWriter, ResetCode};
 use slab::Slab;
 use tokio::{
@@ -25,12 +24,12 @@ use tokio::{
 };
 
 use crate::{
-    channel::failure_code,
+    channel::open,
     failure::{Failure, Reason},
     service::RawReply,
     wire::{
-        frame::{self, Chunk, FrameError, Frames, kind, status},
-        messages::{Opened, WireFailure},
+        frame::{self, Chunk, FrameError, Frames, kind},
+        messages::Opened,
         outbox::Outbox,
     },
 };
@@ -160,13 +159,7 @@ impl ChannelCaller {
     /// Why the service refuses calls of this method, if it does.
     #[inline]
     fn check(&self, method: usize, length: usize) -> Result<(), Failure> {
-        let Some(opened) = self.opened.methods.get(method) else {
-            return Err(Failure::not_sent(Reason::Protocol, "the service did not answer for this method"));
-        };
-        if !opened.refused.is_empty() {
-            let reason = if opened.unknown { Reason::UnknownMethod } else { Reason::Incompatible };
-            return Err(Failure::not_executed(reason, opened.refused.clone()));
-        }
+        open::check(&self.opened, method)?;
         let limit = self.opened.message_bytes_max;
         if length as u64 > limit {
             let detail = format!("the arguments are {length} bytes; the limit is {limit}");
@@ -352,15 +345,7 @@ impl ChannelCaller {
         let slot = usize::try_from(id).ok().and_then(|id| self.pending.lock().calls.try_remove(id));
         let Some(slot) = slot else { return Err(FrameError::Malformed(kind::REPLY)) };
         let Slot::Waiting { to, .. } = slot else { return Ok(()) };
-        let answer = match status {
-            status::VALUE | status::SERVICE_ERROR => Ok(RawReply { status, body }),
-            status::FAILURE => {
-                let wire =
-                    WireFailure::decode(body).map_err(|_malformed| FrameError::Malformed(kind::REPLY))?;
-                Err(failure_code::from_wire(wire))
-            }
-            _ => return Err(FrameError::Malformed(kind::REPLY)),
-        };
+        let answer = RawReply::read(status, body)?;
         // Its caller may have gone this very moment.
         drop(to.send(answer));
         Ok(())
@@ -496,6 +481,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
+    use crate::wire::frame::status;
     use crate::{failure::Outcome, wire::messages::OpenedMethod};
 
     fn caller() -> Arc<ChannelCaller> {

@@ -71,6 +71,19 @@ pub(crate) async fn open(
     timeout_at(deadline.min(Instant::now() + OPEN_MAX), opening).await.map_err(late)?
 }
 
+/// Why the service refuses calls of a method, if it does.
+#[inline]
+pub(crate) fn check(opened: &Opened, method: usize) -> Result<(), Failure> {
+    let Some(answer) = opened.methods.get(method) else {
+        return Err(Failure::not_sent(Reason::Protocol, "the service did not answer for this method"));
+    };
+    if answer.refused.is_empty() {
+        return Ok(());
+    }
+    let reason = if answer.unknown { Reason::UnknownMethod } else { Reason::Incompatible };
+    Err(Failure::not_executed(reason, answer.refused.clone()))
+}
+
 /// Methods of a contract.
 const METHODS_MAX: usize = 256;
 /// A peer that does not answer for so long does not serve us.

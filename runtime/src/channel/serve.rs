@@ -155,12 +155,12 @@ impl<C: Contract> Serving<C> {
             kind::CALL => {
                 let call = frame::take_varint(&mut payload, kind)?;
                 let call = u32::try_from(call).map_err(|_too_large| FrameError::Malformed(kind))?;
-                let method = self.method(&mut payload, kind)?;
+                let method = take_method(&self.methods, &mut payload, kind)?;
                 let remaining = frame::take_varint(&mut payload, kind)?;
                 self.call(call, method, now + Duration::from_millis(remaining.min(LONGEST_MS)), payload)
             }
             kind::ONE_WAY => {
-                let method = self.method(&mut payload, kind)?;
+                let method = take_method(&self.methods, &mut payload, kind)?;
                 self.one_way(method, payload);
                 Ok(())
             }
@@ -174,14 +174,6 @@ impl<C: Contract> Serving<C> {
             }
             other => Err(FrameError::Unexpected(other)),
         }
-    }
-
-    /// Our number of the caller's method: one that was refused at the opening is not called.
-    fn method(&self, payload: &mut &[u8], kind: u8) -> Result<usize, FrameError> {
-        let theirs = frame::take_varint(payload, kind)?;
-        let ours =
-            usize::try_from(theirs).ok().and_then(|theirs| self.methods.get(theirs).copied().flatten());
-        ours.ok_or(FrameError::Malformed(kind))
     }
 
     fn call(
@@ -242,6 +234,17 @@ impl<C: Contract> Serving<C> {
             }
         }
     }
+}
+
+/// Our number of the caller's method: one that was refused at the opening is not called.
+pub(crate) fn take_method(
+    methods: &[Option<usize>],
+    payload: &mut &[u8],
+    kind: u8,
+) -> Result<usize, FrameError> {
+    let theirs = frame::take_varint(payload, kind)?;
+    let ours = usize::try_from(theirs).ok().and_then(|theirs| methods.get(theirs).copied().flatten());
+    ours.ok_or(FrameError::Malformed(kind))
 }
 
 /// A call that claims more time than a day has a day.

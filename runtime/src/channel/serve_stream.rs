@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::{
     channel::{
         failure_code, items,
-        serve::{LONGEST_MS, ServedChannel},
+        serve::{LONGEST_MS, ServedChannel, take_method},
     },
     failure::{Failure, Reason},
     service::{
@@ -85,15 +85,15 @@ fn begin(
     chunk: &mut Chunk,
     methods: &[Option<usize>],
 ) -> Result<(usize, Option<Duration>, Bytes), FrameError> {
-    let malformed = FrameError::Malformed(kind::STREAM);
-    let Some((kind::STREAM, payload)) = chunk.next() else { return Err(malformed) };
+    let Some((kind::STREAM, payload)) = chunk.next() else {
+        return Err(FrameError::Malformed(kind::STREAM));
+    };
     let end = payload.end;
     let mut bytes = &chunk.bytes[payload];
-    let theirs = frame::take_varint(&mut bytes, kind::STREAM)?;
+    let method = take_method(methods, &mut bytes, kind::STREAM)?;
     let remaining = frame::take_varint(&mut bytes, kind::STREAM)?;
-    let ours = usize::try_from(theirs).ok().and_then(|theirs| methods.get(theirs).copied().flatten());
     let remaining = (remaining > 0).then(|| Duration::from_millis(remaining.min(LONGEST_MS)));
-    Ok((ours.ok_or(malformed)?, remaining, chunk.bytes.slice(end - bytes.len()..end)))
+    Ok((method, remaining, chunk.bytes.slice(end - bytes.len()..end)))
 }
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.

@@ -1,21 +1,14 @@
 //! The calling end of a streaming call, which has its channel to itself.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use prost::Message;
 use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::sync::oneshot;
 
 use crate::{
-    channel::{
-        failure_code,
-        items::{self, Incoming, Outgoing},
-    },
+    channel::items::{self, Incoming, Outgoing},
     failure::{Failure, Reason},
     service::RawReply,
-    wire::{
-        frame::{self, Chunk, FrameError, Frames, kind, status},
-        messages::WireFailure,
-    },
+    wire::frame::{self, Chunk, FrameError, Frames, kind, status},
 };
 
 /// A streaming call whose channel is open.
@@ -113,11 +106,6 @@ async fn first_reply(frames: &mut Frames) -> Result<(RawReply, Chunk), Failure> 
         .and_then(|status| frame::take_u8(&mut bytes, kind::REPLY).map(|_age| status));
     let status = head.map_err(|_bad| broken())?;
     let body = chunk.bytes.slice(end - bytes.len()..end);
-    match status {
-        status::VALUE | status::SERVICE_ERROR => Ok((RawReply { status, body }, chunk)),
-        status::FAILURE => {
-            Err(WireFailure::decode(body).map_or_else(|_bad| broken(), failure_code::from_wire))
-        }
-        _ => Err(broken()),
-    }
+    let reply = RawReply::read(status, body).map_err(|_bad| broken())??;
+    Ok((reply, chunk))
 }

@@ -23,7 +23,7 @@ use tower::retry::budget::Budget;
 use crate::{
     channel::caller::{InFlight, TrySend},
     client::{Client, Remote, engine::Journey},
-    codec::Codec,
+    codec::{BadArguments, Codec},
     config::deadline_after,
     failure::{CallError, Failure, Reason},
     service::{CallAnswer, CancelOnDrop, Contract, LocalEndpoint, Never, RawReply, Reply},
@@ -215,14 +215,17 @@ async fn await_local<R: Returns>(
 }
 
 pub(crate) fn decode<R: Returns>(codec: Codec, raw: &RawReply) -> CallResult<R> {
-    let unreadable = |error: crate::codec::BadArguments| {
-        let detail = format!("the service ran, but its answer cannot be read: {error}");
-        Failure::unknown(Reason::BadReply, detail)
-    };
     match raw.status {
         status::VALUE => codec.decode(&raw.body).map(Ok).map_err(unreadable),
         _ => codec.decode(&raw.body).map(Err).map_err(unreadable),
     }
+}
+
+/// The service ran, but what it answered does not fit the type.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+pub(crate) fn unreadable(error: BadArguments) -> Failure {
+    let detail = format!("the service ran, but its answer cannot be read: {error}");
+    Failure::unknown(Reason::BadReply, detail)
 }
 
 impl<C: Contract, A, R: Returns> Future for Call<C, A, R>

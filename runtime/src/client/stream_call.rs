@@ -25,7 +25,11 @@ use crate::{
         open,
         stream_caller::{self, StreamCaller},
     },
-    client::{CallResult, Client, Returns, call::OTHER_CONTRACT, engine::Journey},
+    client::{
+        CallResult, Client, Returns,
+        call::{OTHER_CONTRACT, unreadable},
+        engine::Journey,
+    },
     codec::{BadArguments, Codec, EncodeError},
     config::deadline_after,
     failure::{CallError, Failure, Reason},
@@ -215,13 +219,9 @@ async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
         let (remote, link) = journey.reach_session().await?;
         let opened = open::open(link.session(), route.open_one(method), limits, deadline).await;
         let refused = match opened {
-            Ok(open) => match open.opened.methods.first() {
-                Some(answer) if answer.refused.is_empty() => break (remote, open),
-                Some(answer) => {
-                    let reason = if answer.unknown { Reason::UnknownMethod } else { Reason::Incompatible };
-                    Failure::not_executed(reason, answer.refused.clone())
-                }
-                None => Failure::not_sent(Reason::Protocol, "the service did not answer for this method"),
+            Ok(open) => match open::check(&open.opened, 0) {
+                Ok(()) => break (remote, open),
+                Err(refused) => refused,
             },
             Err(failure) => failure,
         };
@@ -261,10 +261,6 @@ fn finish<R: Answers>(
     let raw = answered.unwrap_or_else(|_| {
         Err(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
     })?;
-    let unreadable = |error: BadArguments| {
-        let detail = format!("the service ran, but its answer cannot be read: {error}");
-        Failure::unknown(Reason::BadReply, detail)
-    };
     if raw.status == status::VALUE {
         return R::arrived(coming, codec, &raw.body).map(Ok).map_err(unreadable);
     }

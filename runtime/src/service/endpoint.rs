@@ -58,23 +58,24 @@ impl<C: Contract> LocalEndpoint<C> {
         now: Instant,
     ) -> CancelOnDrop {
         let cancel = deadline.map(|_| Arc::<Cancel>::default());
-        self.inbox.push_one(&self.own, Envelope::new(call, method, deadline, cancel.clone()), now);
-        CancelOnDrop(cancel)
+        self.push(Envelope::new(call, method, deadline, cancel), now)
     }
-}
 
-impl<C: Contract> LocalEndpoint<C> {
-    /// Queues a streaming call of this node whose slot is taken. It is cancelled when the guard is dropped.
+    /// Queues a streaming call of this node whose slot is taken. It is cancelled when the guard is dropped, whether it
+    /// has a deadline or not.
     pub(crate) fn enqueue_stream(
         &self,
         call: C::Call,
         method: usize,
         deadline: Option<Instant>,
     ) -> CancelOnDrop {
-        let cancel = Arc::<Cancel>::default();
-        let envelope = Envelope::new(call, method, deadline, Some(Arc::clone(&cancel)));
-        self.inbox.push_one(&self.own, envelope, Instant::now());
-        CancelOnDrop(Some(cancel))
+        self.push(Envelope::new(call, method, deadline, Some(Arc::default())), Instant::now())
+    }
+
+    fn push(&self, envelope: Envelope<C>, now: Instant) -> CancelOnDrop {
+        let cancel = envelope.cancel.clone();
+        self.inbox.push_one(&self.own, envelope, now);
+        CancelOnDrop(cancel)
     }
 }
 

@@ -21,11 +21,12 @@ use tokio::sync::oneshot;
 
 use crate::{
     channel::failure_code,
-    codec::Codec,
+    codec::{Codec, EncodeError},
     failure::{Failure, Reason},
     service::Cancel,
     wire::{
-        frame::{self, kind, status},
+        frame::{self, FrameError, kind, status},
+        messages::WireFailure,
         outbox::Outbox,
     },
 };
@@ -72,6 +73,22 @@ pub(crate) struct RawReply {
 }
 
 impl RawReply {
+    /// An answer as it came; a failure is decoded.
+    ///
+    /// # Errors
+    /// It breaks the protocol.
+    pub(crate) fn read(status: u8, body: Bytes) -> Result<Result<Self, Failure>, FrameError> {
+        match status {
+            status::VALUE | status::SERVICE_ERROR => Ok(Ok(Self { status, body })),
+            status::FAILURE => {
+                let wire =
+                    WireFailure::decode(body).map_err(|_malformed| FrameError::Malformed(kind::REPLY))?;
+                Ok(Err(failure_code::from_wire(wire)))
+            }
+            _ => Err(FrameError::Malformed(kind::REPLY)),
+        }
+    }
+
     /// The answer `value`.
     pub(crate) fn of(codec: Codec, value: &impl Serialize) -> Result<Self, Failure> {
         Ok(Self { status: status::VALUE, body: codec.encode(value)?.into() })
@@ -174,16 +191,29 @@ impl<T, E> Drop for Reply<T, E> {
         if self.to.is_none() {
             return;
         }
-        self.fail(match (self.began, thread::panicking()) {
-            (true, true) => Failure::unknown(Reason::Panicked, "the handler panicked"),
-            (true, false) => {
-                Failure::unknown(Reason::Cancelled, "the handler was dropped before it answered")
-            }
-            (false, _) => {
-                Failure::not_executed(Reason::Unavailable, "the service stopped before the call began")
-            }
-        });
+        self.fail(unanswered(self.began));
     }
+}
+
+/// What a reply says that is dropped: *not executed* if its handler never began, else *unknown*.
+pub(super) fn unanswered(began: bool) -> Failure {
+    match (began, thread::panicking()) {
+        (true, true) => Failure::unknown(Reason::Panicked, "the handler panicked"),
+        (true, false) => Failure::unknown(Reason::Cancelled, "the handler was dropped before it answered"),
+        (false, _) => Failure::not_executed(Reason::Unavailable, "the service stopped before the call began"),
+    }
+}
+
+/// The handler ran, but its answer has no form in the codec.
+pub(super) fn not_encodable(error: &EncodeError) -> Failure {
+    let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
+    Failure::unknown(Reason::BadReply, detail)
+}
+
+/// The handler ran, but its answer is larger than allowed.
+pub(super) fn too_large(length: usize, limit: usize) -> Failure {
+    let detail = format!("the handler ran, but its answer is {length} bytes; the limit is {limit}");
+    Failure::unknown(Reason::TooLarge, detail)
 }
 
 // === impl Responder ===
@@ -200,10 +230,7 @@ impl Responder {
     fn send(self, status: u8, body: Vec<u8>) {
         match self.0 {
             Target::Call(replies, call) if body.len() > replies.body_bytes_max => {
-                let (length, limit) = (body.len(), replies.body_bytes_max);
-                let detail =
-                    format!("the handler ran, but its answer is {length} bytes; the limit is {limit}");
-                replies.send_failure(call, &Failure::unknown(Reason::TooLarge, detail));
+                replies.send_failure(call, &too_large(body.len(), replies.body_bytes_max));
             }
             Target::Call(replies, call) => replies.send(call, status, &body),
             // The asker may be gone.
@@ -225,10 +252,7 @@ fn encode<T: Serialize, E: Serialize>(codec: Codec, answer: &Result<T, E>) -> En
         Ok(value) => codec.encode(value).map(|body| (status::VALUE, body)),
         Err(error) => codec.encode(error).map(|body| (status::SERVICE_ERROR, body)),
     };
-    encoded.map_err(|error| {
-        let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
-        Failure::unknown(Reason::BadReply, detail)
-    })
+    encoded.map_err(|error| not_encodable(&error))
 }
 
 // === impl Replies ===

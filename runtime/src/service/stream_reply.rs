@@ -1,6 +1,6 @@
 //! Where the answer of a streaming call goes, and the stream with it.
 
-use std::{fmt, thread};
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -9,8 +9,11 @@ use crate::{
     channel::items::{self, Incoming, Outgoing},
     client::Answers,
     codec::Codec,
-    failure::{Failure, Reason},
-    service::CallAnswer,
+    failure::Failure,
+    service::{
+        CallAnswer,
+        reply::{not_encodable, too_large, unanswered},
+    },
     stream::Receiver,
     wire::frame::status,
 };
@@ -84,13 +87,9 @@ fn encode<A: Answers>(answer: Result<A::Value, A::Error>, codec: Codec, limit: u
         Ok(value) => A::encode(value, codec, limit).map(|(body, items)| (status::VALUE, body, items)),
         Err(error) => codec.encode(&error).map(|body| (status::SERVICE_ERROR, body, None)),
     };
-    let (status, body, items) = encoded.map_err(|error| {
-        let detail = format!("the handler ran, but its answer cannot be encoded: {error}");
-        Failure::unknown(Reason::BadReply, detail)
-    })?;
+    let (status, body, items) = encoded.map_err(|error| not_encodable(&error))?;
     if body.len() > limit {
-        let detail = format!("the handler ran, but its answer is {} bytes; the limit is {limit}", body.len());
-        return Err(Failure::unknown(Reason::TooLarge, detail));
+        return Err(too_large(body.len(), limit));
     }
     Ok(Answered { status, body, items: items.map(|items| items.0) })
 }
@@ -100,15 +99,7 @@ impl<A: Answers> Drop for StreamReply<A> {
         if self.to.is_none() {
             return;
         }
-        self.fail(match (self.began, thread::panicking()) {
-            (true, true) => Failure::unknown(Reason::Panicked, "the handler panicked"),
-            (true, false) => {
-                Failure::unknown(Reason::Cancelled, "the handler was dropped before it answered")
-            }
-            (false, _) => {
-                Failure::not_executed(Reason::Unavailable, "the service stopped before the call began")
-            }
-        });
+        self.fail(unanswered(self.began));
     }
 }
 
