@@ -214,11 +214,12 @@ impl GopherMap {
         self.node.membership.greet(peer);
     }
 
-    /// Notes that a session with a peer has died. It is counted, and does not shorten the peer's life here: a cut path
-    /// between two nodes is no death, and the others may still hear it. Whoever picks endpoints knows about
-    /// sessions without asking.
-    pub fn suspect(&self, _peer: NodeId) {
+    /// Notes that the session with a peer has died. Alone that is no death, as the path may be cut: but a peer of whom
+    /// nobody hears for [`Config::silence_min`] either is dead here, until it is heard of or [greeted](Self::greet)
+    /// again. Whoever picks endpoints knows about sessions without asking.
+    pub fn suspect(&self, peer: NodeId) {
         self.node.suspicions.fetch_add(1, Relaxed);
+        self.node.membership.suspect(peer);
     }
 
     /// Resolves when gossip has ended, with the reason. Whoever supervises this node then calls

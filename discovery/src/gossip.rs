@@ -18,7 +18,7 @@ mod member;
 mod tally;
 mod wire;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -67,6 +67,9 @@ struct Shared {
     /// Our newest record, which the driver of its generation gives to chitchat.
     announcement: Mutex<Option<Sealed>>,
     announced: Notify,
+    /// Nodes whose last session with us died.
+    suspects: Mutex<BTreeSet<NodeId>>,
+    suspected: Notify,
     tally: Tally,
 }
 
@@ -92,6 +95,8 @@ impl Gossip {
             filter: Mutex::new(Filter::new(credentials, config.nodes_max)),
             announcement: Mutex::default(),
             announced: Notify::new(),
+            suspects: Mutex::default(),
+            suspected: Notify::new(),
             tally: Tally::default(),
             config,
         };
@@ -160,9 +165,17 @@ impl Membership for Gossip {
     }
 
     fn greet(&self, peer: NodeId) {
+        self.shared.suspects.lock().remove(&peer);
         if let Some(run) = &*self.run.lock() {
             // It fails only where the loop has ended, and then a restart greets again.
             let _ended = run.handle.gossip(address_of(peer));
+        }
+    }
+
+    fn suspect(&self, peer: NodeId) {
+        if self.shared.directory.snapshot().node(peer).is_some() {
+            self.shared.suspects.lock().insert(peer);
+            self.shared.suspected.notify_one();
         }
     }
 

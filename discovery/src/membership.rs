@@ -55,8 +55,11 @@ pub(crate) trait Membership: Send + Sync + 'static {
     /// A message of a peer, whose id its session proves. Never blocks: what does not fit is dropped.
     fn received(&self, from: NodeId, message: Bytes);
 
-    /// Gossips with a peer at once.
+    /// Gossips with a peer at once: a session with it is up.
     fn greet(&self, peer: NodeId);
+
+    /// The session with a peer has died: unless others hear it, it is dead.
+    fn suspect(&self, peer: NodeId);
 
     /// Judges peers by other credentials of this node.
     fn renew(&self, credentials: Credentials);

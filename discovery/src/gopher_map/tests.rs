@@ -20,6 +20,7 @@ enum Said {
     Start { generation: u64, version: u64 },
     Announce { state: NodeState, version: u64 },
     Greet(NodeId),
+    Suspect(NodeId),
     Renew,
     Stop,
 }
@@ -39,6 +40,10 @@ impl Membership for StandIn {
 
     fn greet(&self, peer: NodeId) {
         self.said.lock().push(Said::Greet(peer));
+    }
+
+    fn suspect(&self, peer: NodeId) {
+        self.said.lock().push(Said::Suspect(peer));
     }
 
     fn renew(&self, _credentials: Credentials) {
@@ -154,11 +159,12 @@ async fn leaving_says_so_then_stops_and_is_for_good() {
 }
 
 #[tokio::test]
-async fn a_suspicion_is_counted_and_kills_nobody() {
-    let (map, _) = started().await;
+async fn a_suspicion_is_counted_and_passed_on_and_kills_nobody_by_itself() {
+    let (map, stand_in) = started().await;
     let own = map.directory().snapshot().nodes().next().unwrap().id;
     map.suspect(own);
     assert_eq!(map.stats().suspicions, 1);
+    assert_eq!(stand_in.said.lock()[1..], [Said::Suspect(own)]);
     assert!(map.directory().snapshot().node(own).is_some());
 }
 

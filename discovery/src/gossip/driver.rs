@@ -90,6 +90,7 @@ impl Driver {
             tokio::select! {
                 Some((from, message)) = self.inbox.recv() => return Ok((address_of(from), message)),
                 () = self.shared.announced.notified() => {}
+                () = self.shared.suspected.notified() => self.look_at = Instant::now(),
                 Ok(()) = self.liveness.changed() => self.look_at = Instant::now(),
                 () = sleep_until(self.look_at) => {}
             }
@@ -141,11 +142,23 @@ impl Driver {
     fn report(&mut self, now: Instant, chitchat: &Chitchat) {
         let live = chitchat.live_nodes().filter_map(|member| node_of(member.gossip_advertise_addr));
         let mut alive: BTreeSet<_> = live.collect();
-        // chitchat is quick where few nodes make much noise: the pause of a busy machine is no death.
         let silence_min = self.shared.config.silence_min;
         let spoke = self.shared.filter.lock().spoke_at();
+        let young_until = self.young_until;
+        let dies_at = |id: &NodeId| spoke.get(id).map(|at| (*at + silence_min).max(young_until));
+        // chitchat is slow with a node whose first signs of life came with long gaps: with a dead session, silence is death.
+        for id in self.shared.suspects.lock().iter() {
+            let Some(dies_at) = dies_at(id).filter(|_| alive.contains(id)) else { continue };
+            if dies_at > now {
+                self.look_at = self.look_at.min(dies_at);
+            } else {
+                alive.remove(id);
+                self.look_at = self.look_at.min(now + self.shared.config.interval);
+            }
+        }
+        // And it is quick where few nodes make much noise: the pause of a busy machine is no death.
         for id in &self.alive {
-            let dies_at = spoke.get(id).map_or(now, |at| *at + silence_min).max(self.young_until);
+            let dies_at = dies_at(id).unwrap_or(young_until);
             if !alive.contains(id) && dies_at > now {
                 alive.insert(*id);
                 self.look_at = self.look_at.min(dies_at);
@@ -161,6 +174,7 @@ impl Driver {
         let kept =
             kept.filter_map(|member| Some((node_of(member.gossip_advertise_addr)?, member.generation_id)));
         let forgotten = self.shared.filter.lock().forget_all_but(&kept.collect());
+        self.shared.suspects.lock().retain(|id| !forgotten.contains(id));
         self.shared.directory.apply(Event::Forgotten(forgotten));
     }
 }

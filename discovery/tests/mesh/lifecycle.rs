@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qmesh_discovery::{AnnounceError, Change, NodeState, RECORD_BYTES_MAX, StartError};
+use qmesh_discovery::{AnnounceError, Change, Config, NodeState, RECORD_BYTES_MAX, StartError};
 use tokio::time::timeout;
 
 use crate::network::{Mesh, service};
@@ -23,6 +23,36 @@ async fn fifty_nodes_join_through_one_and_a_killed_one_is_gone_everywhere_within
         mesh.until("the dead are gone", 2 * SECOND, |mesh| mesh.agree(&ids)).await;
         mesh.throughout("the others live", SECOND, |mesh| mesh.agree(&ids)).await;
     }
+}
+
+/// A detector that takes its time, as chitchat's does with a node whose first signs of life came far apart.
+fn slow_detector() -> Config {
+    let mut config = Config::local();
+    config.phi_threshold = 30.0;
+    config
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_after_a_dead_session_is_death() {
+    let (mut mesh, mut ids) = Mesh::of_config(slow_detector(), 5).await;
+    // A run that is too young to know anybody takes nobody's silence for death.
+    mesh.throughout("all live", 15 * SECOND, |mesh| mesh.agree(&ids)).await;
+    let dead = ids.swap_remove(2);
+    mesh.kill(dead);
+    ids.iter().for_each(|id| mesh.map(*id).suspect(dead));
+    let latest = mesh.config.silence_min + mesh.config.interval;
+    mesh.until("the dead is gone", latest, |mesh| mesh.agree(&ids)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_sessions_died_lives_as_long_as_others_hear_it() {
+    let (mut mesh, mut ids) = Mesh::of_config(slow_detector(), 4).await;
+    let remote = mesh.start_behind(ids[0], "remote").await;
+    ids.push(remote);
+    mesh.until("all know it", 2 * SECOND, |mesh| mesh.agree(&ids)).await;
+    mesh.throughout("all live", 15 * SECOND, |mesh| mesh.agree(&ids)).await;
+    ids[1..4].iter().for_each(|id| mesh.map(*id).suspect(remote));
+    mesh.throughout("it lives", 15 * SECOND, |mesh| mesh.agree(&ids)).await;
 }
 
 #[tokio::test(start_paused = true)]

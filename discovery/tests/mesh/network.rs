@@ -96,7 +96,12 @@ impl Mesh {
 
     /// A mesh of `count` nodes that have joined through the first, and know each other.
     pub(crate) async fn of(count: usize) -> (Self, Vec<NodeId>) {
+        Self::of_config(Config::local(), count).await
+    }
+
+    pub(crate) async fn of_config(config: Config, count: usize) -> (Self, Vec<NodeId>) {
         let mut mesh = Self::new();
+        mesh.config = config;
         let mut ids = Vec::new();
         for number in 0..count {
             // Nodes do not start in step.
