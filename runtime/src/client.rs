@@ -3,6 +3,7 @@
 mod call;
 mod dynamic;
 mod engine;
+mod options;
 mod remote;
 mod route;
 mod stream_call;
@@ -12,6 +13,7 @@ use std::{fmt, sync::Arc};
 pub use call::{Call, CallResult, Fallible, Make, OneWay, Plain, Returns};
 pub(crate) use dynamic::call_json;
 pub use dynamic::{DynamicError, ServiceError};
+pub(crate) use options::CallOptions;
 pub(crate) use remote::Remote;
 pub(crate) use route::{Route, RouteSpec};
 pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};

@@ -5,6 +5,8 @@ use std::time::Duration;
 use qmesh_transport::QuicConfig;
 use tokio::time::Instant;
 
+use crate::call_tree::{HOPS, RETRIES};
+
 /// How a node behaves. Start from a preset and change fields.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -24,6 +26,12 @@ pub struct Config {
     pub seed_interval: Duration,
     /// The pause before a lost peer is dialled again: doubles from the first to the second. Default 50 ms to 2 s.
     pub redial: (Duration, Duration),
+    /// How many calls may stand on top of each other, when handlers call further services. Default 32. Past it, a call
+    /// is *not sent*.
+    pub call_hops: u32,
+    /// How often a call, and all calls that are made on its behalf, may be repeated in all, where it was sent and may be
+    /// repeated. Default 16.
+    pub call_retries: u32,
     /// Retries allowed, as a share of the calls. Default 0.2.
     pub retry_share: f32,
     /// Retries allowed each second beside that share. Default 10.
@@ -41,6 +49,8 @@ pub struct Limits {
     pub calls_per_channel: usize,
     /// One-way sends of one caller that may be unacknowledged on one channel. Default 8192.
     pub one_way_window: u64,
+    /// The largest metadata of a call, in bytes: keys and values. Default 8 KiB. More is refused before it is sent.
+    pub metadata_bytes_max: usize,
     /// Handshakes of peers that knock, at a time. Default 64. Further ones wait.
     pub handshakes: usize,
     /// Channels of one peer that wait for their first frame, at a time. Default 64. Further ones wait.
@@ -76,6 +86,7 @@ impl Config {
         let checks = [
             (counts.iter().all(|count| *count > 0), "limits", "at least 1 each"),
             (limits.message_bytes_max <= 1 << 30, "limits.message_bytes_max", "at most 1 GiB"),
+            (limits.metadata_bytes_max <= 1 << 20, "limits.metadata_bytes_max", "at most 1 MiB"),
             (limits.one_way_window > 0, "limits.one_way_window", "at least 1"),
             (
                 self.retry_share.is_finite() && (0.0..=1000.0).contains(&self.retry_share),
@@ -117,6 +128,8 @@ impl Config {
             drain_timeout: Duration::from_secs(25),
             seed_interval,
             redial: (Duration::from_millis(50), Duration::from_secs(2)),
+            call_hops: HOPS,
+            call_retries: RETRIES,
             retry_share: 0.2,
             retries_per_second: 10,
         }
@@ -137,6 +150,7 @@ impl Default for Limits {
             message_bytes_max: 4 << 20,
             calls_per_channel: 4096,
             one_way_window: 8192,
+            metadata_bytes_max: 8 << 10,
             handshakes: 64,
             openings: 64,
             opening_timeout: Duration::from_secs(5),

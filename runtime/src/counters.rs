@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     retries: AtomicU64,
+    ran_cancelled: AtomicU64,
     refused_sessions: AtomicU64,
     broken_channels: AtomicU64,
 }
@@ -17,6 +18,9 @@ pub(crate) struct Counters {
 pub struct Counts {
     /// Attempts beyond the first, of all calls of this node.
     pub retries: u64,
+    /// Calls that a service of this node ran to their end though their caller had given them up: `&mut self` handlers,
+    /// which are told and go on, and handlers that were about to end.
+    pub ran_cancelled: u64,
     /// Peers that knocked and were refused: a wrong certificate, mesh or protocol, or no handshake in time.
     pub refused_sessions: u64,
     /// Channels that peers opened and that were closed because of what came on them, or did not come.
@@ -26,6 +30,10 @@ pub struct Counts {
 impl Counters {
     pub(crate) fn retried(&self) {
         self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn ran_cancelled(&self) {
+        self.ran_cancelled.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn refused_session(&self) {
@@ -39,6 +47,7 @@ impl Counters {
     pub(crate) fn read(&self) -> Counts {
         Counts {
             retries: self.retries.load(Relaxed),
+            ran_cancelled: self.ran_cancelled.load(Relaxed),
             refused_sessions: self.refused_sessions.load(Relaxed),
             broken_channels: self.broken_channels.load(Relaxed),
         }

@@ -53,6 +53,8 @@ pub enum Reason {
     Refused,
     /// The peer broke the protocol.
     Protocol,
+    /// Too many calls stand on top of each other: services that call each other in a circle.
+    TooManyHops,
 }
 
 /// A call that failed, other than by the service's own error.
@@ -117,6 +119,11 @@ impl Failure {
     pub(crate) fn at(mut self, endpoint: impl fmt::Display) -> Self {
         self.0.endpoint = Some(endpoint.to_string());
         self
+    }
+
+    /// Adds half a sentence to the one for people.
+    pub(crate) fn add(&mut self, more: &str) {
+        self.0.detail = format!("{}; {more}", self.0.detail);
     }
 
     /// An earlier attempt of the same call may have run: whatever became of this one, the whole is unknown.

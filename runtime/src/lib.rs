@@ -79,10 +79,12 @@
 //! - `client`: a call, its patient way, its route, an endpoint elsewhere
 //! - `stream`: its two ends, in one process
 //! - `channel`, `wire`: calls and streams as bytes
-//! - `failure`, `codec`, `config`, `counters`: small nouns that all of them use
+//! - `call_tree`: what a call may spend, and what the calls of its handler inherit
+//! - `failure`, `codec`, `config`, `counters`, `metadata`: small nouns that all of them use
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
 
+mod call_tree;
 mod channel;
 mod client;
 mod codec;
@@ -91,6 +93,7 @@ mod control_api;
 mod control_client;
 mod counters;
 mod failure;
+mod metadata;
 mod node;
 mod service;
 mod stream;
@@ -105,6 +108,7 @@ pub use control_api::{NodeInfo, ServiceInfo};
 pub use control_client::{ControlClient, ControlError};
 pub use counters::Counts;
 pub use failure::{CallError, Failure, Outcome, Reason};
+pub use metadata::Metadata;
 pub use node::{DataDirError, Node, NodeBuilder, StartError};
 pub use qmesh_discovery::{
     Change, Directory, Mdns, NodeRecord, NodeState, SeedError, SeedSource, ServiceRecord, Snapshot, Watch,

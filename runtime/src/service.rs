@@ -17,10 +17,10 @@ pub use server::Server;
 pub use stream_reply::{Ports, StreamReply};
 
 pub(crate) use cancel::{Cancel, CancelOnDrop};
-pub(crate) use context::CallScope;
+pub(crate) use context::{CallScope, Conditions};
 pub(crate) use contract::unreadable;
 pub(crate) use endpoint::{Endpoint, LocalEndpoint};
 pub(crate) use inbox::{BATCH, Batch, Envelope};
-pub(crate) use reply::{CallAnswer, OneWays, RawReply, Replies};
+pub(crate) use reply::{LocalAnswer, OneWays, RawReply, Replies, put_reply_head};
 pub(crate) use server::{AnyServer, Started};
 pub(crate) use stream_reply::{Answered, StreamAnswer};

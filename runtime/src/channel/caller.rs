@@ -24,11 +24,11 @@ use tokio::{
 };
 
 use crate::{
-    channel::open,
+    channel::{head::Head, open},
     failure::{Failure, Reason},
     service::RawReply,
     wire::{
-        frame::{self, Chunk, FrameError, Frames, kind},
+        frame::{self, Chunk, FrameError, Frames, kind, status},
         messages::Opened,
         outbox::Outbox,
     },
@@ -68,7 +68,7 @@ struct Pending {
 #[derive(Debug)]
 enum Slot {
     Waiting {
-        to: oneshot::Sender<Result<RawReply, Failure>>,
+        to: oneshot::Sender<Answer>,
         deadline: Instant,
         /// Where the call begins in the outbox's stream of bytes.
         at: u64,
@@ -103,8 +103,25 @@ pub(crate) struct InFlight {
     id: usize,
     /// Tells this call from a later one of the same id.
     at: u64,
-    reply: oneshot::Receiver<Result<RawReply, Failure>>,
+    reply: oneshot::Receiver<Answer>,
     done: bool,
+}
+
+/// A call that is to begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outbound<'a> {
+    pub(crate) method: usize,
+    pub(crate) head: &'a Head,
+    pub(crate) arguments: &'a [u8],
+    pub(crate) deadline: Instant,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) result: Result<RawReply, Failure>,
+    /// How many repeats the service and all below it spent; none if it did not say.
+    pub(crate) spent: Option<u32>,
 }
 
 /// What came of trying to send one way without waiting.
@@ -158,25 +175,15 @@ impl ChannelCaller {
 
     /// Why the service refuses calls of this method, if it does.
     #[inline]
-    fn check(&self, method: usize, length: usize) -> Result<(), Failure> {
+    fn check(&self, method: usize, head: &Head, length: usize) -> Result<(), Failure> {
         open::check(&self.opened, method)?;
-        let limit = self.opened.message_bytes_max;
-        if length as u64 > limit {
-            let detail = format!("the arguments are {length} bytes; the limit is {limit}");
-            return Err(Failure::not_sent(Reason::TooLarge, detail));
-        }
-        Ok(())
+        open::check_size(&self.opened, head, length)
     }
 
     /// Begins a call. It is queued when this returns.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        method: usize,
-        arguments: &[u8],
-        now: Instant,
-        deadline: Instant,
-    ) -> Result<InFlight, Failure> {
-        self.check(method, arguments.len())?;
+    pub(crate) fn start(self: &Arc<Self>, call: Outbound<'_>, now: Instant) -> Result<InFlight, Failure> {
+        let Outbound { method, head, arguments, deadline } = call;
+        self.check(method, head, arguments.len())?;
         let remaining = deadline.saturating_duration_since(now).as_millis().clamp(1, u64::MAX.into());
         let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
         let (to, reply) = oneshot::channel();
@@ -194,7 +201,7 @@ impl ChannelCaller {
         let pushed = self.outbox.push_below(QUEUED_MAX, &mut room, |buffer| {
             frame::put(buffer, kind::CALL, |buffer| {
                 frame::put_varint(buffer, id as u64);
-                frame::put_varint(buffer, method as u64);
+                head.put(buffer, method);
                 frame::put_varint(buffer, remaining);
                 buffer.extend_from_slice(arguments);
             });
@@ -216,8 +223,8 @@ impl ChannelCaller {
     }
 
     /// Sends one way if the service's credit and the outbox have room now.
-    pub(crate) fn try_send(&self, method: usize, arguments: &[u8]) -> TrySend {
-        if let Err(failure) = self.check(method, arguments.len()) {
+    pub(crate) fn try_send(&self, method: usize, head: &Head, arguments: &[u8]) -> TrySend {
+        if let Err(failure) = self.check(method, head, arguments.len()) {
             return TrySend::Failed(failure);
         }
         let limit = self.credit.acknowledged.load(Relaxed).saturating_add(self.opened.one_way_window);
@@ -231,7 +238,7 @@ impl ChannelCaller {
             self.credit.sent.store(before + 1, Relaxed);
             sent = true;
             frame::put(buffer, kind::ONE_WAY, |buffer| {
-                frame::put_varint(buffer, method as u64);
+                head.put(buffer, method);
                 buffer.extend_from_slice(arguments);
             });
         });
@@ -281,7 +288,7 @@ impl ChannelCaller {
             } else {
                 Failure::unknown(Reason::ConnectionLost, why)
             };
-            drop(to.send(Err(failure)));
+            drop(to.send(Answer::none(failure)));
         }
     }
 
@@ -326,8 +333,9 @@ impl ChannelCaller {
                 let status = frame::take_u8(&mut bytes, kind)?;
                 let age = frame::take_u8(&mut bytes, kind)?;
                 self.load.replied(age);
+                let (status, spent) = take_spent(status, &mut bytes)?;
                 let body = chunk.bytes.slice(end - bytes.len()..end);
-                self.reply(id, status, body)
+                self.reply(id, (status, body), spent)
             }
             kind::ACKNOWLEDGE => {
                 let mut done = 0_u64;
@@ -341,13 +349,13 @@ impl ChannelCaller {
     }
 
     /// A reply to a call that nobody made breaks the protocol.
-    fn reply(&self, id: u64, status: u8, body: Bytes) -> Result<(), FrameError> {
+    fn reply(&self, id: u64, (status, body): (u8, Bytes), spent: u32) -> Result<(), FrameError> {
         let slot = usize::try_from(id).ok().and_then(|id| self.pending.lock().calls.try_remove(id));
         let Some(slot) = slot else { return Err(FrameError::Malformed(kind::REPLY)) };
         let Slot::Waiting { to, .. } = slot else { return Ok(()) };
-        let answer = RawReply::read(status, body)?;
+        let result = RawReply::read(status, body)?;
         // Its caller may have gone this very moment.
-        drop(to.send(answer));
+        drop(to.send(Answer { result, spent: Some(spent) }));
         Ok(())
     }
 
@@ -389,10 +397,19 @@ impl ChannelCaller {
         for slot in expired {
             if let Slot::Waiting { to, .. } = slot {
                 let failure = Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
-                drop(to.send(Err(failure)));
+                drop(to.send(Answer::none(failure)));
             }
         }
     }
+}
+
+/// The status without its flag, and the repeats that were spent.
+pub(crate) fn take_spent(with_flag: u8, payload: &mut &[u8]) -> Result<(u8, u32), FrameError> {
+    if with_flag & status::SPENT == 0 {
+        return Ok((with_flag, 0));
+    }
+    let spent = frame::take_varint(payload, kind::REPLY)?;
+    Ok((with_flag & !status::SPENT, u32::try_from(spent).unwrap_or(u32::MAX)))
 }
 
 impl Slot {
@@ -401,16 +418,25 @@ impl Slot {
     }
 }
 
+// === impl Answer ===
+
+impl Answer {
+    /// No reply came.
+    pub(crate) const fn none(failure: Failure) -> Self {
+        Self { result: Err(failure), spent: None }
+    }
+}
+
 // === impl InFlight ===
 
 impl Future for InFlight {
-    type Output = Result<RawReply, Failure>;
+    type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = std::task::ready!(Pin::new(&mut self.reply).poll(cx));
         self.done = true;
         Poll::Ready(answer.unwrap_or_else(|_| {
-            Err(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
+            Answer::none(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
         }))
     }
 }
@@ -481,22 +507,29 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
-    use crate::wire::frame::status;
     use crate::{failure::Outcome, wire::messages::OpenedMethod};
 
     fn caller() -> Arc<ChannelCaller> {
         let methods = vec![OpenedMethod::default(); 2];
-        let opened = Opened { methods, one_way_window: 2, calls_max: 2, message_bytes_max: 8 };
+        let opened =
+            Opened { methods, one_way_window: 2, calls_max: 2, message_bytes_max: 8, metadata_bytes_max: 8 };
         Arc::new(ChannelCaller::new(opened, Arc::default(), 1024))
     }
 
-    fn start(caller: &Arc<ChannelCaller>) -> Result<InFlight, Failure> {
+    const USUAL: &Head = &Head::USUAL;
+
+    fn begin(caller: &Arc<ChannelCaller>, arguments: &[u8]) -> Result<InFlight, Failure> {
         let now = Instant::now();
-        caller.start(0, b"args", now, now + Duration::from_secs(1))
+        let deadline = now + Duration::from_secs(1);
+        caller.start(Outbound { method: 0, head: USUAL, arguments, deadline }, now)
+    }
+
+    fn start(caller: &Arc<ChannelCaller>) -> Result<InFlight, Failure> {
+        begin(caller, b"args")
     }
 
     fn answer(caller: &ChannelCaller, id: u64) -> Result<(), FrameError> {
-        caller.reply(id, status::VALUE, Bytes::from_static(b"answer"))
+        caller.reply(id, (status::VALUE, Bytes::from_static(b"answer")), 0)
     }
 
     #[tokio::test(start_paused = true)]
@@ -505,8 +538,8 @@ mod tests {
         let (first, second) = (start(&caller).unwrap(), start(&caller).unwrap());
         answer(&caller, 1).unwrap();
         answer(&caller, 0).unwrap();
-        assert_eq!(second.await.unwrap().body, "answer");
-        assert_eq!(first.await.unwrap().body, "answer");
+        assert_eq!(second.await.result.unwrap().body, "answer");
+        assert_eq!(first.await.result.unwrap().body, "answer");
     }
 
     #[tokio::test(start_paused = true)]
@@ -516,7 +549,7 @@ mod tests {
         let call = start(&caller).unwrap();
         answer(&caller, 0).unwrap();
         assert_eq!(answer(&caller, 0), Err(FrameError::Malformed(kind::REPLY)), "answered twice");
-        call.await.unwrap();
+        call.await.result.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -535,8 +568,7 @@ mod tests {
         let _held = (start(&caller).unwrap(), start(&caller).unwrap());
         let full = start(&caller).unwrap_err();
         assert_eq!((full.outcome(), full.reason()), (Outcome::NotSent, Reason::Overloaded));
-        let now = Instant::now();
-        let large = caller.start(0, b"too large", now, now).unwrap_err();
+        let large = begin(&caller, b"too large").unwrap_err();
         assert_eq!((large.outcome(), large.reason()), (Outcome::NotSent, Reason::TooLarge));
     }
 
@@ -547,19 +579,19 @@ mod tests {
         caller.outbox.take().await.unwrap();
         let queued = start(&caller).unwrap();
         caller.end("the peer fell silent");
-        assert_eq!(sent.await.unwrap_err().outcome(), Outcome::Unknown);
-        assert_eq!(queued.await.unwrap_err().outcome(), Outcome::NotSent);
+        assert_eq!(sent.await.result.unwrap_err().outcome(), Outcome::Unknown);
+        assert_eq!(queued.await.result.unwrap_err().outcome(), Outcome::NotSent);
         assert_eq!(start(&caller).unwrap_err().outcome(), Outcome::NotSent);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_way_sends_wait_for_the_acknowledgement() {
         let caller = caller();
-        assert!(matches!(caller.try_send(1, b"one"), TrySend::Sent));
-        assert!(matches!(caller.try_send(1, b"two"), TrySend::Sent));
-        assert!(matches!(caller.try_send(1, b"three"), TrySend::Full));
+        assert!(matches!(caller.try_send(1, USUAL, b"one"), TrySend::Sent));
+        assert!(matches!(caller.try_send(1, USUAL, b"two"), TrySend::Sent));
+        assert!(matches!(caller.try_send(1, USUAL, b"three"), TrySend::Full));
         assert_eq!(caller.credit.acknowledge(1), Some(()));
-        assert!(matches!(caller.try_send(1, b"three"), TrySend::Sent));
+        assert!(matches!(caller.try_send(1, USUAL, b"three"), TrySend::Sent));
         assert_eq!(caller.credit.acknowledge(4), None, "more than was sent");
         assert_eq!(caller.credit.acknowledge(0), None, "less than before");
     }

@@ -9,7 +9,7 @@ use qmesh_transport::{Channel, Session, WriteError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    channel::{FRAME_OVERHEAD, failure_code},
+    channel::{FRAME_OVERHEAD, failure_code, head::Head},
     codec::Codec,
     config::Limits,
     failure::{Failure, Reason},
@@ -84,6 +84,23 @@ pub(crate) fn check(opened: &Opened, method: usize) -> Result<(), Failure> {
     Err(Failure::not_executed(reason, answer.refused.clone()))
 }
 
+/// Whether what a call says is larger than the service takes.
+#[inline]
+pub(crate) fn check_size(opened: &Opened, head: &Head, arguments: usize) -> Result<(), Failure> {
+    let too_large = |what, length, limit| {
+        let detail = format!("the {what} are {length} bytes; the limit is {limit}");
+        Err(Failure::not_sent(Reason::TooLarge, detail))
+    };
+    if arguments as u64 > opened.message_bytes_max {
+        return too_large("arguments", arguments, opened.message_bytes_max);
+    }
+    let metadata = head.metadata_bytes();
+    if metadata as u64 > opened.metadata_bytes_max {
+        return too_large("metadata", metadata, opened.metadata_bytes_max);
+    }
+    Ok(())
+}
+
 /// Methods of a contract.
 const METHODS_MAX: usize = 256;
 /// A peer that does not answer for so long does not serve us.
@@ -110,6 +127,7 @@ pub(crate) fn negotiate(
         one_way_window: limits.one_way_window,
         calls_max: limits.calls_per_channel as u64,
         message_bytes_max: limits.message_bytes_max as u64,
+        metadata_bytes_max: limits.metadata_bytes_max as u64,
     };
     Ok((codec, numbers, opened))
 }

@@ -6,13 +6,14 @@ use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::time::Instant;
 
 use crate::{
-    channel::{HIGH_WATER, serve_stream},
+    call_tree::Allowance,
+    channel::{HIGH_WATER, head::Head, serve_stream},
     codec::Codec,
     config::Limits,
     node::Served,
     service::{
-        BATCH, Batch, CallScope, Caller, Contract, Envelope, LocalEndpoint, OneWays, Replies, Responder,
-        unreadable,
+        BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, LocalEndpoint, OneWays, Replies,
+        Responder, unreadable,
     },
     wire::{
         frame::{self, Chunk, FrameError, Frames, kind},
@@ -27,20 +28,26 @@ pub(crate) struct ServedChannel {
     pub(crate) link: Served,
     pub(crate) frames: Frames,
     pub(crate) writer: ChannelWriter,
+    pub(crate) caller: Caller,
+    pub(crate) agreed: Agreed,
+}
+
+/// What both sides agreed on when the channel was opened.
+#[derive(Debug)]
+pub(crate) struct Agreed {
     pub(crate) codec: Codec,
     /// For each of the caller's methods, ours.
     pub(crate) methods: Vec<Option<usize>>,
-    pub(crate) caller: Caller,
     pub(crate) limits: Limits,
+    /// The most that a call may bring.
+    pub(crate) allowance: Allowance,
 }
 
 struct Serving<C: Contract> {
     endpoint: Arc<LocalEndpoint<C>>,
     replies: Arc<Replies>,
     scope: Arc<CallScope>,
-    codec: Codec,
-    methods: Vec<Option<usize>>,
-    calls_max: usize,
+    agreed: Agreed,
     batch: VecDeque<Envelope<C>>,
     batch_max: usize,
     /// One-way sends in the batch.
@@ -60,9 +67,9 @@ pub(crate) async fn run<C: Contract>(
         }
         first => first,
     };
-    let ServedChannel { link, mut frames, mut writer, codec, methods, caller, limits } = channel;
+    let ServedChannel { link, mut frames, mut writer, caller, agreed } = channel;
     let age = Arc::clone(&endpoint.inbox.age);
-    let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, limits.message_bytes_max));
+    let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, agreed.limits.message_bytes_max));
     let scope =
         Arc::new(CallScope { caller, core: Arc::clone(&endpoint.core), replies: Some(Arc::clone(&replies)) });
     let ending = Ending(Arc::clone(&replies));
@@ -71,9 +78,7 @@ pub(crate) async fn run<C: Contract>(
         endpoint,
         replies: Arc::clone(&replies),
         scope,
-        codec,
-        methods,
-        calls_max: limits.calls_per_channel,
+        agreed,
         batch: VecDeque::new(),
         batch_max,
         one_way: 0,
@@ -155,13 +160,14 @@ impl<C: Contract> Serving<C> {
             kind::CALL => {
                 let call = frame::take_varint(&mut payload, kind)?;
                 let call = u32::try_from(call).map_err(|_too_large| FrameError::Malformed(kind))?;
-                let method = take_method(&self.methods, &mut payload, kind)?;
+                let (method, head) = self.agreed.take_call(&mut payload, kind)?;
                 let remaining = frame::take_varint(&mut payload, kind)?;
-                self.call(call, method, now + Duration::from_millis(remaining.min(LONGEST_MS)), payload)
+                let deadline = now + Duration::from_millis(remaining.min(LONGEST_MS));
+                self.call(call, method, Conditions::call(deadline, head), payload)
             }
             kind::ONE_WAY => {
-                let method = take_method(&self.methods, &mut payload, kind)?;
-                self.one_way(method, payload);
+                let (method, head) = self.agreed.take_call(&mut payload, kind)?;
+                self.one_way(method, head, payload);
                 Ok(())
             }
             kind::CANCEL => {
@@ -180,15 +186,15 @@ impl<C: Contract> Serving<C> {
         &mut self,
         call: u32,
         method: usize,
-        deadline: Instant,
+        mut conditions: Conditions,
         arguments: &[u8],
     ) -> Result<(), FrameError> {
-        let cancel = self.replies.enter(call, self.calls_max).ok_or(FrameError::Malformed(kind::CALL))?;
+        let calls_max = self.agreed.limits.calls_per_channel;
+        conditions.cancel =
+            Some(self.replies.enter(call, calls_max).ok_or(FrameError::Malformed(kind::CALL))?);
         let responder = || Responder::call(Arc::clone(&self.replies), call);
-        match C::decode(method, self.codec, arguments, responder) {
-            Ok(typed) => {
-                self.batch.push_back(Envelope::new(typed, method, Some(deadline), Some(cancel)));
-            }
+        match C::decode(method, self.agreed.codec, arguments, responder) {
+            Ok(typed) => self.batch.push_back(Envelope::new(typed, method, conditions)),
             Err(error) => {
                 self.replies.send_failure(call, &unreadable::<C>(method, &error));
             }
@@ -196,10 +202,10 @@ impl<C: Contract> Serving<C> {
         Ok(())
     }
 
-    fn one_way(&mut self, method: usize, arguments: &[u8]) {
+    fn one_way(&mut self, method: usize, head: Head, arguments: &[u8]) {
         self.one_way += 1;
-        match C::decode_one_way(method, self.codec, arguments) {
-            Ok(typed) => self.batch.push_back(Envelope::new(typed, method, None, None)),
+        match C::decode_one_way(method, self.agreed.codec, arguments) {
+            Ok(typed) => self.batch.push_back(Envelope::new(typed, method, Conditions::one_way(head))),
             Err(error) => {
                 let (service, caller) = (C::NAME, self.scope.caller.name());
                 tracing::debug!(target: "qmesh::service", service, caller, %error, "refused a one-way send");
@@ -222,7 +228,7 @@ impl<C: Contract> Serving<C> {
             return;
         }
         for envelope in self.batch.drain(..) {
-            let admitted = match envelope.deadline {
+            let admitted = match envelope.conditions.deadline {
                 Some(deadline) => inbox.admit(deadline, now).await,
                 None => inbox.admit_patiently().await,
             };
@@ -236,15 +242,15 @@ impl<C: Contract> Serving<C> {
     }
 }
 
-/// Our number of the caller's method: one that was refused at the opening is not called.
-pub(crate) fn take_method(
-    methods: &[Option<usize>],
-    payload: &mut &[u8],
-    kind: u8,
-) -> Result<usize, FrameError> {
-    let theirs = frame::take_varint(payload, kind)?;
-    let ours = usize::try_from(theirs).ok().and_then(|theirs| methods.get(theirs).copied().flatten());
-    ours.ok_or(FrameError::Malformed(kind))
+impl Agreed {
+    /// Our number of the caller's method, and the head: a method that was refused at the opening is not called.
+    pub(crate) fn take_call(&self, payload: &mut &[u8], kind: u8) -> Result<(usize, Head), FrameError> {
+        let (theirs, mut head) = Head::take(payload, kind, &self.limits)?;
+        let ours =
+            usize::try_from(theirs).ok().and_then(|theirs| self.methods.get(theirs).copied().flatten());
+        head.allowance = head.allowance.at_most(self.allowance);
+        Ok((ours.ok_or(FrameError::Malformed(kind))?, head))
+    }
 }
 
 /// A call that claims more time than a day has a day.

@@ -9,13 +9,15 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     channel::{
-        failure_code, items,
-        serve::{LONGEST_MS, ServedChannel, take_method},
+        failure_code,
+        head::Head,
+        items,
+        serve::{Agreed, LONGEST_MS, ServedChannel},
     },
     failure::{Failure, Reason},
     service::{
-        Answered, Batch, CallScope, Cancel, CancelOnDrop, Contract, Envelope, LocalEndpoint, Ports,
-        StreamAnswer, unreadable,
+        Answered, Batch, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
+        StreamAnswer, put_reply_head, unreadable,
     },
     wire::frame::{self, Chunk, FrameError, kind, status},
 };
@@ -30,19 +32,20 @@ pub(crate) async fn run<C: Contract>(
     channel: ServedChannel,
     mut chunk: Chunk,
 ) -> Result<(), FrameError> {
-    let (method, remaining, arguments) = begin(&mut chunk, &channel.methods)?;
-    let ServedChannel { link, mut frames, writer, codec, caller, limits, .. } = channel;
-    let cancel = Arc::<Cancel>::default();
+    let Begin { method, head, remaining, arguments } = begin(&mut chunk, &channel.agreed)?;
+    let ServedChannel { link, mut frames, writer, caller, agreed } = channel;
+    let now = Instant::now();
+    let deadline = remaining.map(|remaining| now + remaining);
+    let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     // However the channel ends.
-    let _cancelled = CancelOnDrop(Some(Arc::clone(&cancel)));
+    let _cancelled = CancelOnDrop(conditions.cancel.clone());
     let (to, answer) = oneshot::channel();
-    let mut ports = Ports::new(codec, limits.message_bytes_max, to);
+    let codec = agreed.codec;
+    let mut ports = Ports::new(codec, agreed.limits.message_bytes_max, to);
     match C::decode_stream(method, codec, &arguments, &mut ports) {
         Ok(call) => {
             let scope = CallScope { caller, core: Arc::clone(&endpoint.core), replies: None };
-            let now = Instant::now();
-            let deadline = remaining.map(|remaining| now + remaining);
-            let envelope = Envelope::new(call, method, deadline, Some(cancel));
+            let envelope = Envelope::new(call, method, conditions);
             match endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await {
                 Ok(()) => endpoint.inbox.push_one(&Arc::new(scope), envelope, Instant::now()),
                 Err(failure) => {
@@ -80,33 +83,37 @@ pub(crate) async fn run<C: Contract>(
     }
 }
 
-/// Our number of the method, how long the caller waits, and the arguments.
-fn begin(
-    chunk: &mut Chunk,
-    methods: &[Option<usize>],
-) -> Result<(usize, Option<Duration>, Bytes), FrameError> {
+/// How a streaming call begins.
+struct Begin {
+    method: usize,
+    head: Head,
+    remaining: Option<Duration>,
+    arguments: Bytes,
+}
+
+fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
     let Some((kind::STREAM, payload)) = chunk.next() else {
         return Err(FrameError::Malformed(kind::STREAM));
     };
     let end = payload.end;
     let mut bytes = &chunk.bytes[payload];
-    let method = take_method(methods, &mut bytes, kind::STREAM)?;
+    let (method, head) = agreed.take_call(&mut bytes, kind::STREAM)?;
     let remaining = frame::take_varint(&mut bytes, kind::STREAM)?;
     let remaining = (remaining > 0).then(|| Duration::from_millis(remaining.min(LONGEST_MS)));
-    Ok((method, remaining, chunk.bytes.slice(end - bytes.len()..end)))
+    Ok(Begin { method, head, remaining, arguments: chunk.bytes.slice(end - bytes.len()..end) })
 }
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
 async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWriter) -> bool {
     let without_a_word = || Failure::unknown(Reason::Unavailable, "the service ended without a word");
     let answer = tokio::select! {
-        answer = answer => answer.unwrap_or_else(|_| Err(without_a_word())),
+        answer = answer => answer.unwrap_or_else(|_| (Err(without_a_word()), 0)),
         _ = writer.stopped() => return false,
     };
     if writer.write_all(reply(&answer)).await.is_err() {
         return false;
     }
-    let whole = match answer {
+    let whole = match answer.0 {
         Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer).await.is_ok(),
         _ => true,
     };
@@ -118,18 +125,18 @@ async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWri
 }
 
 /// The frame of an answer.
-fn reply(answer: &StreamAnswer) -> Bytes {
+fn reply((answer, spent): &StreamAnswer) -> Bytes {
     let mut buffer = BytesMut::new();
     frame::put(&mut buffer, kind::REPLY, |buffer| {
         // A channel with one call needs no number, and a call that is over no place in the balance.
         frame::put_varint(buffer, 0);
         match answer {
             Ok(Answered { status, body, .. }) => {
-                buffer.put_slice(&[*status, 0]);
+                put_reply_head(buffer, *status, 0, *spent);
                 buffer.put_slice(body);
             }
             Err(failure) => {
-                buffer.put_slice(&[status::FAILURE, 0]);
+                put_reply_head(buffer, status::FAILURE, 0, *spent);
                 failure_code::to_wire(failure).encode_raw(buffer);
             }
         }

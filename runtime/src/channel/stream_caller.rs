@@ -5,7 +5,11 @@ use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::sync::oneshot;
 
 use crate::{
-    channel::items::{self, Incoming, Outgoing},
+    channel::{
+        caller::{Answer, take_spent},
+        head::Head,
+        items::{self, Incoming, Outgoing},
+    },
     failure::{Failure, Reason},
     service::RawReply,
     wire::frame::{self, Chunk, FrameError, Frames, kind, status},
@@ -17,14 +21,14 @@ pub(crate) struct StreamCaller {
     pub(crate) writer: ChannelWriter,
     pub(crate) outgoing: Option<Box<dyn Outgoing>>,
     pub(crate) incoming: Option<Box<dyn Incoming>>,
-    pub(crate) answer: oneshot::Sender<Result<RawReply, Failure>>,
+    pub(crate) answer: oneshot::Sender<Answer>,
 }
 
 /// The frame that begins the call; `remaining` in milliseconds, 0 = no limit.
-pub(crate) fn begin(remaining: u64, arguments: &[u8]) -> Bytes {
+pub(crate) fn begin(head: &Head, remaining: u64, arguments: &[u8]) -> Bytes {
     let mut buffer = BytesMut::new();
     frame::put(&mut buffer, kind::STREAM, |buffer| {
-        frame::put_varint(buffer, 0);
+        head.put(buffer, 0);
         frame::put_varint(buffer, remaining);
         buffer.put_slice(arguments);
     });
@@ -58,9 +62,9 @@ impl StreamCaller {
                 }
             };
             match first {
-                Ok((reply, rest)) => {
+                Ok((Answer { result: Ok(reply), spent }, rest)) => {
                     let streams = reply.status == status::VALUE;
-                    let wanted = answer.send(Ok(reply)).is_ok();
+                    let wanted = answer.send(Answer { result: Ok(reply), spent }).is_ok();
                     match incoming {
                         Some(items) if streams && wanted => {
                             // What broke has been told to the stream.
@@ -70,9 +74,14 @@ impl StreamCaller {
                     }
                     wanted
                 }
+                Ok((refused, _)) => {
+                    frames.stop(ResetCode::CANCELLED);
+                    drop(answer.send(refused));
+                    false
+                }
                 Err(failure) => {
                     frames.stop(ResetCode::CANCELLED);
-                    drop(answer.send(Err(failure)));
+                    drop(answer.send(Answer { result: Err(failure), spent: None }));
                     false
                 }
             }
@@ -90,7 +99,7 @@ impl StreamCaller {
     }
 }
 
-async fn first_reply(frames: &mut Frames) -> Result<(RawReply, Chunk), Failure> {
+async fn first_reply(frames: &mut Frames) -> Result<(Answer, Chunk), Failure> {
     let lost = |error: &dyn std::fmt::Display| Failure::unknown(Reason::ConnectionLost, error.to_string());
     let mut chunk = match frames.next().await {
         Ok(Some(chunk)) => chunk,
@@ -104,8 +113,8 @@ async fn first_reply(frames: &mut Frames) -> Result<(RawReply, Chunk), Failure> 
     let head = frame::take_varint(&mut bytes, kind::REPLY)
         .and_then(|_call| frame::take_u8(&mut bytes, kind::REPLY))
         .and_then(|status| frame::take_u8(&mut bytes, kind::REPLY).map(|_age| status));
-    let status = head.map_err(|_bad| broken())?;
+    let (status, spent) = head.and_then(|status| take_spent(status, &mut bytes)).map_err(|_bad| broken())?;
     let body = chunk.bytes.slice(end - bytes.len()..end);
-    let reply = RawReply::read(status, body).map_err(|_bad| broken())??;
-    Ok((reply, chunk))
+    let result = RawReply::read(status, body).map_err(|_bad| broken())?;
+    Ok((Answer { result, spent: Some(spent) }, chunk))
 }

@@ -21,12 +21,18 @@ use tokio::{
 use tower::retry::budget::Budget;
 
 use crate::{
-    channel::caller::{InFlight, TrySend},
-    client::{Client, Remote, engine::Journey},
+    channel::{
+        caller::{InFlight, Outbound, TrySend},
+        head::Head,
+    },
+    client::{
+        Client, Remote,
+        engine::Journey,
+        options::{CallOptions, Ticket},
+    },
     codec::{BadArguments, Codec},
-    config::deadline_after,
     failure::{CallError, Failure, Reason},
-    service::{CallAnswer, CancelOnDrop, Contract, LocalEndpoint, Never, RawReply, Reply},
+    service::{CancelOnDrop, Conditions, Contract, LocalAnswer, LocalEndpoint, Never, RawReply, Reply},
     wire::frame::status,
 };
 
@@ -65,7 +71,7 @@ pub struct Fallible<T, E>(PhantomData<fn() -> (T, E)>);
 pub struct Call<C: Contract, A, R: Returns> {
     client: Client<C>,
     method: usize,
-    timeout: Option<Duration>,
+    options: CallOptions,
     make: Make<C, A, R>,
     state: State<A, R>,
 }
@@ -77,7 +83,7 @@ enum State<A, R: Returns> {
         call: InFlight,
         remote: Arc<Remote>,
         arguments: Vec<u8>,
-        deadline: Instant,
+        ticket: Ticket,
     },
     /// The patient way.
     Patient(BoxFuture<'static, CallResult<R>>),
@@ -94,7 +100,7 @@ enum State<A, R: Returns> {
 pub struct OneWay<C: Contract, A> {
     client: Client<C>,
     method: usize,
-    timeout: Option<Duration>,
+    options: CallOptions,
     make: fn(A) -> C::Call,
     state: SendState<A>,
 }
@@ -107,13 +113,28 @@ enum SendState<A> {
 
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: Make<C, A, R>) -> Self {
-        Self { client, method, timeout: None, make, state: State::New(arguments) }
+        Self { client, method, options: CallOptions::NONE, make, state: State::New(arguments) }
     }
 
     /// How long the call may take, from its first poll to the end of its last attempt (default: the node's
     /// [`call_timeout`](crate::Config::call_timeout), 10 s).
     pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// How often the call, and all calls that its handler makes, may be repeated in all, where they were sent and may be
+    /// repeated (default: the node's [`call_retries`](crate::Config::call_retries), 16). What a handler's call may spend
+    /// is at most what is left of the call that the handler serves.
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = Some(retries);
+        self
+    }
+
+    /// Sends a text along, for the handler's [`Context::metadata`](crate::Context::metadata). See
+    /// [`Metadata`](crate::Metadata) for what it may be.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.set_metadata(key, value);
         self
     }
 }
@@ -123,15 +144,18 @@ where
     A: Serialize + Send + 'static,
 {
     fn start(&mut self, arguments: A) -> State<A, R> {
-        let (client, method) = (&self.client, self.method);
+        let client = &self.client;
         let node = client.node();
         client.route().budget.deposit();
         let now = Instant::now();
-        let deadline = deadline_after(now, self.timeout.unwrap_or_else(|| node.config().call_timeout));
+        let mut ticket = match self.options.ticket(self.method, node.config(), now) {
+            Ok(ticket) => ticket,
+            Err(failure) => return State::failed(failure),
+        };
         let table = client.route().table(node);
         if let Some(local) = &table.local {
             match Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>() {
-                Ok(local) => return State::Patient(self.start_local(local, arguments, deadline, now)),
+                Ok(local) => return State::Patient(self.start_local(local, arguments, ticket, now)),
                 Err(_) => return State::failed(Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT)),
             }
         }
@@ -139,25 +163,21 @@ where
             Ok(arguments) => arguments,
             Err(error) => return State::failed(error.into()),
         };
-        let mut journey = None;
-        if let Some(target) = table.pick(&[])
-            && let Some(channel) = target.channel()
-        {
-            let remote = &target.remote;
-            match channel.start(method, &arguments, now, deadline) {
-                Ok(call) => {
-                    return State::Started { call, remote: Arc::clone(remote), arguments, deadline };
-                }
-                Err(failure) => {
-                    let mut begun = self.journey(deadline);
-                    if let Err(failure) = begun.failed_at(remote, failure) {
-                        return State::failed(failure);
-                    }
-                    journey = Some(begun);
-                }
+        let Some((remote, channel)) =
+            table.pick(&[]).and_then(|target| Some((&target.remote, target.channel()?)))
+        else {
+            return State::patient(self.journey(ticket), arguments);
+        };
+        let head = ticket.head();
+        let deadline = ticket.terms.deadline;
+        let outbound = Outbound { method: self.method, head: &head, arguments: &arguments, deadline };
+        match channel.start(outbound, now) {
+            Ok(call) => State::Started { call, remote: Arc::clone(remote), arguments, ticket },
+            Err(failure) => {
+                ticket.terms.settle(Some(0));
+                self.again(remote, failure, arguments, ticket)
             }
         }
-        State::patient(journey.unwrap_or_else(|| self.journey(deadline)), arguments)
     }
 
     /// Hands the call to an endpoint on this node: the arguments move, no codec runs. What the endpoint has no room
@@ -166,15 +186,17 @@ where
         &self,
         local: Arc<LocalEndpoint<C>>,
         arguments: A,
-        deadline: Instant,
+        mut ticket: Ticket,
         now: Instant,
     ) -> BoxFuture<'static, CallResult<R>> {
         let (client, method, make) = (self.client.clone(), self.method, self.make);
         let (to, answer) = oneshot::channel();
         let reply = Reply::local(to);
+        let deadline = ticket.terms.deadline;
         if local.inbox.try_admit(1) {
-            let cancel = local.enqueue(make(arguments, reply), method, Some(deadline), now);
-            return Box::pin(await_local::<R>(answer, deadline, cancel));
+            let conditions = Conditions::call(deadline, ticket.head());
+            let cancel = local.enqueue(make(arguments, reply), method, conditions, now);
+            return Box::pin(await_local::<R>(answer, ticket, cancel));
         }
         Box::pin(async move {
             if let Err(failure) = local.inbox.admit(deadline, now).await {
@@ -183,15 +205,15 @@ where
                     return Err(failure);
                 }
                 let encoded = client.route().spec.codec.encode(&arguments)?;
-                let mut journey =
-                    Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
+                let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), ticket);
                 return journey
                     .call(&encoded)
                     .await
                     .and_then(|raw| decode::<R>(client.route().spec.codec, &raw));
             }
-            let cancel = local.enqueue(make(arguments, reply), method, Some(deadline), Instant::now());
-            await_local::<R>(answer, deadline, cancel).await
+            let conditions = Conditions::call(deadline, ticket.head());
+            let cancel = local.enqueue(make(arguments, reply), method, conditions, Instant::now());
+            await_local::<R>(answer, ticket, cancel).await
         })
     }
 }
@@ -199,19 +221,24 @@ where
 pub(crate) const OTHER_CONTRACT: &str = "this node serves another contract of the same name";
 
 async fn await_local<R: Returns>(
-    answer: oneshot::Receiver<CallAnswer<R::Value, R::Error>>,
-    deadline: Instant,
+    answer: oneshot::Receiver<LocalAnswer<R::Value, R::Error>>,
+    mut ticket: Ticket,
     cancel: CancelOnDrop,
 ) -> CallResult<R> {
-    let answer = timeout_at(deadline, answer).await;
-    match answer {
-        Ok(Ok(answer)) => {
+    match timeout_at(ticket.terms.deadline, answer).await {
+        Ok(answer) => {
             cancel.done();
+            let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
+            ticket.terms.settle(Some(spent));
             answer
         }
-        Ok(Err(_)) => Err(Failure::unknown(Reason::Unavailable, "the service ended without a word")),
         Err(_) => Err(Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time")),
     }
+}
+
+/// What a service on this node says that has dropped a reply without answering it.
+pub(crate) fn ended_without_a_word<T, E>() -> LocalAnswer<T, E> {
+    (Err(Failure::unknown(Reason::Unavailable, "the service ended without a word")), 0)
 }
 
 pub(crate) fn decode<R: Returns>(codec: Codec, raw: &RawReply) -> CallResult<R> {
@@ -246,14 +273,15 @@ where
                 }
                 State::Started { call, .. } => {
                     let answer = ready!(Pin::new(call).poll(cx));
-                    let State::Started { remote, arguments, deadline, .. } =
+                    let State::Started { remote, arguments, mut ticket, .. } =
                         std::mem::replace(&mut this.state, State::Done)
                     else {
                         continue;
                     };
-                    match answer {
+                    ticket.terms.settle(answer.spent);
+                    match answer.result {
                         Ok(raw) => break decode::<R>(this.client.route().spec.codec, &raw),
-                        Err(failure) => this.state = this.again(&remote, failure, arguments, deadline),
+                        Err(failure) => this.state = this.again(&remote, failure, arguments, ticket),
                     }
                 }
                 State::Patient(patient) => break ready!(patient.as_mut().poll(cx)),
@@ -267,14 +295,13 @@ where
 }
 
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
-    fn journey(&self, deadline: Instant) -> Journey {
-        let node = Arc::clone(self.client.node());
-        Journey::new(node, Arc::clone(self.client.route()), self.method, deadline)
+    fn journey(&self, ticket: Ticket) -> Journey {
+        Journey::new(Arc::clone(self.client.node()), Arc::clone(self.client.route()), ticket)
     }
 
     #[cold]
-    fn again(&self, remote: &Remote, failure: Failure, arguments: Vec<u8>, deadline: Instant) -> State<A, R> {
-        let mut journey = self.journey(deadline);
+    fn again(&self, remote: &Remote, failure: Failure, arguments: Vec<u8>, ticket: Ticket) -> State<A, R> {
+        let mut journey = self.journey(ticket);
         match journey.failed_at(remote, failure) {
             Ok(()) => State::patient(journey, arguments),
             Err(failure) => State::failed(failure),
@@ -301,13 +328,20 @@ impl<A, R: Returns> State<A, R> {
 
 impl<C: Contract, A> OneWay<C, A> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: fn(A) -> C::Call) -> Self {
-        Self { client, method, timeout: None, make, state: SendState::New(arguments) }
+        Self { client, method, options: CallOptions::NONE, make, state: SendState::New(arguments) }
     }
 
     /// How long the send may wait for a place (default: the node's
     /// [`call_timeout`](crate::Config::call_timeout), 10 s).
     pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends a text along, for the handler's [`Context::metadata`](crate::Context::metadata). See
+    /// [`Metadata`](crate::Metadata) for what it may be.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.set_metadata(key, value);
         self
     }
 }
@@ -325,45 +359,47 @@ where
             return Ok(false);
         }
         let Some(channel) = table.pick(&[]).and_then(|target| target.channel()) else { return Ok(false) };
+        let head = self.options.one_way_head(self.client.node().config())?;
         let sent = route
             .spec
             .codec
-            .encode_in_scratch(arguments, |encoded| channel.try_send(self.method, encoded))?;
+            .encode_in_scratch(arguments, |encoded| channel.try_send(self.method, &head, encoded))?;
         Ok(matches!(sent, TrySend::Sent))
     }
 
     fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
-        let (client, method) = (&self.client, self.method);
+        let client = &self.client;
         let node = client.node();
-        let timeout = self.timeout.unwrap_or_else(|| node.config().call_timeout);
+        let ticket = self.options.ticket(self.method, node.config(), Instant::now())?;
+        let head = self.options.one_way_head(node.config())?;
         if let Some(local) = &client.route().table(node).local {
             let local = Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>();
             let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
-            return Ok(self.start_local(local, arguments, timeout));
+            return Ok(self.start_local(local, arguments, ticket.terms.deadline, head));
         }
         let encoded = client.route().spec.codec.encode(&arguments)?;
-        let deadline = deadline_after(Instant::now(), timeout);
-        let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), method, deadline);
-        Ok(Some(Box::pin(async move { journey.send(&encoded).await })))
+        let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), ticket);
+        Ok(Some(Box::pin(async move { journey.send(&head, &encoded).await })))
     }
 
     fn start_local(
         &self,
         local: Arc<LocalEndpoint<C>>,
         arguments: A,
-        timeout: Duration,
+        deadline: Instant,
+        head: Head,
     ) -> Option<BoxFuture<'static, Result<(), Failure>>> {
         let (method, make) = (self.method, self.make);
-        let now = Instant::now();
+        let conditions = Conditions::one_way(head);
         if local.inbox.try_admit(1) {
-            drop(local.enqueue(make(arguments), method, None, now));
+            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
             return None;
         }
         Some(Box::pin(async move {
             let full =
                 |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
-            timeout_at(deadline_after(now, timeout), local.inbox.admit_patiently()).await.map_err(full)??;
-            drop(local.enqueue(make(arguments), method, None, Instant::now()));
+            timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(full)??;
+            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
             Ok(())
         }))
     }

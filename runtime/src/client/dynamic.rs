@@ -6,12 +6,11 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    client::{Route, RouteSpec, engine::Journey},
+    client::{CallOptions, Route, RouteSpec, engine::Journey, options::Ticket},
     codec::Codec,
-    config::deadline_after,
     failure::{CallError, Failure, Reason},
     node::NodeInner,
-    service::{Endpoint, RawReply},
+    service::{Conditions, Endpoint, RawReply},
     wire::{frame::status, messages::OpenMethod},
 };
 
@@ -31,8 +30,7 @@ pub(crate) async fn call_json(
     arguments: &Value,
     timeout: Duration,
 ) -> Result<Value, DynamicError> {
-    let deadline = deadline_after(Instant::now(), timeout);
-    let answer = raw_call(node, service, method, arguments, deadline).await;
+    let answer = raw_call(node, service, method, arguments, timeout).await;
     let raw = answer.map_err(|failure| CallError::Failed(failure.of(service, method)))?;
     let value: Value = Codec::Json.decode(&raw.body).map_err(|error| {
         let detail = format!("the service ran, but its answer is no JSON: {error}");
@@ -46,11 +44,13 @@ async fn raw_call(
     service: &str,
     method: &str,
     arguments: &Value,
-    deadline: Instant,
+    timeout: Duration,
 ) -> Result<RawReply, Failure> {
     let encoded = Codec::Json.encode(arguments)?;
+    let options = CallOptions { timeout: Some(timeout), ..CallOptions::default() };
+    let mut ticket = options.ticket(0, node.config(), Instant::now())?;
     if let Some(local) = node.service(service) {
-        return call_local(&*local, method, &encoded, deadline).await;
+        return call_local(&*local, method, &encoded, &mut ticket).await;
     }
     let spec = RouteSpec {
         service: service.to_owned(),
@@ -61,14 +61,14 @@ async fn raw_call(
     };
     let config = node.config();
     let route = Arc::new(Route::new(spec, config.retries_per_second, config.retry_share));
-    Journey::new(Arc::clone(node), route, 0, deadline).call_or_send(&encoded).await
+    Journey::new(Arc::clone(node), route, ticket).call_or_send(&encoded).await
 }
 
 async fn call_local(
     local: &dyn Endpoint,
     method: &str,
     arguments: &[u8],
-    deadline: Instant,
+    ticket: &mut Ticket,
 ) -> Result<RawReply, Failure> {
     let number = local.methods().iter().position(|known| known.name == method);
     let Some(number) = number else {
@@ -77,5 +77,7 @@ async fn call_local(
         return Err(Failure::not_executed(Reason::UnknownMethod, detail));
     };
     let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
-    timeout_at(deadline, local.call_single(Codec::Json, number, arguments, deadline)).await.map_err(late)?
+    let deadline = ticket.terms.deadline;
+    let conditions = Conditions::call(deadline, ticket.head());
+    timeout_at(deadline, local.call_single(Codec::Json, number, arguments, conditions)).await.map_err(late)?
 }

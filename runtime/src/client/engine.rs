@@ -7,8 +7,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::retry::budget::Budget;
 
 use crate::{
-    channel::caller::{ChannelCaller, TrySend},
-    client::{Remote, Route},
+    call_tree::Allowance,
+    channel::{
+        caller::{Answer, ChannelCaller, Outbound, TrySend},
+        head::Head,
+    },
+    client::{Remote, Route, options::Ticket},
     failure::{Failure, Outcome, Reason},
     node::{Link, NodeInner},
     service::RawReply,
@@ -19,8 +23,7 @@ use crate::{
 pub(crate) struct Journey {
     pub(crate) node: Arc<NodeInner>,
     pub(crate) route: Arc<Route>,
-    pub(crate) method: usize,
-    pub(crate) deadline: Instant,
+    pub(crate) ticket: Ticket,
     /// Endpoints that failed this call since the last pause.
     failed: Vec<NodeId>,
     last: Option<Failure>,
@@ -30,13 +33,12 @@ pub(crate) struct Journey {
 }
 
 impl Journey {
-    pub(crate) const fn new(
-        node: Arc<NodeInner>,
-        route: Arc<Route>,
-        method: usize,
-        deadline: Instant,
-    ) -> Self {
-        Self { node, route, method, deadline, failed: Vec::new(), last: None, pauses: 0, retry_at: None }
+    pub(crate) const fn new(node: Arc<NodeInner>, route: Arc<Route>, ticket: Ticket) -> Self {
+        Self { node, route, ticket, failed: Vec::new(), last: None, pauses: 0, retry_at: None }
+    }
+
+    const fn deadline(&self) -> Instant {
+        self.ticket.terms.deadline
     }
 
     /// An attempt at `remote` has failed: an error if that is the end of it.
@@ -44,19 +46,29 @@ impl Journey {
         self.failed.push(remote.node());
         // Both sides must say so: a newer service may have thought better of it.
         let idempotent = || {
-            let here = self.route.spec.idempotent.get(self.method).copied().unwrap_or(false);
-            here && remote.is_idempotent(self.method)
+            let here = self.route.spec.idempotent.get(self.ticket.method).copied().unwrap_or(false);
+            here && remote.is_idempotent(self.ticket.method)
         };
         // Judged by itself: what came before was judged then.
-        let may_repeat = is_worth_repeating(failure.reason())
-            && match failure.outcome() {
-                Outcome::NotSent => true,
-                Outcome::NotExecuted => self.route.budget.withdraw(),
-                Outcome::Unknown => idempotent() && self.route.budget.withdraw(),
-            };
-        let failure = failure.at(remote.name()).after(self.last.as_ref());
-        if !may_repeat || Instant::now() >= self.deadline {
+        let is_safe =
+            is_worth_repeating(failure.reason()) && (failure.outcome() != Outcome::Unknown || idempotent());
+        let is_free = failure.outcome() == Outcome::NotSent;
+        let mut failure = failure.at(remote.name()).after(self.last.as_ref());
+        if !is_safe || Instant::now() >= self.deadline() {
             return Err(failure);
+        }
+        if !is_free {
+            let refused = if !self.ticket.terms.withdraw() {
+                "the call tree"
+            } else if !self.route.budget.withdraw() {
+                "this node's calls of the service"
+            } else {
+                ""
+            };
+            if !refused.is_empty() {
+                failure.add(&format!("not repeated, as {refused} may not be repeated more often"));
+                return Err(failure);
+            }
         }
         self.node.counters().retried();
         self.last = Some(failure);
@@ -67,12 +79,15 @@ impl Journey {
     pub(crate) async fn call(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         loop {
             let (remote, channel) = self.reach().await?;
-            let now = Instant::now();
-            let answer = match channel.start(self.method, arguments, now, self.deadline) {
+            let head = self.ticket.head();
+            let call =
+                Outbound { method: self.ticket.method, head: &head, arguments, deadline: self.deadline() };
+            let answer = match channel.start(call, Instant::now()) {
                 Ok(call) => call.await,
-                Err(failure) => Err(failure),
+                Err(failure) => Answer { result: Err(failure), spent: Some(0) },
             };
-            match answer {
+            self.ticket.terms.settle(answer.spent);
+            match answer.result {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
@@ -80,14 +95,14 @@ impl Journey {
     }
 
     /// Sends one way: done when the service's credit admits it.
-    pub(crate) async fn send(&mut self, arguments: &[u8]) -> Result<(), Failure> {
+    pub(crate) async fn send(&mut self, head: &Head, arguments: &[u8]) -> Result<(), Failure> {
         loop {
             let (remote, channel) = self.reach().await?;
             loop {
-                match channel.try_send(self.method, arguments) {
+                match channel.try_send(self.ticket.method, head, arguments) {
                     TrySend::Sent => return Ok(()),
                     TrySend::Full => {
-                        if timeout_at(self.deadline, channel.send_room()).await.is_err() {
+                        if timeout_at(self.deadline(), channel.send_room()).await.is_err() {
                             let detail = format!("{} takes no further one-way sends", remote.name());
                             return Err(Failure::not_sent(Reason::Overloaded, detail));
                         }
@@ -104,8 +119,9 @@ impl Journey {
     /// Calls, or sends one way, whichever the method is: for tools, who know no more of it than its name.
     pub(crate) async fn call_or_send(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         let (_, channel) = self.reach().await?;
-        if channel.is_one_way(self.method) {
-            self.send(arguments).await?;
+        if channel.is_one_way(self.ticket.method) {
+            let head = Head::new(Allowance::one_way(self.node.config().call_hops), None);
+            self.send(&head, arguments).await?;
             return RawReply::of(self.route.spec.codec, &());
         }
         self.call(arguments).await
@@ -118,7 +134,7 @@ impl Journey {
             if let Some(channel) = remote.channel() {
                 return Ok((remote, channel));
             }
-            match remote.open(&self.node, &self.route, self.deadline).await {
+            match remote.open(&self.node, &self.route, self.deadline()).await {
                 Ok(channel) => return Ok((remote, channel)),
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
@@ -129,7 +145,7 @@ impl Journey {
     pub(crate) async fn reach_session(&mut self) -> Result<(Arc<Remote>, Arc<Link>), Failure> {
         loop {
             let remote = self.choose().await?;
-            match remote.session(&self.node, self.deadline).await {
+            match remote.session(&self.node, self.deadline()).await {
                 Ok(link) => return Ok((remote, link)),
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
@@ -168,8 +184,9 @@ impl Journey {
             self.pauses += 1;
             self.retry_at = Some(Instant::now() + backoff.mul_f64(rand::random_range(0.5..1.0)));
         }
+        let deadline = self.deadline();
         tokio::select! {
-            () = sleep_until(self.retry_at.unwrap_or(self.deadline).min(self.deadline)) => {}
+            () = sleep_until(self.retry_at.map_or(deadline, |at| at.min(deadline))) => {}
             // The node owns the other side for as long as this call holds the node.
             _ = changed.changed() => {}
         }
@@ -178,7 +195,7 @@ impl Journey {
             self.retry_at = None;
             self.failed.clear();
         }
-        if now >= self.deadline { Err(self.out_of_time()) } else { Ok(()) }
+        if now >= self.deadline() { Err(self.out_of_time()) } else { Ok(()) }
     }
 
     fn out_of_time(&self) -> Failure {

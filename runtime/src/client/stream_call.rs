@@ -21,19 +21,21 @@ use tower::retry::budget::Budget;
 
 use crate::{
     channel::{
+        caller::Answer,
         items::{self, Incoming, Outgoing},
         open,
         stream_caller::{self, StreamCaller},
     },
     client::{
         CallResult, Client, Returns,
-        call::{OTHER_CONTRACT, unreadable},
+        call::{OTHER_CONTRACT, ended_without_a_word, unreadable},
         engine::Journey,
+        options::{CallOptions, Ticket},
     },
     codec::{BadArguments, Codec, EncodeError},
     config::deadline_after,
     failure::{CallError, Failure, Reason},
-    service::{Contract, LocalEndpoint, RawReply, StreamReply},
+    service::{Conditions, Contract, LocalEndpoint, RawReply, StreamReply},
     stream::Receiver,
     wire::frame::status,
 };
@@ -105,7 +107,7 @@ pub trait Upload: Send + 'static {
 pub struct StreamCall<C: Contract, A, U, R: Answers> {
     client: Client<C>,
     method: usize,
-    timeout: Option<Duration>,
+    options: CallOptions,
     make: fn(A, U, StreamReply<R>) -> C::Call,
     state: State<A, U, R>,
 }
@@ -124,13 +126,20 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
         upload: U,
         make: fn(A, U, StreamReply<R>) -> C::Call,
     ) -> Self {
-        Self { client, method, timeout: None, make, state: State::New(arguments, upload) }
+        Self { client, method, options: CallOptions::NONE, make, state: State::New(arguments, upload) }
     }
 
     /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
     /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends a text along, for the handler's [`Context::metadata`](crate::Context::metadata). See
+    /// [`Metadata`](crate::Metadata) for what it may be.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.set_metadata(key, value);
         self
     }
 }
@@ -144,26 +153,32 @@ where
 {
     fn start(&self, arguments: A, mut upload: U) -> Started<R> {
         let (client, method, make) = (self.client.clone(), self.method, self.make);
-        let timeout = self.timeout.unwrap_or_else(|| client.node().config().call_timeout);
+        let config = client.node().config();
+        let timeout = self.options.timeout.unwrap_or(config.call_timeout);
+        let ticket = self.options.ticket(method, config, Instant::now());
         Box::pin(async move {
-            let deadline = deadline_after(Instant::now(), timeout);
+            let mut ticket = ticket?;
+            let deadline = ticket.terms.deadline;
             let ended = Arc::new(Notify::new());
             let patience = Patience { ended: upload.tell_end(&ended).then_some(ended), deadline, timeout };
             let local = client.route().table(client.node()).local.clone();
             let Some(local) = local else {
-                return call_remote::<C, A, U, R>(&client, method, arguments, upload, patience).await;
+                return call_remote::<C, A, U, R>(&client, ticket, arguments, upload, patience).await;
             };
             let local = local.as_any().downcast::<LocalEndpoint<C>>();
             let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
             local.inbox.admit(deadline, Instant::now()).await?;
             let (to, answer) = oneshot::channel();
             let call = make(arguments, upload, StreamReply::local(to));
-            let cancel = local.enqueue_stream(call, method, patience.handler_deadline());
+            let cancel = Some(Arc::default());
+            let conditions =
+                Conditions { deadline: patience.handler_deadline(), cancel, head: ticket.head() };
+            let cancel = local.enqueue(call, method, conditions, Instant::now());
             let answer = patience.wait_for(answer).await?;
             cancel.done();
-            answer.unwrap_or_else(|_| {
-                Err(Failure::unknown(Reason::Unavailable, "the service ended without a word"))
-            })
+            let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
+            ticket.terms.settle(Some(spent));
+            answer
         })
     }
 }
@@ -203,7 +218,7 @@ type Started<R> = BoxFuture<'static, StreamResult<R>>;
 
 async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
     client: &Client<C>,
-    method: usize,
+    ticket: Ticket,
     arguments: A,
     upload: U,
     patience: Patience,
@@ -214,7 +229,8 @@ async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
     let codec = route.spec.codec;
     let arguments = codec.encode(&arguments)?;
     let limits = &node.config().limits;
-    let mut journey = Journey::new(Arc::clone(node), Arc::clone(route), method, deadline);
+    let method = ticket.method;
+    let mut journey = Journey::new(Arc::clone(node), Arc::clone(route), ticket);
     let (remote, peer_frames) = loop {
         let (remote, link) = journey.reach_session().await?;
         let opened = open::open(link.session(), route.open_one(method), limits, deadline).await;
@@ -228,11 +244,9 @@ async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
         journey.failed_at(&remote, refused)?;
     };
     let open::OpenChannel { opened, frames, writer } = peer_frames;
+    let head = journey.ticket.head();
+    open::check_size(&opened, &head, arguments.len())?;
     let limit = usize::try_from(opened.message_bytes_max).unwrap_or(usize::MAX);
-    if arguments.len() > limit {
-        let detail = format!("the arguments are {} bytes; the limit is {limit}", arguments.len());
-        return Err(Failure::not_sent(Reason::TooLarge, detail));
-    }
     let outgoing = upload.outgoing(codec, limit).map(|items| items.0);
     let (incoming, coming) = R::expect(codec);
     let (to, answer) = oneshot::channel();
@@ -242,7 +256,7 @@ async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
         let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
         u64::try_from(left).unwrap_or(u64::MAX)
     });
-    let begin = stream_caller::begin(remaining, &arguments);
+    let begin = stream_caller::begin(&head, remaining, &arguments);
     remote
         .start_stream(Box::pin(async move {
             caller.run(begin).await;
@@ -250,17 +264,15 @@ async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
         }))
         .await?;
     let answered = patience.wait_for(answer).await?;
-    finish::<R>(answered, coming, codec).map_err(|failure| failure.at(remote.name()))
+    let answer = answered.unwrap_or_else(|_| {
+        Answer::none(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
+    });
+    journey.ticket.terms.settle(answer.spent);
+    finish::<R>(answer.result, coming, codec).map_err(|failure| failure.at(remote.name()))
 }
 
-fn finish<R: Answers>(
-    answered: Result<Result<RawReply, Failure>, oneshot::error::RecvError>,
-    coming: R::Coming,
-    codec: Codec,
-) -> StreamResult<R> {
-    let raw = answered.unwrap_or_else(|_| {
-        Err(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
-    })?;
+fn finish<R: Answers>(answer: Result<RawReply, Failure>, coming: R::Coming, codec: Codec) -> StreamResult<R> {
+    let raw = answer?;
     if raw.status == status::VALUE {
         return R::arrived(coming, codec, &raw.body).map(Ok).map_err(unreadable);
     }

@@ -8,10 +8,11 @@ use qmesh_transport::{Channel, ChannelWriter, ResetCode};
 use tokio::time::timeout;
 
 use crate::{
+    call_tree::Allowance,
     channel::{
-        FRAME_OVERHEAD,
+        FRAME_OVERHEAD, head,
         open::{self, negotiate},
-        serve::ServedChannel,
+        serve::{Agreed, ServedChannel},
     },
     failure::{Failure, Reason},
     node::{NodeInner, Peer, gossip, hello::FIRST_FRAME_MAX, link::Link},
@@ -94,10 +95,11 @@ async fn serve(
     if !matches!(answered, Ok(Ok(()))) {
         return;
     }
-    frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD);
+    frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD + head::bytes_max(&limits));
     let caller = Caller(Arc::new(link.session().peer().clone()));
     let link = link.serves();
-    let serving = endpoint.serve(ServedChannel { link, frames, writer, codec, methods, caller, limits });
+    let agreed = Agreed { codec, methods, limits, allowance: Allowance::of(node.config()) };
+    let serving = endpoint.serve(ServedChannel { link, frames, writer, caller, agreed });
     let owner = Arc::clone(node);
     let work = Box::pin(async move {
         serving.await.map_err(|error| {

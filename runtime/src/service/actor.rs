@@ -27,9 +27,10 @@ use tokio::{
 };
 
 use crate::{
+    channel::head::Head,
     failure::{Failure, Reason},
     service::{
-        CallScope, Cancel, Context, Contract, Envelope, OneWays, Serve,
+        CallScope, Conditions, Context, Contract, Envelope, OneWays, Serve,
         context::ServiceCore,
         inbox::{Batch, Inbox},
     },
@@ -175,7 +176,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         }
         let service = Arc::get_mut(&mut self.service).expect("no `&self` call runs");
         let scope = Arc::clone(&turn.batch.scope);
-        let mut context = Context::new(Arc::clone(&scope), None, None);
+        let mut context = Context::new(Arc::clone(&scope), Conditions::one_way(Head::USUAL));
         let mut one_way = Begun::new(&scope);
         while let Some(envelope) = turn.batch.calls.pop_front_if(|next| next.is_exclusive()) {
             turn.ended += 1;
@@ -185,10 +186,11 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             }
             let counts = u64::from(envelope.is_one_way());
             one_way.begun += counts;
-            context.renew(envelope.deadline, envelope.cancel);
+            let mut inherited = envelope.conditions.inherited();
+            context.renew(envelope.conditions);
             let mut handler = pin!(C::exclusive(service, &context, envelope.call));
             poll_fn(|cx| {
-                let polled = poll_caught(handler.as_mut(), cx);
+                let polled = inherited.enter(|| poll_caught(handler.as_mut(), cx));
                 if polled.is_pending() {
                     // Neither those before it nor those behind it are held by it.
                     turn.ended -= 1;
@@ -200,6 +202,9 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             })
             .await?;
             one_way.handled += counts;
+            if context.is_cancelled() {
+                scope.core.node.inner().counters().ran_cancelled();
+            }
         }
         Ok(())
     }
@@ -211,17 +216,21 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         envelope: Envelope<C>,
     ) -> Result<bool, ActorProcessingErr> {
         let held = Held { service: Some(Arc::clone(&self.service)), life: Arc::clone(&self.life) };
-        let (cancelled, deadline) = (envelope.cancel.clone(), envelope.deadline);
+        let conditions = envelope.conditions.clone();
+        let mut inherited = conditions.inherited();
         let scope = Arc::clone(scope);
         let mut running: BoxFuture<'static, bool> = Box::pin(async move {
             let Some(service) = held.service.as_deref() else { return true };
             let mut one_way = Begun::new(&scope);
             one_way.begun = u64::from(envelope.is_one_way());
-            let context = Context::new(Arc::clone(&scope), envelope.deadline, envelope.cancel);
+            let context = Context::new(Arc::clone(&scope), envelope.conditions);
             let mut handler = pin!(C::shared(service, &context, envelope.call));
-            let whole = poll_fn(|cx| poll_caught(handler.as_mut(), cx)).await.is_ok();
+            let whole = poll_fn(|cx| inherited.enter(|| poll_caught(handler.as_mut(), cx))).await.is_ok();
             if whole {
                 one_way.handled = one_way.begun;
+                if context.is_cancelled() {
+                    scope.core.node.inner().counters().ran_cancelled();
+                }
             } else {
                 // Known before the state is let go: nobody works on it any more.
                 held.life.panicked.store(true, Ordering::Release);
@@ -238,7 +247,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             let whole = tokio::select! {
                 whole = &mut running => whole,
                 // Nobody waits for the answer any more.
-                () = abandoned(cancelled.as_deref(), deadline) => true,
+                () = abandoned(&conditions) => true,
             };
             drop(running);
             drop(slot);
@@ -255,22 +264,16 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
 const GRACE: Duration = Duration::from_millis(50);
 
 /// Resolves when the caller gives a call up, or must have by now.
-async fn abandoned(cancelled: Option<&Cancel>, deadline: Option<Instant>) {
+async fn abandoned(conditions: &Conditions) {
     let late = async {
-        match deadline {
+        match conditions.deadline {
             Some(deadline) => sleep_until(deadline + GRACE).await,
-            None => std::future::pending().await,
-        }
-    };
-    let given_up = async {
-        match cancelled {
-            Some(cancel) => cancel.cancelled().await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
         () = late => {}
-        () = given_up => {}
+        () = conditions.cancelled() => {}
     }
 }
 
@@ -287,13 +290,14 @@ fn poll_caught(
 
 /// Why a call is not to begin, if it is not.
 fn unwanted<C: Contract>(envelope: &Envelope<C>) -> Option<Failure> {
-    if envelope.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled()) {
+    let conditions = &envelope.conditions;
+    if conditions.is_cancelled() {
         return Some(Failure::not_executed(
             Reason::Cancelled,
             "the caller gave the call up while it was queued",
         ));
     }
-    if envelope.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+    if conditions.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
         return Some(Failure::not_executed(
             Reason::DeadlineExceeded,
             "its time was over while it was queued",

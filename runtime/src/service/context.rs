@@ -6,7 +6,10 @@ use qmesh_transport::{NodeId, PeerIdentity};
 use tokio::time::Instant;
 
 use crate::{
+    call_tree::Inherited,
+    channel::head::Head,
     client::ServiceClient,
+    metadata::Metadata,
     node::NodeHandle,
     service::{Cancel, OneWays, Replies},
     task::{self, Tasks},
@@ -15,11 +18,24 @@ use crate::{
 /// The call that a handler serves: who calls, until when, and whether it is still wanted.
 ///
 /// A handler takes it as first parameter, `cx: &Context`; the client does not see it.
+///
+/// Calls that the handler makes, by whatever client, inherit from the call that it serves, without it: they end with
+/// its deadline and when it is given up, spend its repeats, and stop where calls stand on top of each other too deep. Work
+/// that is handed to another task inherits nothing.
 #[derive(Debug)]
 pub struct Context {
     scope: Arc<CallScope>,
-    deadline: Option<Instant>,
-    cancel: Option<Arc<Cancel>>,
+    conditions: Conditions,
+}
+
+/// What comes with a call beside its arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Conditions {
+    /// None for one-way sends, and where the caller sends a stream.
+    pub(crate) deadline: Option<Instant>,
+    /// None for one-way sends.
+    pub(crate) cancel: Option<Arc<Cancel>>,
+    pub(crate) head: Head,
 }
 
 /// Who calls, as the handshake proved it.
@@ -46,12 +62,8 @@ pub(crate) struct ServiceCore {
 }
 
 impl Context {
-    pub(crate) const fn new(
-        scope: Arc<CallScope>,
-        deadline: Option<Instant>,
-        cancel: Option<Arc<Cancel>>,
-    ) -> Self {
-        Self { scope, deadline, cancel }
+    pub(crate) const fn new(scope: Arc<CallScope>, conditions: Conditions) -> Self {
+        Self { scope, conditions }
     }
 
     /// Who calls: the node or client at the other end of the session. A call that a command line makes through a node
@@ -64,20 +76,20 @@ impl Context {
     /// When the caller stops waiting; `None` for one-way sends.
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.conditions.deadline
     }
 
     /// How long the caller still waits; `None` for one-way sends, zero when the time is over.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.conditions.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the caller has given the call up. A `&self` handler is dropped then, a `&mut self` one goes on: it may
     /// look here to stop early.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled())
+        self.conditions.is_cancelled()
     }
 
     /// Resolves when the caller gives the call up.
@@ -85,13 +97,17 @@ impl Context {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn cancelled(&self) {
-        match &self.cancel {
-            Some(cancel) => cancel.cancelled().await,
-            None => std::future::pending().await,
-        }
+        self.conditions.cancelled().await;
     }
 
-    /// Starts work that ends with the service: it is dropped when the service stops or restarts.
+    /// What the caller sent beside the arguments.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        self.conditions.head.metadata.as_deref().unwrap_or(Metadata::NONE)
+    }
+
+    /// Starts work that ends with the service: it is dropped when the service stops or restarts. Calls that it makes
+    /// inherit nothing of this call.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         task::spawn_in(&self.scope.core.tasks, work);
     }
@@ -109,9 +125,37 @@ impl Context {
     }
 
     /// For the next call of the same caller.
-    pub(crate) fn renew(&mut self, deadline: Option<Instant>, cancel: Option<Arc<Cancel>>) {
-        self.deadline = deadline;
-        self.cancel = cancel;
+    pub(crate) fn renew(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
+    }
+}
+
+impl Conditions {
+    /// Those of a call.
+    pub(crate) fn call(deadline: Instant, head: Head) -> Self {
+        Self { deadline: Some(deadline), cancel: Some(Arc::default()), head }
+    }
+
+    /// Those of a one-way send.
+    pub(crate) const fn one_way(head: Head) -> Self {
+        Self { deadline: None, cancel: None, head }
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled())
+    }
+
+    /// Resolves when the caller gives the call up. Cancel safe.
+    pub(crate) async fn cancelled(&self) {
+        match &self.cancel {
+            Some(cancel) => cancel.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the handler's own calls inherit.
+    pub(crate) const fn inherited(&self) -> Inherited {
+        Inherited::new(self.deadline, self.head.allowance)
     }
 }
 

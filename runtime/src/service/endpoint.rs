@@ -10,7 +10,7 @@ use crate::{
     codec::{BadArguments, Codec},
     failure::{Failure, Reason},
     service::{
-        CallScope, Cancel, CancelOnDrop, Contract, Envelope, Method, RawReply, Responder,
+        CallScope, CancelOnDrop, Conditions, Contract, Envelope, Method, RawReply, Responder,
         context::ServiceCore, contract, inbox::Inbox,
     },
     wire::frame::FrameError,
@@ -30,7 +30,7 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
         codec: Codec,
         method: usize,
         arguments: &'a [u8],
-        deadline: Instant,
+        conditions: Conditions,
     ) -> BoxFuture<'a, Result<RawReply, Failure>>;
     /// Refuses what waits and all that comes; what runs goes on.
     fn close(&self, why: &str);
@@ -48,33 +48,17 @@ pub(crate) struct LocalEndpoint<C: Contract> {
 }
 
 impl<C: Contract> LocalEndpoint<C> {
-    /// Queues a call of this node whose slot is taken. A call that has a deadline is cancelled when the guard is
-    /// dropped.
+    /// Queues a call of this node whose slot is taken. It is cancelled when the guard is dropped, unless it is a one-way
+    /// send.
     pub(crate) fn enqueue(
         &self,
         call: C::Call,
         method: usize,
-        deadline: Option<Instant>,
+        conditions: Conditions,
         now: Instant,
     ) -> CancelOnDrop {
-        let cancel = deadline.map(|_| Arc::<Cancel>::default());
-        self.push(Envelope::new(call, method, deadline, cancel), now)
-    }
-
-    /// Queues a streaming call of this node whose slot is taken. It is cancelled when the guard is dropped, whether it
-    /// has a deadline or not.
-    pub(crate) fn enqueue_stream(
-        &self,
-        call: C::Call,
-        method: usize,
-        deadline: Option<Instant>,
-    ) -> CancelOnDrop {
-        self.push(Envelope::new(call, method, deadline, Some(Arc::default())), Instant::now())
-    }
-
-    fn push(&self, envelope: Envelope<C>, now: Instant) -> CancelOnDrop {
-        let cancel = envelope.cancel.clone();
-        self.inbox.push_one(&self.own, envelope, now);
+        let cancel = conditions.cancel.clone();
+        self.inbox.push_one(&self.own, Envelope::new(call, method, conditions), now);
         CancelOnDrop(cancel)
     }
 }
@@ -114,20 +98,22 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
         codec: Codec,
         method: usize,
         arguments: &'a [u8],
-        deadline: Instant,
+        conditions: Conditions,
     ) -> BoxFuture<'a, Result<RawReply, Failure>> {
         Box::pin(async move {
+            let since = Instant::now();
+            let deadline = conditions.deadline.unwrap_or(since);
             let unreadable = |error: BadArguments| contract::unreadable::<C>(method, &error);
             if C::METHODS.get(method).is_some_and(|method| method.one_way) {
                 let call = C::decode_one_way(method, codec, arguments).map_err(unreadable)?;
-                self.inbox.admit(deadline, Instant::now()).await?;
-                drop(self.enqueue(call, method, None, Instant::now()));
+                self.inbox.admit(deadline, since).await?;
+                drop(self.enqueue(call, method, Conditions::one_way(conditions.head), Instant::now()));
                 return RawReply::of(codec, &());
             }
             let (to, answer) = oneshot::channel();
             let call = C::decode(method, codec, arguments, || Responder::single(to)).map_err(unreadable)?;
-            self.inbox.admit(deadline, Instant::now()).await?;
-            let cancel = self.enqueue(call, method, Some(deadline), Instant::now());
+            self.inbox.admit(deadline, since).await?;
+            let cancel = self.enqueue(call, method, conditions, Instant::now());
             let answer = answer.await;
             cancel.done();
             answer.unwrap_or_else(|_| {

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     failure::{Failure, Reason},
-    service::{CallScope, Cancel, Contract, Method, OneWays, actor::ServiceMessage},
+    service::{CallScope, Conditions, Contract, Method, OneWays, actor::ServiceMessage},
 };
 
 /// Calls that an actor takes for one message at most.
@@ -37,9 +37,7 @@ pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
 pub(crate) struct Envelope<C: Contract> {
     pub(crate) call: C::Call,
     method: u16,
-    /// None for one-way sends.
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) cancel: Option<Arc<Cancel>>,
+    pub(crate) conditions: Conditions,
 }
 
 /// Calls that came together from one caller. They move from the channel to the actor as one.
@@ -70,14 +68,9 @@ struct Queue<C: Contract> {
 }
 
 impl<C: Contract> Envelope<C> {
-    pub(crate) fn new(
-        call: C::Call,
-        method: usize,
-        deadline: Option<Instant>,
-        cancel: Option<Arc<Cancel>>,
-    ) -> Self {
+    pub(crate) fn new(call: C::Call, method: usize, conditions: Conditions) -> Self {
         // A contract has 256 methods at most.
-        Self { call, method: u16::try_from(method).unwrap_or(u16::MAX), deadline, cancel }
+        Self { call, method: u16::try_from(method).unwrap_or(u16::MAX), conditions }
     }
 
     pub(crate) fn is_exclusive(&self) -> bool {

@@ -13,13 +13,14 @@ use std::{
     thread,
 };
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
+    call_tree,
     channel::failure_code,
     codec::{Codec, EncodeError},
     failure::{Failure, Reason},
@@ -38,6 +39,9 @@ pub enum Never {}
 /// What a local caller waits for.
 pub(crate) type CallAnswer<T, E> = Result<Result<T, E>, Failure>;
 
+/// The answer, and how many repeats the handler and all below it spent.
+pub(crate) type LocalAnswer<T, E> = (CallAnswer<T, E>, u32);
+
 /// Where the answer of one call goes.
 #[derive(Debug)]
 pub struct Reply<T, E> {
@@ -47,7 +51,7 @@ pub struct Reply<T, E> {
 
 #[derive(Debug)]
 enum To<T, E> {
-    Local(oneshot::Sender<CallAnswer<T, E>>),
+    Local(oneshot::Sender<LocalAnswer<T, E>>),
     Wire(Responder, Codec),
 }
 
@@ -136,7 +140,7 @@ struct OneWayTally {
 const ACKNOWLEDGE_EVERY: u64 = 256;
 
 impl<T, E> Reply<T, E> {
-    pub(crate) fn local(to: oneshot::Sender<CallAnswer<T, E>>) -> Self {
+    pub(crate) fn local(to: oneshot::Sender<LocalAnswer<T, E>>) -> Self {
         Self { to: Some(To::Local(to)), began: false }
     }
 }
@@ -163,7 +167,7 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
             _ => None,
         };
         match (self.to.take(), encoded) {
-            (Some(To::Local(to)), _) => drop(to.send(Ok(answer))),
+            (Some(To::Local(to)), _) => drop(to.send((Ok(answer), call_tree::spent()))),
             (Some(To::Wire(responder, _)), Some(Ok((status, body)))) => responder.send(status, body),
             (Some(To::Wire(responder, _)), Some(Err(failure))) => responder.fail(&failure),
             _ => {}
@@ -179,7 +183,7 @@ impl<T, E> Reply<T, E> {
 
     fn fail(&mut self, failure: Failure) {
         match self.to.take() {
-            Some(To::Local(to)) => drop(to.send(Err(failure))),
+            Some(To::Local(to)) => drop(to.send((Err(failure), call_tree::spent()))),
             Some(To::Wire(responder, _)) => responder.fail(&failure),
             None => {}
         }
@@ -310,8 +314,7 @@ impl Replies {
         let pushed = self.outbox.push(|buffer| {
             frame::put(buffer, kind::REPLY, |buffer| {
                 frame::put_varint(buffer, call.into());
-                buffer.put_u8(status);
-                buffer.put_u8(age);
+                put_reply_head(buffer, status, age, call_tree::spent());
                 buffer.put_slice(body);
             });
             // The id is free for the caller once it reads this.
@@ -358,6 +361,15 @@ impl Replies {
         if pushed.is_err() {
             tracing::trace!(target: "qmesh::service", done, "the sender was gone before its acknowledgement");
         }
+    }
+}
+
+/// Appends what a reply begins with, after the call's number.
+pub(crate) fn put_reply_head(buffer: &mut BytesMut, status: u8, age: u8, spent: u32) {
+    let flag = if spent == 0 { 0 } else { status::SPENT };
+    buffer.put_slice(&[status | flag, age]);
+    if spent > 0 {
+        frame::put_varint(buffer, spent.into());
     }
 }
 

@@ -6,12 +6,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use crate::{
+    call_tree,
     channel::items::{self, Incoming, Outgoing},
     client::Answers,
     codec::Codec,
     failure::Failure,
     service::{
-        CallAnswer,
+        LocalAnswer,
         reply::{not_encodable, too_large, unanswered},
     },
     stream::Receiver,
@@ -25,12 +26,13 @@ pub struct StreamReply<A: Answers> {
 }
 
 enum To<A: Answers> {
-    Local(oneshot::Sender<CallAnswer<A::Value, A::Error>>),
+    Local(oneshot::Sender<LocalAnswer<A::Value, A::Error>>),
     Wire(oneshot::Sender<StreamAnswer>, Codec, usize),
 }
 
-/// What goes out on the channel of a streaming call: the answer and the stream that follows it, or why there is none.
-pub(crate) type StreamAnswer = Result<Answered, Failure>;
+/// What goes out on the channel of a streaming call: the answer and the stream that follows it, or why there is none;
+/// and how many repeats were spent.
+pub(crate) type StreamAnswer = (Result<Answered, Failure>, u32);
 
 pub(crate) struct Answered {
     pub(crate) status: u8,
@@ -47,7 +49,7 @@ pub struct Ports {
 }
 
 impl<A: Answers> StreamReply<A> {
-    pub(crate) fn local(to: oneshot::Sender<CallAnswer<A::Value, A::Error>>) -> Self {
+    pub(crate) fn local(to: oneshot::Sender<LocalAnswer<A::Value, A::Error>>) -> Self {
         Self { to: Some(To::Local(to)), began: false }
     }
 
@@ -62,8 +64,10 @@ impl<A: Answers> StreamReply<A> {
     pub fn answer(mut self, answer: Result<A::Value, A::Error>) {
         match self.to.take() {
             // The caller may be gone.
-            Some(To::Local(to)) => drop(to.send(Ok(answer))),
-            Some(To::Wire(to, codec, limit)) => drop(to.send(encode::<A>(answer, codec, limit))),
+            Some(To::Local(to)) => drop(to.send((Ok(answer), call_tree::spent()))),
+            Some(To::Wire(to, codec, limit)) => {
+                drop(to.send((encode::<A>(answer, codec, limit), call_tree::spent())))
+            }
             None => {}
         }
     }
@@ -75,14 +79,18 @@ impl<A: Answers> StreamReply<A> {
 
     fn fail(&mut self, failure: Failure) {
         match self.to.take() {
-            Some(To::Local(to)) => drop(to.send(Err(failure))),
-            Some(To::Wire(to, ..)) => drop(to.send(Err(failure))),
+            Some(To::Local(to)) => drop(to.send((Err(failure), call_tree::spent()))),
+            Some(To::Wire(to, ..)) => drop(to.send((Err(failure), call_tree::spent()))),
             None => {}
         }
     }
 }
 
-fn encode<A: Answers>(answer: Result<A::Value, A::Error>, codec: Codec, limit: usize) -> StreamAnswer {
+fn encode<A: Answers>(
+    answer: Result<A::Value, A::Error>,
+    codec: Codec,
+    limit: usize,
+) -> Result<Answered, Failure> {
     let encoded = match answer {
         Ok(value) => A::encode(value, codec, limit).map(|(body, items)| (status::VALUE, body, items)),
         Err(error) => codec.encode(&error).map(|body| (status::SERVICE_ERROR, body, None)),
@@ -116,7 +124,7 @@ impl Ports {
     pub(crate) fn refuse(&mut self, failure: Failure) {
         if let Some(answer) = self.answer.take() {
             // The caller may be gone.
-            drop(answer.send(Err(failure)));
+            drop(answer.send((Err(failure), 0)));
         }
     }
 

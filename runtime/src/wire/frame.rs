@@ -15,16 +15,18 @@
 //! | `GOSSIP` | both | one gossip message |
 //! | `OPEN` | caller | Protobuf: the service, codec and methods of a call channel |
 //! | `OPENED`, `REFUSED` | service | Protobuf: what became of it |
-//! | `CALL` | caller | call id (varint), method (varint), milliseconds that remain (varint), arguments |
-//! | `ONE_WAY` | caller | method (varint), arguments |
+//! | `CALL` | caller | call id (varint), method and head, milliseconds that remain (varint), arguments |
+//! | `ONE_WAY` | caller | method and head, arguments |
 //! | `CANCEL` | caller | call id (varint) |
-//! | `STREAM` | caller | method (varint), milliseconds that remain or 0 (varint), arguments: the one call of its channel |
+//! | `STREAM` | caller | method and head, milliseconds that remain or 0 (varint), arguments: the one call of its channel |
 //! | `ITEM` | both | one item of a stream |
 //! | `END` | both | the stream is complete |
 //! | `CUT` | both | Protobuf: the stream is broken, and why |
-//! | `REPLY` | service | call id (varint), status (u8), queue age (u8, log2 of microseconds), body |
+//! | `REPLY` | service | call id (varint), status (u8), queue age (u8, log2 of microseconds), repeats spent (varint, if the status has bit 0x80), body |
 //! | `ACKNOWLEDGE` | service | one-way sends handled, refused, unknown so far (three varints) |
 //!
+//! Method and head are a varint, twice the method's number, plus one if a head follows: its length (varint) and Protobuf,
+//! for what is rare (see `channel/head.rs`).
 //! Arguments are, in MessagePack, an array of the values in the order of the method's signature, which both sides agreed
 //! on at the opening; in JSON an object by parameter name. Varints are Protobuf's. Every call gets exactly one reply, a cancelled one too: only then may its id be used again.
 
@@ -61,6 +63,8 @@ pub(crate) mod status {
     pub(crate) const VALUE: u8 = 0;
     pub(crate) const SERVICE_ERROR: u8 = 1;
     pub(crate) const FAILURE: u8 = 2;
+    /// Beside one of these: the number of repeats that were spent follows.
+    pub(crate) const SPENT: u8 = 0x80;
 }
 
 /// Bytes that are no frames. The channel is closed.

@@ -105,6 +105,9 @@ pub(crate) struct Opened {
     /// The largest arguments in bytes.
     #[prost(uint64, tag = "4")]
     pub(crate) message_bytes_max: u64,
+    /// The largest metadata of a call in bytes: keys and values.
+    #[prost(uint64, tag = "5")]
+    pub(crate) metadata_bytes_max: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -118,6 +121,19 @@ pub(crate) struct OpenedMethod {
     pub(crate) one_way: bool,
     #[prost(bool, tag = "4")]
     pub(crate) idempotent: bool,
+}
+
+/// What is rare about a call. Absent fields are as usual.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct CallHead {
+    /// How many calls may stand on top of each other below this one.
+    #[prost(uint32, optional, tag = "1")]
+    pub(crate) hops: Option<u32>,
+    /// How many repeats the handler and all below it may spend.
+    #[prost(uint32, optional, tag = "2")]
+    pub(crate) retries: Option<u32>,
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub(crate) metadata: std::collections::BTreeMap<String, String>,
 }
 
 /// A channel that was not opened, or a call that failed. Numbers are those of [`crate::channel::failure_code`].

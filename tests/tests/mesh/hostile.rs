@@ -187,12 +187,12 @@ async fn opened(
 
 /// A call with that number of the method of that number, without arguments, that may take ten seconds.
 fn call(number: u8, method: u8) -> Bytes {
-    frame(kind::CALL, &[number, method, 0x90, 0x4e, 0x90])
+    frame(kind::CALL, &[number, method << 1, 0x90, 0x4e, 0x90])
 }
 
 /// A call of `pause`, the third method here, for a minute.
 fn slow_call(number: u8) -> Bytes {
-    frame(kind::CALL, &[number, 2, 0x90, 0x4e, 0x91, 0xcd, 0xea, 0x60])
+    frame(kind::CALL, &[number, 4, 0x90, 0x4e, 0x91, 0xcd, 0xea, 0x60])
 }
 
 async fn calls_that_break_the_protocol_end_their_channel(scene: Scene) {

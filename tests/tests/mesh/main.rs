@@ -5,6 +5,8 @@
 mod compatibility;
 mod hostile;
 mod membership;
+mod metadata;
+mod nested;
 mod nodes;
 mod one_way;
 mod panics;

@@ -99,7 +99,7 @@ async fn a_sender_waits_for_a_slow_service() {
 
 /// A send of number `number` to the method of that number.
 fn send(method: u8, number: u8) -> Bytes {
-    frame(kind::ONE_WAY, &[method, 0x91, number])
+    frame(kind::ONE_WAY, &[method << 1, 0x91, number])
 }
 
 #[tokio::test(start_paused = true)]

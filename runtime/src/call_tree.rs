@@ -1,0 +1,204 @@
+//! What a call may spend, and all calls made on its behalf: time, hops and repeats.
+//!
+//! A handler's own calls inherit what is left of the call that it serves, without being told: while a handler is
+//! polled, its [`Inherited`] share stands in a thread-local, where [`Terms::begin`] finds it. Work that a handler
+//! gives to another task begins a tree of its own.
+//!
+//! **Repeats are never multiplied.** A caller gives each attempt half of the repeats that it has left, and takes back
+//! what the reply says was not spent. An attempt without a reply keeps what it was given. So however calls fail, all the
+//! attempts of a tree beyond the first of each call are at most what its root began with.
+
+use std::cell::Cell;
+
+use tokio::time::Instant;
+
+use crate::{
+    client::CallOptions,
+    config::{Config, deadline_after},
+    failure::{Failure, Reason},
+};
+
+/// What travels with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// How many calls may stand on top of each other below this one.
+    pub(crate) hops: u32,
+    /// How many repeats the handler and all below it may spend.
+    pub(crate) retries: u32,
+}
+
+/// Calls that stand on top of each other at most, unless configured otherwise. Part of the protocol: see [`Allowance::USUAL`].
+pub(crate) const HOPS: u32 = 32;
+/// Repeats of a call tree, unless configured otherwise. Part of the protocol: see [`Allowance::USUAL`].
+pub(crate) const RETRIES: u32 = 16;
+
+impl Allowance {
+    /// That of a first attempt by default, which is not spelt out on the wire.
+    pub(crate) const USUAL: Self = Self { hops: HOPS, retries: RETRIES / 2 };
+
+    /// That of a one-way send: no reply would say what was spent, so nothing is taken from the sender.
+    pub(crate) const fn one_way(hops: u32) -> Self {
+        Self { hops, ..Self::USUAL }
+    }
+
+    /// What calls of this node begin with, and calls of others may bring at most.
+    pub(crate) const fn of(config: &Config) -> Self {
+        Self { hops: config.call_hops, retries: config.call_retries }
+    }
+
+    pub(crate) fn at_most(self, limit: Self) -> Self {
+        Self { hops: self.hops.min(limit.hops), retries: self.retries.min(limit.retries) }
+    }
+}
+
+/// What a handler's calls share.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    deadline: Option<Instant>,
+    hops: u32,
+    retries: u32,
+    spent: u32,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+}
+
+/// A handler's share of the call that it serves.
+#[derive(Debug)]
+pub(crate) struct Inherited(Current);
+
+/// What one call may spend: its deadline, and where its repeats come from.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) deadline: Instant,
+    hops: u32,
+    /// Repeats of its own.
+    retries: u32,
+    /// Repeats come out of a handler's share too.
+    is_nested: bool,
+    /// What the attempt under way was given.
+    granted: u32,
+}
+
+impl Inherited {
+    pub(crate) const fn new(deadline: Option<Instant>, allowance: Allowance) -> Self {
+        let Allowance { hops, retries } = allowance;
+        Self(Current { deadline, hops, retries, spent: 0 })
+    }
+
+    /// Runs one poll of the handler.
+    pub(crate) fn enter<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        /// Also when the poll panics.
+        struct Leave<'a>(&'a mut Current, Option<Current>);
+
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                if let Some(left) = CURRENT.replace(self.1) {
+                    *self.0 = left;
+                }
+            }
+        }
+
+        let before = CURRENT.replace(Some(self.0));
+        let _leave = Leave(&mut self.0, before);
+        poll()
+    }
+}
+
+/// How many repeats the handler that is being polled has spent, it and all below it.
+pub(crate) fn spent() -> u32 {
+    CURRENT.get().map_or(0, |current| current.spent)
+}
+
+impl Terms {
+    /// The terms of a call that begins now.
+    ///
+    /// # Errors
+    /// A handler's call whose share has no time or no hop left: *not sent*.
+    pub(crate) fn begin(config: &Config, options: &CallOptions, now: Instant) -> Result<Self, Failure> {
+        let deadline = deadline_after(now, options.timeout.unwrap_or(config.call_timeout));
+        let Some(current) = CURRENT.get() else {
+            let retries = options.retries.unwrap_or(config.call_retries);
+            return Ok(Self { deadline, hops: config.call_hops, retries, is_nested: false, granted: 0 });
+        };
+        let hops = hop(&current)?;
+        let deadline = current.deadline.map_or(deadline, |inherited| inherited.min(deadline));
+        if deadline <= now {
+            let detail = "the time of the call that the handler serves is over";
+            return Err(Failure::not_sent(Reason::DeadlineExceeded, detail));
+        }
+        let retries = options.retries.unwrap_or(u32::MAX);
+        Ok(Self { deadline, hops, retries, is_nested: true, granted: 0 })
+    }
+
+    /// What the next attempt is given: half of what is left.
+    pub(crate) fn grant(&mut self) -> Allowance {
+        self.granted = self.left() / 2;
+        self.take(self.granted);
+        Allowance { hops: self.hops, retries: self.granted }
+    }
+
+    /// The attempt under way has ended; its reply, if it had one, says how much was spent.
+    pub(crate) fn settle(&mut self, spent: Option<u32>) {
+        let granted = std::mem::take(&mut self.granted);
+        let back = spent.map_or(0, |spent| granted.saturating_sub(spent));
+        self.retries = self.retries.saturating_add(back);
+        if self.is_nested {
+            with_current(|current| {
+                current.retries += back;
+                current.spent = current.spent.saturating_sub(back);
+            });
+        }
+    }
+
+    /// Takes one repeat, if there is one.
+    pub(crate) fn withdraw(&mut self) -> bool {
+        let has = self.left() > 0;
+        if has {
+            self.take(1);
+        }
+        has
+    }
+
+    fn left(&self) -> u32 {
+        let inherited =
+            if self.is_nested { CURRENT.get().map_or(0, |current| current.retries) } else { u32::MAX };
+        self.retries.min(inherited)
+    }
+
+    fn take(&mut self, count: u32) {
+        self.retries -= count;
+        if self.is_nested {
+            with_current(|current| {
+                current.retries -= count;
+                current.spent += count;
+            });
+        }
+    }
+}
+
+/// The hops that a call has which begins now.
+///
+/// # Errors
+/// The handler that makes it is too deep: *not sent*.
+pub(crate) fn hops(config: &Config) -> Result<u32, Failure> {
+    CURRENT.get().map_or(Ok(config.call_hops), |current| hop(&current))
+}
+
+fn hop(current: &Current) -> Result<u32, Failure> {
+    current.hops.checked_sub(1).ok_or_else(|| {
+        let detail = "the handler's call stands on too many others; do services call each other in a circle?";
+        Failure::not_sent(Reason::TooManyHops, detail)
+    })
+}
+
+fn with_current(change: impl FnOnce(&mut Current)) {
+    if let Some(mut current) = CURRENT.get() {
+        change(&mut current);
+        CURRENT.set(Some(current));
+    }
+}
+
+#[cfg(test)]
+mod tests;
