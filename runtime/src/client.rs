@@ -3,24 +3,30 @@
 mod call;
 mod dynamic;
 mod engine;
+mod one_way;
 mod options;
+mod pinning;
 mod remote;
 mod route;
 mod stream_call;
 
 use std::{fmt, sync::Arc};
 
-pub use call::{Call, CallResult, Fallible, Make, OneWay, Plain, Returns};
+pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
 pub(crate) use dynamic::call_json;
 pub use dynamic::{DynamicError, ServiceError};
+pub use one_way::OneWay;
 pub(crate) use options::CallOptions;
 pub(crate) use remote::Remote;
 pub(crate) use route::{Route, RouteSpec};
 pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};
 
+use qmesh_transport::{Authority, Identity, MemoryNetwork};
+
 use crate::{
-    node::{NodeHandle, NodeInner},
-    service::{Contract, StreamReply},
+    client::pinning::Pinning,
+    node::{Node, NodeHandle, NodeInner, StartError},
+    service::{Contract, Serve, Server, StreamReply},
 };
 
 /// Calls the services of contract `C`, here or anywhere in the mesh.
@@ -28,6 +34,7 @@ use crate::{
 /// Cheap to make and to clone; making one cannot fail: a call waits for an endpoint until its time is over.
 pub struct Client<C: Contract> {
     target: Arc<Target>,
+    pin: Option<Arc<Pinning>>,
     contract: std::marker::PhantomData<fn() -> C>,
 }
 
@@ -35,6 +42,8 @@ pub struct Client<C: Contract> {
 struct Target {
     node: NodeHandle,
     route: Arc<Route>,
+    /// The node that runs for this client alone.
+    _local: Option<Node>,
 }
 
 /// The client that `#[qmesh::service]` writes for a contract, for example `ChatClient`.
@@ -43,12 +52,96 @@ pub trait ServiceClient: Sized {
     type Contract: Contract;
     /// Wraps the untyped client.
     fn from_client(client: Client<Self::Contract>) -> Self;
+    /// The untyped client.
+    fn as_client(&self) -> &Client<Self::Contract>;
+
+    /// A client that stays with one endpoint: the one that its first call goes to. What it and its clones ask begins there
+    /// in the order in which it is first polled, large arguments too, and nothing is repeated. (Calls with streams go to the
+    /// same endpoint, each on a channel of its own, and so in no order with the others.)
+    ///
+    /// Once that endpoint is lost (its node has ended, drains, or cannot be reached any more), every call fails as *not
+    /// sent*; pin anew for another one. A restart of the service after a panic does not end it.
+    ///
+    /// A call or a send that waits for a place holds up those behind it.
+    #[must_use]
+    fn pinned(&self) -> Self {
+        Self::from_client(self.as_client().pinned())
+    }
+
+    /// A client of a service that runs in this process alone, for unit tests: calls go the same way as to any service of
+    /// one's own node, through its queue and its actor, and a [`Context`](crate::Context) is at hand. It ends with the
+    /// last clone of the client.
+    ///
+    /// ```
+    /// use qmesh::prelude::*;
+    ///
+    /// #[qmesh::service(name = "docs.Counter")]
+    /// trait Counter {
+    ///     async fn add(&mut self, amount: u64) -> u64;
+    /// }
+    ///
+    /// #[derive(Default)]
+    /// struct Count(u64);
+    ///
+    /// impl Counter for Count {
+    ///     async fn add(&mut self, amount: u64) -> u64 {
+    ///         self.0 += amount;
+    ///         self.0
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = CounterClient::local(CounterServer::new(Count::default)).await?;
+    /// counter.add(40).await?;
+    /// assert_eq!(counter.add(2).await?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`], where the system gives no random numbers for its identity.
+    fn local<S: Send + Sync + 'static>(
+        server: Server<Self::Contract, S>,
+    ) -> impl Future<Output = Result<Self, StartError>> + Send
+    where
+        Self::Contract: Serve<S>,
+    {
+        async { Ok(Self::from_client(Client::local(server).await?)) }
+    }
 }
 
 impl<C: Contract> Client<C> {
     pub(crate) fn new(node: NodeHandle) -> Self {
+        Self::of(node, None)
+    }
+
+    fn of(node: NodeHandle, local: Option<Node>) -> Self {
         let route = node.route(C::NAME, C::METHODS);
-        Self { target: Arc::new(Target { node, route }), contract: std::marker::PhantomData }
+        Self {
+            target: Arc::new(Target { node, route, _local: local }),
+            pin: None,
+            contract: std::marker::PhantomData,
+        }
+    }
+
+    async fn local<S: Send + Sync + 'static>(server: Server<C, S>) -> Result<Self, StartError>
+    where
+        C: Serve<S>,
+    {
+        let identity = Identity::issued_by(&Authority::ephemeral("local")?);
+        let network = MemoryNetwork::new(0);
+        let node = Node::builder("local").identity(identity).memory(&network).serve(server).start().await?;
+        Ok(Self::of(node.handle(), Some(node)))
+    }
+
+    fn pinned(&self) -> Self {
+        let pin = Some(Arc::default());
+        Self { target: Arc::clone(&self.target), pin, contract: std::marker::PhantomData }
+    }
+
+    const fn pin(&self) -> Option<&Arc<Pinning>> {
+        self.pin.as_ref()
     }
 
     fn node(&self) -> &Arc<NodeInner> {
@@ -85,7 +178,7 @@ impl<C: Contract> Client<C> {
 
 impl<C: Contract> Clone for Client<C> {
     fn clone(&self) -> Self {
-        Self { target: Arc::clone(&self.target), contract: std::marker::PhantomData }
+        Self { target: Arc::clone(&self.target), pin: self.pin.clone(), contract: std::marker::PhantomData }
     }
 }
 

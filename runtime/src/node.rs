@@ -72,6 +72,10 @@ impl Node {
         Self { running: Arc::new(Running(NodeHandle(inner))) }
     }
 
+    pub(crate) fn handle(&self) -> NodeHandle {
+        self.running.0.clone()
+    }
+
     fn inner(&self) -> &Arc<NodeInner> {
         &self.running.0.0
     }

@@ -8,7 +8,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     task::{Context, Poll},
     time::Duration,
@@ -55,6 +58,8 @@ pub(crate) struct ChannelCaller {
     ended: AtomicBool,
     /// The session is replaced: finish what runs, begin nothing.
     retired: AtomicBool,
+    /// It ended otherwise than by being retired and having finished.
+    lost: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -144,12 +149,18 @@ impl ChannelCaller {
             load,
             ended: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
         }
     }
 
     /// Whether new calls may begin here.
     pub(crate) fn is_live(&self) -> bool {
-        !self.ended.load(Relaxed) && !self.retired.load(Relaxed)
+        !self.ended.load(Acquire) && !self.retired.load(Relaxed)
+    }
+
+    /// Whether it ended before everything on it had an answer, or without being retired.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Acquire)
     }
 
     /// Begins no further call; the channel ends when those under way have their replies.
@@ -274,7 +285,9 @@ impl ChannelCaller {
     /// Ends the channel: calls that the writer never took are *not sent*, all others *unknown*.
     pub(crate) fn end(&self, why: &str) {
         let taken = self.outbox.close();
-        self.ended.store(true, Relaxed);
+        let in_order = self.ended.load(Relaxed) || (self.retired.load(Relaxed) && !self.is_busy());
+        self.lost.fetch_or(!in_order, Release);
+        self.ended.store(true, Release);
         let mut pending = self.pending.lock();
         pending.ended.get_or_insert_with(|| why.to_owned());
         let calls = std::mem::take(&mut pending.calls);

@@ -21,18 +21,18 @@ use tokio::{
 use tower::retry::budget::Budget;
 
 use crate::{
-    channel::{
-        caller::{InFlight, Outbound, TrySend},
-        head::Head,
-    },
+    channel::caller::{InFlight, Outbound},
     client::{
         Client, Remote,
         engine::Journey,
         options::{CallOptions, Ticket},
+        pinning::{Pinning, Place},
     },
     codec::{BadArguments, Codec},
     failure::{CallError, Failure, Reason},
-    service::{CancelOnDrop, Conditions, Contract, LocalAnswer, LocalEndpoint, Never, RawReply, Reply},
+    service::{
+        CancelOnDrop, Conditions, Contract, Endpoint, LocalAnswer, LocalEndpoint, Never, RawReply, Reply,
+    },
     wire::frame::status,
 };
 
@@ -90,27 +90,6 @@ enum State<A, R: Returns> {
     Done,
 }
 
-/// A one-way send: set its options, then await it. Nothing happens before that.
-///
-/// It resolves when the service has a place for it, not when it has been handled.
-///
-/// # Cancel safety
-/// Dropping it before it resolves sends nothing.
-#[must_use = "a send does nothing until it is awaited"]
-pub struct OneWay<C: Contract, A> {
-    client: Client<C>,
-    method: usize,
-    options: CallOptions,
-    make: fn(A) -> C::Call,
-    state: SendState<A>,
-}
-
-enum SendState<A> {
-    New(A),
-    Patient(BoxFuture<'static, Result<(), Failure>>),
-    Done,
-}
-
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: Make<C, A, R>) -> Self {
         Self { client, method, options: CallOptions::NONE, make, state: State::New(arguments) }
@@ -152,12 +131,15 @@ where
             Ok(ticket) => ticket,
             Err(failure) => return State::failed(failure),
         };
+        if let Some(pin) = client.pin() {
+            return self.start_pinned(pin, arguments, ticket, now);
+        }
         let table = client.route().table(node);
         if let Some(local) = &table.local {
-            match Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>() {
-                Ok(local) => return State::Patient(self.start_local(local, arguments, ticket, now)),
-                Err(_) => return State::failed(Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT)),
-            }
+            return match downcast::<C>(Arc::clone(local)) {
+                Ok(local) => State::Patient(self.start_local(local, arguments, ticket, now)),
+                Err(failure) => State::failed(failure),
+            };
         }
         let arguments = match client.route().spec.codec.encode(&arguments) {
             Ok(arguments) => arguments,
@@ -178,6 +160,60 @@ where
                 self.again(remote, failure, arguments, ticket)
             }
         }
+    }
+
+    /// Begins the call at the endpoint to which the client is pinned, in its turn.
+    fn start_pinned(
+        &self,
+        pin: &Arc<Pinning>,
+        arguments: A,
+        mut ticket: Ticket,
+        now: Instant,
+    ) -> State<A, R> {
+        let codec = self.client.route().spec.codec;
+        let (method, make) = (self.method, self.make);
+        if let Some((_turn, Place::There(remote, channel))) = pin.now() {
+            let arguments = match codec.encode(&arguments) {
+                Ok(arguments) => arguments,
+                Err(error) => return State::failed(error.into()),
+            };
+            let head = ticket.head();
+            let outbound =
+                Outbound { method, head: &head, arguments: &arguments, deadline: ticket.terms.deadline };
+            return match channel.start(outbound, now) {
+                Ok(call) => State::Started { call, remote, arguments, ticket },
+                Err(failure) => State::failed(failure.at(remote.name())),
+            };
+        }
+        let (pin, mut journey) = (Arc::clone(pin), self.journey(ticket));
+        State::Patient(Box::pin(async move {
+            let (turn, place) = pin.next(&mut journey).await?;
+            match place {
+                Place::Here(local) => {
+                    let local = downcast::<C>(local)?;
+                    let deadline = journey.deadline();
+                    local.inbox.admit(deadline, Instant::now()).await?;
+                    let (to, answer) = oneshot::channel();
+                    let call = make(arguments, Reply::local(to));
+                    let conditions = Conditions::call(deadline, journey.ticket.head());
+                    let cancel = local.enqueue(call, method, conditions, Instant::now());
+                    drop(turn);
+                    await_local::<R>(answer, journey.ticket, cancel).await
+                }
+                Place::There(remote, channel) => {
+                    let arguments = codec.encode(&arguments)?;
+                    let begun = journey.begin(&channel, &arguments);
+                    drop(turn);
+                    let answer = match begun {
+                        Ok(call) => journey.settle(call.await),
+                        Err(failure) => Err(failure),
+                    };
+                    answer
+                        .map_err(|failure| failure.at(remote.name()))
+                        .and_then(|raw| decode::<R>(codec, &raw))
+                }
+            }
+        }))
     }
 
     /// Hands the call to an endpoint on this node: the arguments move, no codec runs. What the endpoint has no room
@@ -218,7 +254,15 @@ where
     }
 }
 
-pub(crate) const OTHER_CONTRACT: &str = "this node serves another contract of the same name";
+/// The endpoint on this node.
+///
+/// # Errors
+/// It has another contract: *not sent*.
+pub(crate) fn downcast<C: Contract>(local: Arc<dyn Endpoint>) -> Result<Arc<LocalEndpoint<C>>, Failure> {
+    local.as_any().downcast().map_err(|_other| {
+        Failure::not_sent(Reason::Incompatible, "this node serves another contract of the same name")
+    })
+}
 
 async fn await_local<R: Returns>(
     answer: oneshot::Receiver<LocalAnswer<R::Value, R::Error>>,
@@ -301,6 +345,9 @@ impl<C: Contract, A, R: Returns> Call<C, A, R> {
 
     #[cold]
     fn again(&self, remote: &Remote, failure: Failure, arguments: Vec<u8>, ticket: Ticket) -> State<A, R> {
+        if self.client.pin().is_some() {
+            return State::failed(failure.at(remote.name()));
+        }
         let mut journey = self.journey(ticket);
         match journey.failed_at(remote, failure) {
             Ok(()) => State::patient(journey, arguments),
@@ -321,128 +368,6 @@ impl<A, R: Returns> State<A, R> {
             let raw = journey.call(&arguments).await?;
             decode::<R>(journey.route.spec.codec, &raw)
         }))
-    }
-}
-
-// === impl OneWay ===
-
-impl<C: Contract, A> OneWay<C, A> {
-    pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: fn(A) -> C::Call) -> Self {
-        Self { client, method, options: CallOptions::NONE, make, state: SendState::New(arguments) }
-    }
-
-    /// How long the send may wait for a place (default: the node's
-    /// [`call_timeout`](crate::Config::call_timeout), 10 s).
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
-        self
-    }
-
-    /// Sends a text along, for the handler's [`Context::metadata`](crate::Context::metadata). See
-    /// [`Metadata`](crate::Metadata) for what it may be.
-    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.set_metadata(key, value);
-        self
-    }
-}
-
-impl<C: Contract, A> OneWay<C, A>
-where
-    A: Serialize + Send + 'static,
-{
-    /// Sends at once if there is room on an open channel; the arguments stay where they are.
-    #[inline]
-    fn try_start(&self, arguments: &A) -> Result<bool, Failure> {
-        let route = self.client.route();
-        let table = route.table(self.client.node());
-        if table.local.is_some() {
-            return Ok(false);
-        }
-        let Some(channel) = table.pick(&[]).and_then(|target| target.channel()) else { return Ok(false) };
-        let head = self.options.one_way_head(self.client.node().config())?;
-        let sent = route
-            .spec
-            .codec
-            .encode_in_scratch(arguments, |encoded| channel.try_send(self.method, &head, encoded))?;
-        Ok(matches!(sent, TrySend::Sent))
-    }
-
-    fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
-        let client = &self.client;
-        let node = client.node();
-        let ticket = self.options.ticket(self.method, node.config(), Instant::now())?;
-        let head = self.options.one_way_head(node.config())?;
-        if let Some(local) = &client.route().table(node).local {
-            let local = Arc::clone(local).as_any().downcast::<LocalEndpoint<C>>();
-            let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
-            return Ok(self.start_local(local, arguments, ticket.terms.deadline, head));
-        }
-        let encoded = client.route().spec.codec.encode(&arguments)?;
-        let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), ticket);
-        Ok(Some(Box::pin(async move { journey.send(&head, &encoded).await })))
-    }
-
-    fn start_local(
-        &self,
-        local: Arc<LocalEndpoint<C>>,
-        arguments: A,
-        deadline: Instant,
-        head: Head,
-    ) -> Option<BoxFuture<'static, Result<(), Failure>>> {
-        let (method, make) = (self.method, self.make);
-        let conditions = Conditions::one_way(head);
-        if local.inbox.try_admit(1) {
-            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
-            return None;
-        }
-        Some(Box::pin(async move {
-            let full =
-                |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
-            timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(full)??;
-            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
-            Ok(())
-        }))
-    }
-}
-
-impl<C: Contract, A> Future for OneWay<C, A>
-where
-    A: Serialize + Send + Unpin + 'static,
-{
-    type Output = Result<(), Failure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if let SendState::New(arguments) = &this.state {
-            match this.try_start(arguments) {
-                Ok(false) => {}
-                sent => {
-                    this.state = SendState::Done;
-                    return Poll::Ready(sent.map(drop).map_err(|failure| this.named(failure)));
-                }
-            }
-        }
-        if let SendState::New(_) = this.state
-            && let SendState::New(arguments) = std::mem::replace(&mut this.state, SendState::Done)
-        {
-            match this.start(arguments) {
-                Ok(None) => return Poll::Ready(Ok(())),
-                Ok(Some(patient)) => this.state = SendState::Patient(patient),
-                Err(failure) => return Poll::Ready(Err(this.named(failure))),
-            }
-        }
-        let SendState::Patient(patient) = &mut this.state else {
-            panic!("a send was polled after it had resolved")
-        };
-        let sent = ready!(patient.as_mut().poll(cx));
-        this.state = SendState::Done;
-        Poll::Ready(sent.map_err(|failure| this.named(failure)))
-    }
-}
-
-impl<C: Contract, A> OneWay<C, A> {
-    fn named(&self, failure: Failure) -> Failure {
-        failure.of(C::NAME, C::METHODS.get(self.method).map_or("", |method| method.name))
     }
 }
 
@@ -478,15 +403,6 @@ where
 impl<C: Contract, A, R: Returns> fmt::Debug for Call<C, A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("service", &C::NAME)
-            .field("method", &self.method)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<C: Contract, A> fmt::Debug for OneWay<C, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneWay")
             .field("service", &C::NAME)
             .field("method", &self.method)
             .finish_non_exhaustive()

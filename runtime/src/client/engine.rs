@@ -9,7 +9,7 @@ use tower::retry::budget::Budget;
 use crate::{
     call_tree::Allowance,
     channel::{
-        caller::{Answer, ChannelCaller, Outbound, TrySend},
+        caller::{Answer, ChannelCaller, InFlight, Outbound, TrySend},
         head::Head,
     },
     client::{Remote, Route, options::Ticket},
@@ -37,7 +37,7 @@ impl Journey {
         Self { node, route, ticket, failed: Vec::new(), last: None, pauses: 0, retry_at: None }
     }
 
-    const fn deadline(&self) -> Instant {
+    pub(crate) const fn deadline(&self) -> Instant {
         self.ticket.terms.deadline
     }
 
@@ -79,38 +79,60 @@ impl Journey {
     pub(crate) async fn call(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         loop {
             let (remote, channel) = self.reach().await?;
-            let head = self.ticket.head();
-            let call =
-                Outbound { method: self.ticket.method, head: &head, arguments, deadline: self.deadline() };
-            let answer = match channel.start(call, Instant::now()) {
-                Ok(call) => call.await,
-                Err(failure) => Answer { result: Err(failure), spent: Some(0) },
+            let answer = match self.begin(&channel, arguments) {
+                Ok(call) => self.settle(call.await),
+                Err(failure) => Err(failure),
             };
-            self.ticket.terms.settle(answer.spent);
-            match answer.result {
+            match answer {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
         }
     }
 
+    /// Begins one attempt.
+    pub(crate) fn begin(
+        &mut self,
+        channel: &Arc<ChannelCaller>,
+        arguments: &[u8],
+    ) -> Result<InFlight, Failure> {
+        let head = self.ticket.head();
+        let call = Outbound { method: self.ticket.method, head: &head, arguments, deadline: self.deadline() };
+        channel.start(call, Instant::now()).inspect_err(|_| self.ticket.terms.settle(Some(0)))
+    }
+
+    /// What came of the attempt.
+    pub(crate) fn settle(&mut self, answer: Answer) -> Result<RawReply, Failure> {
+        self.ticket.terms.settle(answer.spent);
+        answer.result
+    }
+
     /// Sends one way: done when the service's credit admits it.
     pub(crate) async fn send(&mut self, head: &Head, arguments: &[u8]) -> Result<(), Failure> {
         loop {
             let (remote, channel) = self.reach().await?;
-            loop {
-                match channel.try_send(self.ticket.method, head, arguments) {
-                    TrySend::Sent => return Ok(()),
-                    TrySend::Full => {
-                        if timeout_at(self.deadline(), channel.send_room()).await.is_err() {
-                            let detail = format!("{} takes no further one-way sends", remote.name());
-                            return Err(Failure::not_sent(Reason::Overloaded, detail));
-                        }
-                    }
-                    TrySend::Failed(failure) => {
-                        self.failed_at(&remote, failure)?;
-                        break;
-                    }
+            match self.send_on(&channel, head, arguments).await {
+                Err(failure) if failure.reason() != Reason::Overloaded => self.failed_at(&remote, failure)?,
+                sent => return sent.map_err(|failure| failure.at(remote.name())),
+            }
+        }
+    }
+
+    /// Sends one way on one channel, when there is room.
+    pub(crate) async fn send_on(
+        &self,
+        channel: &ChannelCaller,
+        head: &Head,
+        arguments: &[u8],
+    ) -> Result<(), Failure> {
+        loop {
+            match channel.try_send(self.ticket.method, head, arguments) {
+                TrySend::Sent => return Ok(()),
+                TrySend::Failed(failure) => return Err(failure),
+                TrySend::Full => {
+                    let detail = "the service takes no further one-way sends";
+                    let full = |_| Failure::not_sent(Reason::Overloaded, detail);
+                    timeout_at(self.deadline(), channel.send_room()).await.map_err(full)?;
                 }
             }
         }
@@ -128,7 +150,7 @@ impl Journey {
     }
 
     /// An endpoint with an open channel.
-    async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
+    pub(crate) async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
         loop {
             let remote = self.choose().await?;
             if let Some(channel) = remote.channel() {

@@ -61,6 +61,11 @@ impl Remote {
         Arc::ptr_eq(&self.peer, peer) && self.incarnation == record.incarnation
     }
 
+    /// Whether the session is with the life of the node that was picked, and not with a later one.
+    pub(crate) fn is_in_its_life(&self) -> bool {
+        self.peer.current().is_some_and(|link| link.incarnation() == self.incarnation)
+    }
+
     /// Whether a call may go here: the session lives, or has not been tried yet.
     #[inline]
     pub(crate) fn is_usable(&self) -> bool {

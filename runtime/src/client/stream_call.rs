@@ -23,19 +23,21 @@ use crate::{
     channel::{
         caller::Answer,
         items::{self, Incoming, Outgoing},
-        open,
+        open::{self, OpenChannel},
         stream_caller::{self, StreamCaller},
     },
     client::{
-        CallResult, Client, Returns,
-        call::{OTHER_CONTRACT, ended_without_a_word, unreadable},
+        CallResult, Client, Remote, Returns,
+        call::{downcast, ended_without_a_word, unreadable},
         engine::Journey,
-        options::{CallOptions, Ticket},
+        options::CallOptions,
+        pinning::Place,
     },
     codec::{BadArguments, Codec, EncodeError},
     config::deadline_after,
     failure::{CallError, Failure, Reason},
-    service::{Conditions, Contract, LocalEndpoint, RawReply, StreamReply},
+    node::Link,
+    service::{Conditions, Contract, RawReply, StreamReply},
     stream::Receiver,
     wire::frame::status,
 };
@@ -157,27 +159,45 @@ where
         let timeout = self.options.timeout.unwrap_or(config.call_timeout);
         let ticket = self.options.ticket(method, config, Instant::now());
         Box::pin(async move {
-            let mut ticket = ticket?;
+            let ticket = ticket?;
             let deadline = ticket.terms.deadline;
             let ended = Arc::new(Notify::new());
             let patience = Patience { ended: upload.tell_end(&ended).then_some(ended), deadline, timeout };
-            let local = client.route().table(client.node()).local.clone();
-            let Some(local) = local else {
-                return call_remote::<C, A, U, R>(&client, ticket, arguments, upload, patience).await;
+            let mut journey = Journey::new(Arc::clone(client.node()), Arc::clone(client.route()), ticket);
+            let local = match client.pin() {
+                None => client.route().table(client.node()).local.clone(),
+                Some(pin) => match pin.next(&mut journey).await?.1 {
+                    Place::Here(local) => Some(local),
+                    Place::There(remote, _) => {
+                        let link = remote.session(client.node(), deadline).await?;
+                        let open =
+                            open_at(&journey, &link).await.map_err(|failure| failure.at(remote.name()))?;
+                        return call_remote::<A, U, R>(
+                            journey,
+                            (remote, open),
+                            (arguments, upload),
+                            patience,
+                        )
+                        .await;
+                    }
+                },
             };
-            let local = local.as_any().downcast::<LocalEndpoint<C>>();
-            let local = local.map_err(|_other| Failure::not_sent(Reason::Incompatible, OTHER_CONTRACT))?;
+            let Some(local) = local else {
+                let open = open_anywhere(&mut journey).await?;
+                return call_remote::<A, U, R>(journey, open, (arguments, upload), patience).await;
+            };
+            let local = downcast::<C>(local)?;
             local.inbox.admit(deadline, Instant::now()).await?;
             let (to, answer) = oneshot::channel();
             let call = make(arguments, upload, StreamReply::local(to));
             let cancel = Some(Arc::default());
             let conditions =
-                Conditions { deadline: patience.handler_deadline(), cancel, head: ticket.head() };
+                Conditions { deadline: patience.handler_deadline(), cancel, head: journey.ticket.head() };
             let cancel = local.enqueue(call, method, conditions, Instant::now());
             let answer = patience.wait_for(answer).await?;
             cancel.done();
             let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
-            ticket.terms.settle(Some(spent));
+            journey.ticket.terms.settle(Some(spent));
             answer
         })
     }
@@ -216,34 +236,36 @@ pub type StreamResult<R> = Result<Result<<R as Answers>::Value, <R as Answers>::
 
 type Started<R> = BoxFuture<'static, StreamResult<R>>;
 
-async fn call_remote<C: Contract, A: Serialize, U: Upload, R: Answers>(
-    client: &Client<C>,
-    ticket: Ticket,
-    arguments: A,
-    upload: U,
+/// A channel for the one call, at any endpoint that takes it.
+async fn open_anywhere(journey: &mut Journey) -> Result<(Arc<Remote>, OpenChannel), Failure> {
+    journey.route.budget.deposit();
+    loop {
+        let (remote, link) = journey.reach_session().await?;
+        match open_at(journey, &link).await {
+            Ok(open) => return Ok((remote, open)),
+            Err(failure) => journey.failed_at(&remote, failure)?,
+        }
+    }
+}
+
+/// A channel for the one call, by one session.
+async fn open_at(journey: &Journey, link: &Link) -> Result<OpenChannel, Failure> {
+    let limits = &journey.node.config().limits;
+    let request = journey.route.open_one(journey.ticket.method);
+    let open = open::open(link.session(), request, limits, journey.deadline()).await?;
+    open::check(&open.opened, 0)?;
+    Ok(open)
+}
+
+async fn call_remote<A: Serialize, U: Upload, R: Answers>(
+    mut journey: Journey,
+    (remote, open): (Arc<Remote>, OpenChannel),
+    (arguments, upload): (A, U),
     patience: Patience,
 ) -> StreamResult<R> {
-    let deadline = patience.deadline;
-    let (node, route) = (client.node(), client.route());
-    route.budget.deposit();
-    let codec = route.spec.codec;
+    let codec = journey.route.spec.codec;
     let arguments = codec.encode(&arguments)?;
-    let limits = &node.config().limits;
-    let method = ticket.method;
-    let mut journey = Journey::new(Arc::clone(node), Arc::clone(route), ticket);
-    let (remote, peer_frames) = loop {
-        let (remote, link) = journey.reach_session().await?;
-        let opened = open::open(link.session(), route.open_one(method), limits, deadline).await;
-        let refused = match opened {
-            Ok(open) => match open::check(&open.opened, 0) {
-                Ok(()) => break (remote, open),
-                Err(refused) => refused,
-            },
-            Err(failure) => failure,
-        };
-        journey.failed_at(&remote, refused)?;
-    };
-    let open::OpenChannel { opened, frames, writer } = peer_frames;
+    let OpenChannel { opened, frames, writer } = open;
     let head = journey.ticket.head();
     open::check_size(&opened, &head, arguments.len())?;
     let limit = usize::try_from(opened.message_bytes_max).unwrap_or(usize::MAX);

@@ -10,6 +10,7 @@ mod nested;
 mod nodes;
 mod one_way;
 mod panics;
+mod pinned;
 mod queues;
 mod retries;
 mod streams;

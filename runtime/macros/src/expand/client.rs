@@ -40,6 +40,10 @@ impl Expansion<'_> {
                 fn from_client(client: #private::Client<#contract_type>) -> Self {
                     Self { client }
                 }
+
+                fn as_client(&self) -> &#private::Client<#contract_type> {
+                    &self.client
+                }
             }
 
             #[allow(

@@ -1,0 +1,272 @@
+//! A one-way send: a builder until it is awaited, then a future that resolves when the service has a place for it.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    channel::{
+        caller::{ChannelCaller, TrySend},
+        head::Head,
+    },
+    client::{
+        Client,
+        call::downcast,
+        engine::Journey,
+        options::CallOptions,
+        pinning::{Pinning, Place},
+    },
+    failure::{Failure, Reason},
+    service::{Conditions, Contract, LocalEndpoint},
+};
+
+/// A one-way send: set its options, then await it. Nothing happens before that.
+///
+/// It resolves when the service has a place for it, not when it has been handled.
+///
+/// # Cancel safety
+/// Dropping it before it resolves sends nothing.
+#[must_use = "a send does nothing until it is awaited"]
+pub struct OneWay<C: Contract, A> {
+    client: Client<C>,
+    method: usize,
+    options: CallOptions,
+    make: fn(A) -> C::Call,
+    state: SendState<A>,
+}
+
+enum SendState<A> {
+    New(A),
+    Patient(BoxFuture<'static, Result<(), Failure>>),
+    Done,
+}
+
+impl<C: Contract, A> OneWay<C, A> {
+    pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: fn(A) -> C::Call) -> Self {
+        Self { client, method, options: CallOptions::NONE, make, state: SendState::New(arguments) }
+    }
+
+    /// How long the send may wait for a place (default: the node's
+    /// [`call_timeout`](crate::Config::call_timeout), 10 s).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends a text along, for the handler's [`Context::metadata`](crate::Context::metadata). See
+    /// [`Metadata`](crate::Metadata) for what it may be.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.set_metadata(key, value);
+        self
+    }
+}
+
+/// What came of an attempt that does not wait.
+enum Now {
+    Sent,
+    NoRoom,
+    /// No endpoint has an open channel, or it is others' turn.
+    NotReady,
+}
+
+impl<C: Contract, A> OneWay<C, A>
+where
+    A: Serialize + Send + 'static,
+{
+    /// Sends if the service has a place for it now, and never waits: neither for a place, nor for an endpoint to be found
+    /// or reached.
+    ///
+    /// # Errors
+    /// It was *not sent*: [`Reason::Overloaded`] where there is no place, [`Reason::Unreachable`] where no endpoint has
+    /// been reached yet (awaiting a first send reaches one), or why it can never be sent.
+    pub fn try_send(mut self) -> Result<(), Failure> {
+        let SendState::New(arguments) = std::mem::replace(&mut self.state, SendState::Done) else {
+            return Err(self.named(Failure::not_sent(Reason::Cancelled, "the send has begun already")));
+        };
+        let refuse = |reason, detail| Err(Failure::not_sent(reason, detail));
+        let sent = match self.send_now(&arguments) {
+            Ok(Now::Sent) => Ok(()),
+            Ok(Now::NoRoom) => refuse(Reason::Overloaded, "the service has no place for a one-way send now"),
+            Ok(Now::NotReady) => self.send_here_now(arguments),
+            Err(failure) => Err(failure),
+        };
+        sent.map_err(|failure| self.named(failure))
+    }
+
+    /// To the endpoint on this node.
+    fn send_here_now(&self, arguments: A) -> Result<(), Failure> {
+        let not_ready = || Failure::not_sent(Reason::Unreachable, "no endpoint has been reached yet");
+        let head = self.options.one_way_head(self.client.node().config())?;
+        let pinned = self.client.pin().map(|pin| pin.now());
+        let local = match &pinned {
+            None => self.client.route().table(self.client.node()).local.clone(),
+            Some(Some((_turn, Place::Here(local)))) => Some(Arc::clone(local)),
+            Some(_) => None,
+        };
+        let local = downcast::<C>(local.ok_or_else(not_ready)?)?;
+        if !local.inbox.try_admit(1) {
+            let detail = "the service has no place for a one-way send now";
+            return Err(Failure::not_sent(Reason::Overloaded, detail));
+        }
+        drop(local.enqueue((self.make)(arguments), self.method, Conditions::one_way(head), Instant::now()));
+        Ok(())
+    }
+
+    /// On an open channel, if there is room; the arguments stay where they are.
+    #[inline]
+    fn send_now(&self, arguments: &A) -> Result<Now, Failure> {
+        if let Some(pin) = self.client.pin() {
+            let Some((_turn, Place::There(_, channel))) = pin.now() else { return Ok(Now::NotReady) };
+            return self.send_on(&channel, arguments);
+        }
+        let table = self.client.route().table(self.client.node());
+        if table.local.is_some() {
+            return Ok(Now::NotReady);
+        }
+        match table.pick(&[]).and_then(|target| target.channel()) {
+            Some(channel) => self.send_on(channel, arguments),
+            None => Ok(Now::NotReady),
+        }
+    }
+
+    #[inline]
+    fn send_on(&self, channel: &ChannelCaller, arguments: &A) -> Result<Now, Failure> {
+        let head = self.options.one_way_head(self.client.node().config())?;
+        let send = |encoded: &[u8]| channel.try_send(self.method, &head, encoded);
+        Ok(match self.client.route().spec.codec.encode_in_scratch(arguments, send)? {
+            TrySend::Sent => Now::Sent,
+            TrySend::Full => Now::NoRoom,
+            // Another endpoint may do, or this one in a while.
+            TrySend::Failed(_) => Now::NotReady,
+        })
+    }
+
+    /// The patient way, for what does not go at once.
+    fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
+        let client = &self.client;
+        let node = client.node();
+        let ticket = self.options.ticket(self.method, node.config(), Instant::now())?;
+        let head = self.options.one_way_head(node.config())?;
+        let deadline = ticket.terms.deadline;
+        let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), ticket);
+        if let Some(pin) = client.pin() {
+            return Ok(Some(self.start_pinned(Arc::clone(pin), arguments, journey, head)));
+        }
+        if let Some(local) = &client.route().table(node).local {
+            return Ok(self.start_local(downcast::<C>(Arc::clone(local))?, arguments, deadline, head));
+        }
+        let encoded = client.route().spec.codec.encode(&arguments)?;
+        Ok(Some(Box::pin(async move { journey.send(&head, &encoded).await })))
+    }
+
+    /// In its turn, at the endpoint to which the client is pinned.
+    fn start_pinned(
+        &self,
+        pin: Arc<Pinning>,
+        arguments: A,
+        mut journey: Journey,
+        head: Head,
+    ) -> BoxFuture<'static, Result<(), Failure>> {
+        let (method, make) = (self.method, self.make);
+        Box::pin(async move {
+            let (_turn, place) = pin.next(&mut journey).await?;
+            match place {
+                Place::Here(local) => {
+                    let local = downcast::<C>(local)?;
+                    admit(&local, journey.deadline()).await?;
+                    drop(local.enqueue(make(arguments), method, Conditions::one_way(head), Instant::now()));
+                    Ok(())
+                }
+                Place::There(remote, channel) => {
+                    let encoded = journey.route.spec.codec.encode(&arguments)?;
+                    let sent = journey.send_on(&channel, &head, &encoded).await;
+                    sent.map_err(|failure| failure.at(remote.name()))
+                }
+            }
+        })
+    }
+
+    fn start_local(
+        &self,
+        local: Arc<LocalEndpoint<C>>,
+        arguments: A,
+        deadline: Instant,
+        head: Head,
+    ) -> Option<BoxFuture<'static, Result<(), Failure>>> {
+        let (method, make) = (self.method, self.make);
+        let conditions = Conditions::one_way(head);
+        if local.inbox.try_admit(1) {
+            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
+            return None;
+        }
+        Some(Box::pin(async move {
+            admit(&local, deadline).await?;
+            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
+            Ok(())
+        }))
+    }
+}
+
+/// Waits for a slot.
+async fn admit<C: Contract>(local: &LocalEndpoint<C>, deadline: Instant) -> Result<(), Failure> {
+    let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
+    timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(full)?
+}
+
+impl<C: Contract, A> Future for OneWay<C, A>
+where
+    A: Serialize + Send + Unpin + 'static,
+{
+    type Output = Result<(), Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let SendState::New(arguments) = &this.state {
+            match this.send_now(arguments) {
+                Ok(Now::NoRoom | Now::NotReady) => {}
+                sent => {
+                    this.state = SendState::Done;
+                    return Poll::Ready(sent.map(drop).map_err(|failure| this.named(failure)));
+                }
+            }
+        }
+        if let SendState::New(_) = this.state
+            && let SendState::New(arguments) = std::mem::replace(&mut this.state, SendState::Done)
+        {
+            match this.start(arguments) {
+                Ok(None) => return Poll::Ready(Ok(())),
+                Ok(Some(patient)) => this.state = SendState::Patient(patient),
+                Err(failure) => return Poll::Ready(Err(this.named(failure))),
+            }
+        }
+        let SendState::Patient(patient) = &mut this.state else {
+            panic!("a send was polled after it had resolved")
+        };
+        let sent = ready!(patient.as_mut().poll(cx));
+        this.state = SendState::Done;
+        Poll::Ready(sent.map_err(|failure| this.named(failure)))
+    }
+}
+
+impl<C: Contract, A> OneWay<C, A> {
+    fn named(&self, failure: Failure) -> Failure {
+        failure.of(C::NAME, C::METHODS.get(self.method).map_or("", |method| method.name))
+    }
+}
+
+impl<C: Contract, A> fmt::Debug for OneWay<C, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneWay")
+            .field("service", &C::NAME)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}

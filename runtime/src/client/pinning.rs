@@ -1,0 +1,109 @@
+//! A client that stays with one endpoint, so that what it asks begins in the order in which it asks.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{MutexGuard, OwnedMutexGuard},
+    time::{sleep, timeout_at},
+};
+
+use crate::{
+    channel::caller::ChannelCaller,
+    client::{Remote, engine::Journey},
+    failure::{Failure, Reason},
+    service::Endpoint,
+};
+
+/// How often a retired channel is looked at, whose last calls are under way.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What all clones of a pinned client share.
+#[derive(Debug, Default)]
+pub(crate) struct Pinning {
+    /// Whoever holds it is the next to begin; whoever waits for it comes in the order of waiting.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    place: Mutex<Option<Place>>,
+}
+
+/// The endpoint, and for one on another node the one channel that keeps the order.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Here(Arc<dyn Endpoint>),
+    There(Arc<Remote>, Arc<ChannelCaller>),
+}
+
+impl Pinning {
+    /// The place, if it is open and nobody waits for a turn.
+    pub(crate) fn now(&self) -> Option<(MutexGuard<'_, ()>, Place)> {
+        let turn = self.turn.try_lock().ok()?;
+        let place = self.place.lock().clone()?;
+        place.is_open().then_some((turn, place))
+    }
+
+    /// Waits for a turn, and for the place to be open.
+    ///
+    /// # Errors
+    /// *Not sent*.
+    ///
+    /// # Cancel safety
+    /// Cancelled, it gives its turn to the next.
+    pub(crate) async fn next(&self, journey: &mut Journey) -> Result<(OwnedMutexGuard<()>, Place), Failure> {
+        let late = |_| {
+            Failure::not_sent(
+                Reason::DeadlineExceeded,
+                "calls before it on the pinned client did not begin in time",
+            )
+        };
+        let turn = timeout_at(journey.deadline(), Arc::clone(&self.turn).lock_owned()).await.map_err(late)?;
+        let known = self.place.lock().clone();
+        let place = match known {
+            None => first(journey).await?,
+            Some(Place::There(remote, channel)) if !channel.is_live() => {
+                successor(journey, remote, &channel).await?
+            }
+            Some(place) => place,
+        };
+        *self.place.lock() = Some(place.clone());
+        Ok((turn, place))
+    }
+}
+
+async fn first(journey: &mut Journey) -> Result<Place, Failure> {
+    let local = journey.route.table(&journey.node).local.clone();
+    if let Some(local) = local {
+        return Ok(Place::Here(local));
+    }
+    let (remote, channel) = journey.reach().await?;
+    Ok(Place::There(remote, channel))
+}
+
+/// The channel in place of one that begins no further call, where another session took the place of its own.
+async fn successor(journey: &Journey, remote: Arc<Remote>, former: &ChannelCaller) -> Result<Place, Failure> {
+    // What was asked before has begun once it has its answer.
+    while former.is_busy() {
+        sleep(LOOK).await;
+    }
+    let lost = || {
+        let detail = "the endpoint to which the client is pinned was lost; pin anew for another one";
+        Failure::not_sent(Reason::ConnectionLost, detail).at(remote.name())
+    };
+    if former.is_lost() {
+        return Err(lost());
+    }
+    let opened = remote.open(&journey.node, &journey.route, journey.deadline()).await;
+    let channel = opened.map_err(|failure| failure.at(remote.name()))?;
+    if !remote.is_in_its_life() {
+        return Err(lost());
+    }
+    Ok(Place::There(remote, channel))
+}
+
+impl Place {
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Here(_) => true,
+            Self::There(_, channel) => channel.is_live(),
+        }
+    }
+}

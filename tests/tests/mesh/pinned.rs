@@ -1,0 +1,250 @@
+//! Pinned clients: one endpoint, and everything begins in the order in which it is asked.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use qmesh::{Config, Context, MemoryNetwork, Node, Outcome, Reason, Receiver, ServiceClient};
+use qmesh_tests::{Mesh, millis, secs, watch};
+use tokio::time::sleep;
+
+#[qmesh::service(name = "tests.Diary")]
+pub(crate) trait Diary {
+    /// Notes the number when the call begins, and takes a while.
+    async fn enter(&self, cx: &Context, number: u64, ballast: Vec<u8>) -> String;
+    #[oneway]
+    async fn note(&mut self, number: u64);
+    #[oneway]
+    async fn slow_note(&mut self, number: u64, pause: u64);
+    /// The numbers so far.
+    async fn pages(&self) -> Vec<u64>;
+    /// Who serves.
+    async fn tour(&self, cx: &Context) -> Receiver<String>;
+}
+
+#[derive(Clone, Default)]
+struct Pages(Arc<Mutex<Vec<u64>>>);
+
+impl Diary for Pages {
+    async fn enter(&self, cx: &Context, number: u64, _ballast: Vec<u8>) -> String {
+        self.0.lock().push(number);
+        sleep(millis(1)).await;
+        cx.node().to_owned()
+    }
+
+    async fn note(&mut self, number: u64) {
+        self.0.lock().push(number);
+    }
+
+    async fn slow_note(&mut self, number: u64, pause: u64) {
+        sleep(millis(pause)).await;
+        self.0.lock().push(number);
+    }
+
+    async fn pages(&self) -> Vec<u64> {
+        self.0.lock().clone()
+    }
+
+    async fn tour(&self, cx: &Context) -> Receiver<String> {
+        Receiver::of([cx.node().to_owned()])
+    }
+}
+
+async fn host(mesh: &Mesh, name: &str, queue: usize) -> Node {
+    let server = DiaryServer::new(Pages::default).queue(queue);
+    mesh.node(name).serve(server).start().await.unwrap()
+}
+
+/// Two nodes that serve, and one that does not.
+async fn library(mesh: &Mesh) -> [Node; 3] {
+    let nodes = [
+        host(mesh, "node-0", 1024).await,
+        host(mesh, "other", 1024).await,
+        mesh.node("guest").start().await.unwrap(),
+    ];
+    watch::agree(&nodes, secs(10)).await;
+    nodes
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_endpoint_serves_everything() {
+    let mesh = Mesh::new();
+    let nodes = library(&mesh).await;
+    for _ in 0..8 {
+        let pinned = nodes[2].client::<DiaryClient>().pinned();
+        let first = pinned.enter(0, vec![]).await.unwrap();
+        for number in 1..20 {
+            assert_eq!(pinned.clone().enter(number, vec![]).await.unwrap(), first);
+            assert_eq!(pinned.tour().await.unwrap().collect().await.unwrap(), std::slice::from_ref(&first));
+        }
+    }
+    let names = join_all((0..8).map(|_| {
+        let pinned = nodes[2].client::<DiaryClient>().pinned();
+        async move { pinned.enter(0, vec![]).await.unwrap() }
+    }));
+    let mut names = names.await;
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names, ["node-0", "other"], "each pin chooses for itself");
+    Mesh::end(nodes).await;
+}
+
+/// Calls, large ones too, and one-way sends, all at once, before any endpoint is known, reach it in order.
+async fn keeps_the_order(serving: Node, client: DiaryClient) {
+    let pinned = client.pinned();
+    let asked = (0..300).map(|number| {
+        let pinned = pinned.clone();
+        async move {
+            match number % 30 {
+                0 => drop(pinned.enter(number, vec![7; 200_000]).await.unwrap()),
+                rest if rest % 2 == 0 => drop(pinned.enter(number, vec![]).await.unwrap()),
+                _ => pinned.note(number).await.unwrap(),
+            }
+        }
+    });
+    join_all(asked).await;
+    assert!(pinned.pages().await.unwrap().into_iter().eq(0..300));
+    serving.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_begins_in_the_order_of_asking_elsewhere() {
+    let mesh = Mesh::new();
+    let guest = mesh.node("guest").start().await.unwrap();
+    let client = guest.client::<DiaryClient>();
+    let serving = host(&mesh, "node-0", 1024).await;
+    keeps_the_order(serving, client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_begins_in_the_order_of_asking_here_with_few_places() {
+    let mesh = Mesh::new();
+    let serving = host(&mesh, "node-0", 2).await;
+    let client = serving.client();
+    keeps_the_order(serving, client).await;
+}
+
+#[tokio::test]
+async fn everything_begins_in_the_order_of_asking_over_quic() {
+    let mesh = Mesh::new();
+    let server = DiaryServer::new(Pages::default);
+    let serving = mesh.quic_node("serving", None).serve(server).start().await.unwrap();
+    let guest = mesh.quic_node("guest", Some(&serving)).start().await.unwrap();
+    let client = guest.client::<DiaryClient>();
+    keeps_the_order(serving, client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_thousand_sends_flat_out_stay_in_order() {
+    let mesh = Mesh::new();
+    let nodes = [host(&mesh, "node-0", 1024).await, mesh.node("guest").start().await.unwrap()];
+    let pinned = nodes[1].client::<DiaryClient>().pinned();
+    for number in 0..100_000 {
+        pinned.note(number).await.unwrap();
+    }
+    assert!(pinned.pages().await.unwrap().into_iter().eq(0..100_000));
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_endpoint_fails_every_call_until_the_client_is_pinned_anew() {
+    let mesh = Mesh::new();
+    let [one, other, guest] = library(&mesh).await;
+    let client = guest.client::<DiaryClient>();
+    let pinned = client.pinned();
+    let first = pinned.enter(1, vec![]).await.unwrap();
+    let (lost, stays) = if first == "node-0" { (one, other) } else { (other, one) };
+    drop(lost);
+    sleep(secs(3)).await;
+    for _ in 0..3 {
+        let failure = pinned.enter(2, vec![]).await.unwrap_err();
+        assert_eq!(
+            (failure.outcome(), failure.reason()),
+            (Outcome::NotSent, Reason::ConnectionLost),
+            "{failure}"
+        );
+        assert_eq!(failure.endpoint(), Some(&*first), "{failure}");
+        assert_eq!(pinned.note(2).await.unwrap_err().outcome(), Outcome::NotSent);
+        assert_eq!(pinned.tour().await.unwrap_err().outcome(), Outcome::NotSent);
+    }
+    assert_eq!(client.pinned().enter(3, vec![]).await.unwrap(), stays.name());
+
+    // The same node in its next life is another endpoint.
+    let again = host(&mesh, &first, 1024).await;
+    watch::endpoints(&guest, "tests.Diary", 2).await;
+    assert_eq!(pinned.enter(4, vec![]).await.unwrap_err().outcome(), Outcome::NotSent);
+    Mesh::end([again, stays, guest]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_executed_is_not_repeated() {
+    let mesh = Mesh::new();
+    let nodes = [
+        host(&mesh, "node-0", 1).await,
+        host(&mesh, "other", 1024).await,
+        mesh.node("guest").start().await.unwrap(),
+    ];
+    watch::agree(&nodes, secs(10)).await;
+    let narrow = nodes[0].client::<DiaryClient>();
+    narrow.slow_note(0, 60_000).await.unwrap();
+    sleep(millis(500)).await;
+    let client = nodes[2].client::<DiaryClient>();
+    let mut refused = 0;
+    for _ in 0..8 {
+        match client.pinned().enter(1, vec![]).await {
+            Ok(name) => assert_eq!(name, "other"),
+            Err(failure) => {
+                let facts = (failure.outcome(), failure.reason(), failure.endpoint());
+                assert_eq!(facts, (Outcome::NotExecuted, Reason::Overloaded, Some("node-0")), "{failure}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "some were pinned to the busy one");
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_takes_the_place_of_another_does_not_end_the_pin() {
+    // Both dial at once, and one of the two sessions is retired.
+    for seed in 0..20 {
+        let mesh = Mesh { network: MemoryNetwork::new(seed), ..Mesh::new() };
+        let nodes = [host(&mesh, "node-0", 1024).await, mesh.node("guest").start().await.unwrap()];
+        let pinned = nodes[1].client::<DiaryClient>().pinned();
+        for number in 0..200 {
+            pinned.note(number).await.unwrap();
+            sleep(millis(1)).await;
+        }
+        assert!(pinned.pages().await.unwrap().into_iter().eq(0..200));
+        Mesh::end(nodes).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trying_to_send_never_waits() {
+    let mesh = Mesh::new();
+    let mut config = Config::local();
+    config.limits.one_way_window = 4;
+    let server = DiaryServer::new(Pages::default).queue(4);
+    let host = mesh.node("node-0").config(config).serve(server).start().await.unwrap();
+    let nodes = [host, mesh.node("guest").start().await.unwrap()];
+    let far = nodes[1].client::<DiaryClient>();
+    let failure = far.note(0).try_send().unwrap_err();
+    assert_eq!((failure.outcome(), failure.reason()), (Outcome::NotSent, Reason::Unreachable), "{failure}");
+    far.pages().await.unwrap();
+    for client in [far.clone(), nodes[0].client(), far.pinned(), nodes[0].client::<DiaryClient>().pinned()] {
+        client.pages().await.unwrap();
+        let sent: Vec<_> = (0..20).map(|number| client.slow_note(number, 10).try_send()).collect();
+        let taken = sent.iter().take_while(|sent| sent.is_ok()).count();
+        assert!((1..20).contains(&taken), "{taken} were taken");
+        let failure = sent[taken].clone().unwrap_err();
+        assert_eq!(
+            (failure.outcome(), failure.reason()),
+            (Outcome::NotSent, Reason::Overloaded),
+            "{failure}"
+        );
+        sleep(secs(1)).await;
+        client.note(0).try_send().unwrap();
+    }
+    Mesh::end(nodes).await;
+}
