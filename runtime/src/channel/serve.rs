@@ -223,7 +223,7 @@ impl<C: Contract> Serving<C> {
         if self.batch.is_empty() {
             return;
         }
-        if inbox.try_admit(self.batch.len()) {
+        if inbox.admit_at_once(self.batch.len()) {
             inbox.push(&self.scope, &mut self.batch, now);
             return;
         }

@@ -229,7 +229,7 @@ where
         let (to, answer) = oneshot::channel();
         let reply = Reply::local(to);
         let deadline = ticket.terms.deadline;
-        if local.inbox.try_admit(1) {
+        if local.inbox.admit_at_once(1) {
             let conditions = Conditions::call(deadline, ticket.head());
             let cancel = local.enqueue(make(arguments, reply), method, conditions, now);
             return Box::pin(await_local::<R>(answer, ticket, cancel));

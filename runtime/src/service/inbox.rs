@@ -3,13 +3,17 @@
 //! ractor's own queues have no bound, so nothing is sent to an actor without a permit. The calls themselves wait here:
 //! the actor is only told that there is work, and takes up to [`BATCH`] of them for one message. The queue outlives
 //! the actor, so a restart loses nothing that has not begun.
+//!
+//! Under overload a full queue of calls that are late by the time it is their turn would leave nothing done. So the inbox
+//! reckons how long a call would wait (the calls before it times what a call took of late), and refuses one at once that
+//! would wait for most of its time.
 
 use std::{
     collections::VecDeque,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -30,7 +34,12 @@ use crate::{
 pub(crate) const BATCH: usize = 64;
 /// Buffers of done batches that are kept while there is work.
 const SPARE: usize = 16;
-/// Calls are refused once the oldest in the queue waits longer than this.
+/// The share of a call's time that it may have to wait, as far as is known when it comes.
+const WAIT_SHARE_MAX: f32 = 0.75;
+/// How many turns of the actor its pace is smoothed over.
+const PACE_OVER: u64 = 8;
+/// With no slot free, calls are refused once the oldest in the queue waits longer than this. A shorter wait is never
+/// reckoned with.
 pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
 
 /// A call with its permit: one of the inbox's slots is its own until it is done.
@@ -51,12 +60,31 @@ pub(crate) struct Inbox<C: Contract> {
     slots: Semaphore,
     capacity: usize,
     queue: Mutex<Queue<C>>,
+    pace: Pace,
     /// How long the call that was taken last had waited, in microseconds.
     pub(crate) age: Arc<AtomicU64>,
 }
 
+/// How fast the service works: read without a lock, written under the queue's.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Calls in the queue.
+    waiting: AtomicUsize,
+    /// What a call takes of the actor's time, in nanoseconds: a moving average.
+    cost: AtomicU64,
+}
+
+/// What the actor took last.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    at: Instant,
+    calls: usize,
+}
+
 struct Queue<C: Contract> {
     waiting: VecDeque<Batch<C>>,
+    /// None when the actor has nothing to do.
+    taken: Option<Taken>,
     /// Buffers of batches that are done, for those to come; given back when the service has nothing to do.
     spare: Vec<VecDeque<Envelope<C>>>,
     /// When the calls that the actor has in hand came.
@@ -126,13 +154,20 @@ impl<C: Contract> Inbox<C> {
     pub(crate) fn new(capacity: usize) -> Self {
         let queue = Queue {
             waiting: VecDeque::new(),
+            taken: None,
             spare: Vec::new(),
             working: None,
             actor: None,
             told: false,
             closed: None,
         };
-        Self { slots: Semaphore::new(capacity), capacity, queue: Mutex::new(queue), age: Arc::default() }
+        Self {
+            slots: Semaphore::new(capacity),
+            capacity,
+            queue: Mutex::new(queue),
+            pace: Pace::default(),
+            age: Arc::default(),
+        }
     }
 
     /// How many calls hold a slot: waiting or running.
@@ -151,6 +186,12 @@ impl<C: Contract> Inbox<C> {
         oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
+    /// Takes slots for calls that come with so little waiting before them that none can be late for it, if the slots are
+    /// free now.
+    pub(crate) fn admit_at_once(&self, count: usize) -> bool {
+        self.pace.wait() < OLDEST_MAX && self.try_admit(count)
+    }
+
     /// Takes `count` slots if they are free now.
     pub(crate) fn try_admit(&self, count: usize) -> bool {
         let Ok(count) = u32::try_from(count) else { return false };
@@ -160,10 +201,13 @@ impl<C: Contract> Inbox<C> {
     /// Takes a slot for a call that came at `since`: waits for one until `deadline`, but not past [`OLDEST_MAX`], and
     /// not at all if the queue is already too old.
     pub(crate) async fn admit(&self, deadline: Instant, since: Instant) -> Result<(), Failure> {
+        let (wait, now) = (self.pace.wait(), Instant::now());
+        if wait >= OLDEST_MAX && wait > deadline.saturating_duration_since(now).mul_f32(WAIT_SHARE_MAX) {
+            return Err(self.hopeless(wait));
+        }
         if self.try_admit(1) {
             return Ok(());
         }
-        let now = Instant::now();
         let oldest = self.oldest(now);
         if oldest > OLDEST_MAX {
             return Err(self.overloaded(oldest));
@@ -203,6 +247,7 @@ impl<C: Contract> Inbox<C> {
             Batch::new(Arc::clone(scope), std::mem::take(calls), now).refuse(&failure);
             return;
         }
+        self.pace.waiting.fetch_add(calls.len(), Relaxed);
         match queue.waiting.back_mut() {
             Some(last) if last.takes(scope, calls.len()) => last.calls.append(calls),
             _ => {
@@ -226,6 +271,7 @@ impl<C: Contract> Inbox<C> {
         queue.told = false;
         // What a former life had in hand has been put back, or has ended.
         queue.working = None;
+        queue.taken = None;
         if !queue.waiting.is_empty() {
             queue.tell();
         }
@@ -234,6 +280,9 @@ impl<C: Contract> Inbox<C> {
     /// The next calls, in order, for the empty buffer of those that are done; none when the queue is empty, and then the actor is told anew of the next one.
     pub(crate) fn take(&self, done: VecDeque<Envelope<C>>, now: Instant) -> Option<Batch<C>> {
         let mut queue = self.queue.lock();
+        if let Some(taken) = queue.taken.take() {
+            self.pace.took(now.saturating_duration_since(taken.at), taken.calls);
+        }
         let Some(batch) = queue.waiting.pop_front() else {
             queue.told = false;
             queue.working = None;
@@ -242,6 +291,8 @@ impl<C: Contract> Inbox<C> {
             self.age.store(0, Relaxed);
             return None;
         };
+        self.pace.waiting.fetch_sub(batch.calls.len(), Relaxed);
+        queue.taken = Some(Taken { at: now, calls: batch.calls.len() });
         queue.working = Some(batch.queued_at);
         if queue.spare.len() < SPARE && done.capacity() > 0 {
             queue.spare.push(done);
@@ -257,6 +308,10 @@ impl<C: Contract> Inbox<C> {
         let mut queue = self.queue.lock();
         let Some(failure) = queue.closed.clone() else {
             queue.working = None;
+            self.pace.waiting.fetch_add(batch.calls.len(), Relaxed);
+            if let Some(taken) = &mut queue.taken {
+                taken.calls = taken.calls.saturating_sub(batch.calls.len());
+            }
             queue.waiting.push_front(batch);
             return;
         };
@@ -271,6 +326,7 @@ impl<C: Contract> Inbox<C> {
         queue.closed = Some(failure.clone());
         queue.actor = None;
         let waiting = std::mem::take(&mut queue.waiting);
+        self.pace.waiting.store(0, Relaxed);
         drop(queue);
         self.slots.close();
         for batch in waiting {
@@ -284,6 +340,15 @@ impl<C: Contract> Inbox<C> {
         closed.unwrap_or_else(|| Failure::not_executed(Reason::Unavailable, "the service has stopped"))
     }
 
+    fn hopeless(&self, wait: Duration) -> Failure {
+        let detail = format!(
+            "{} would begin the call after about {} ms, too late for its deadline",
+            C::NAME,
+            wait.as_millis()
+        );
+        Failure::not_executed(Reason::Overloaded, detail)
+    }
+
     fn overloaded(&self, oldest: Duration) -> Failure {
         let detail = format!(
             "the queue of {} is full: {} calls, the oldest waits for {} ms",
@@ -292,6 +357,24 @@ impl<C: Contract> Inbox<C> {
             oldest.as_millis()
         );
         Failure::not_executed(Reason::Overloaded, detail)
+    }
+}
+
+impl Pace {
+    /// How long a call would wait that is queued now.
+    #[inline]
+    fn wait(&self) -> Duration {
+        let calls = self.waiting.load(Relaxed) as u64;
+        Duration::from_nanos(calls.saturating_mul(self.cost.load(Relaxed)))
+    }
+
+    /// So many calls took the actor so long.
+    fn took(&self, time: Duration, calls: usize) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let Some(cost) = time.checked_div(calls as u64) else { return };
+        let before = self.cost.load(Relaxed);
+        let smooth = if before == 0 { cost } else { before - before / PACE_OVER + cost / PACE_OVER };
+        self.cost.store(smooth, Relaxed);
     }
 }
 

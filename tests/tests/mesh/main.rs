@@ -9,6 +9,7 @@ mod metadata;
 mod nested;
 mod nodes;
 mod one_way;
+mod overload;
 mod panics;
 mod pinned;
 mod queues;
