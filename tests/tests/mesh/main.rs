@@ -14,4 +14,5 @@ mod panics;
 mod pinned;
 mod queues;
 mod retries;
+mod rolling;
 mod streams;
