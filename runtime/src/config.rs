@@ -59,7 +59,7 @@ pub struct Limits {
     pub opening_timeout: Duration,
 }
 
-/// The longest that a call may take: a day.
+/// The longest that a call may take, whoever says how long.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// When a call that begins now is over.

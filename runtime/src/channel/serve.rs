@@ -9,7 +9,7 @@ use crate::{
     call_tree::Allowance,
     channel::{HIGH_WATER, head::Head, serve_stream},
     codec::Codec,
-    config::Limits,
+    config::{Limits, deadline_after},
     node::Served,
     service::{
         BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, LocalEndpoint, OneWays, Replies,
@@ -162,7 +162,7 @@ impl<C: Contract> Serving<C> {
                 let call = u32::try_from(call).map_err(|_too_large| FrameError::Malformed(kind))?;
                 let (method, head) = self.agreed.take_call(&mut payload, kind)?;
                 let remaining = frame::take_varint(&mut payload, kind)?;
-                let deadline = now + Duration::from_millis(remaining.min(LONGEST_MS));
+                let deadline = deadline_after(now, Duration::from_millis(remaining));
                 self.call(call, method, Conditions::call(deadline, head), payload)
             }
             kind::ONE_WAY => {
@@ -252,6 +252,3 @@ impl Agreed {
         Ok((ours.ok_or(FrameError::Malformed(kind))?, head))
     }
 }
-
-/// A call that claims more time than a day has a day.
-pub(crate) const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;

@@ -12,8 +12,9 @@ use crate::{
         failure_code,
         head::Head,
         items,
-        serve::{Agreed, LONGEST_MS, ServedChannel},
+        serve::{Agreed, ServedChannel},
     },
+    config::deadline_after,
     failure::{Failure, Reason},
     service::{
         Answered, Batch, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
@@ -35,7 +36,7 @@ pub(crate) async fn run<C: Contract>(
     let Begin { method, head, remaining, arguments } = begin(&mut chunk, &channel.agreed)?;
     let ServedChannel { link, mut frames, writer, caller, agreed } = channel;
     let now = Instant::now();
-    let deadline = remaining.map(|remaining| now + remaining);
+    let deadline = remaining.map(|remaining| deadline_after(now, remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     // However the channel ends.
     let _cancelled = CancelOnDrop(conditions.cancel.clone());
@@ -99,7 +100,7 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
     let mut bytes = &chunk.bytes[payload];
     let (method, head) = agreed.take_call(&mut bytes, kind::STREAM)?;
     let remaining = frame::take_varint(&mut bytes, kind::STREAM)?;
-    let remaining = (remaining > 0).then(|| Duration::from_millis(remaining.min(LONGEST_MS)));
+    let remaining = (remaining > 0).then(|| Duration::from_millis(remaining));
     Ok(Begin { method, head, remaining, arguments: chunk.bytes.slice(end - bytes.len()..end) })
 }
 

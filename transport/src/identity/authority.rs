@@ -20,12 +20,10 @@ use super::{
     name::{self, SpiffeId},
 };
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How long an authority lives: ten years.
-pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(3650 * DAY.as_secs());
+pub const AUTHORITY_LIFETIME: Duration = Duration::from_hours(24 * 3650);
 /// How long the certificate of a node or client lives where nothing else is asked for: 90 days.
-pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * DAY.as_secs());
+pub const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(24 * 90);
 /// How far before its making a certificate's life begins, so that a peer whose clock is behind accepts it: 5 minutes.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
