@@ -108,13 +108,12 @@ impl<T: Send + 'static> Sender<T> {
 
     /// The stream is complete, as far as this sender is concerned.
     pub fn finish(mut self) {
-        self.finished = true;
+        self.set_finished();
     }
 
     /// The stream is broken: whoever receives it is told why, after the items that were sent.
     pub fn fail(self, failure: Failure) {
-        // The first reason counts.
-        drop(self.end.cut.set(failure));
+        self.cut(failure);
     }
 
     /// Resolves when nobody receives any more.
@@ -246,6 +245,21 @@ impl<T: Send + 'static> Receiver<T> {
 }
 
 // === impl Sender ===
+
+impl<T> Sender<T> {
+    /// As [`finish`](Self::finish), for those who drop it themselves.
+    pub(crate) const fn set_finished(&mut self) {
+        self.finished = true;
+    }
+
+    /// Why the stream is broken, unless it has finished; the first reason counts. The receiver is told when the last
+    /// sender is dropped.
+    pub(crate) fn cut(&self, failure: Failure) {
+        if !self.finished {
+            drop(self.end.cut.set(failure));
+        }
+    }
+}
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {

@@ -3,6 +3,7 @@
 //! - [`Mesh`]: nodes in this process, over memory or QUIC
 //! - [`watch`]: waiting for what a directory says
 //! - [`work`]: a service that tells who serves
+//! - [`shapes`]: a service with calls of each shape, and what its handlers saw
 //! - [`Tally`]: what became of calls; no call is without an outcome
 //! - [`Background`]: callers that go on while a test does its worst
 //! - [`Stalls`]: what the machine itself cost
@@ -15,6 +16,7 @@ mod process;
 mod stalls;
 mod tally;
 
+pub mod shapes;
 pub mod stranger;
 pub mod watch;
 pub mod work;

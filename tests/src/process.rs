@@ -11,7 +11,8 @@ use tokio::{
 /// What the process prints when it serves.
 const READY: &str = "ready";
 
-/// A process that serves [`work`](crate::work). It ends with this value, or when its standard input is closed.
+/// A process that serves [`work`](crate::work) and [`shapes`](crate::shapes), or calls the latter. It ends with this
+/// value, or when its standard input is closed.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -23,9 +24,20 @@ impl Process {
     /// # Errors
     /// It ended, or said something else.
     pub async fn start(binary: &str, data_dir: &Path, name: &str) -> Result<Self> {
-        let mut command = Command::new(binary);
-        command.arg(data_dir).arg(name).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().with_context(|| format!("{binary} does not start"))?;
+        Self::run(Command::new(binary).arg(data_dir).arg(name), name).await
+    }
+
+    /// Starts `binary` as the node `name` that calls the method `shape` of [`shapes`](crate::shapes) without end.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn call(binary: &str, data_dir: &Path, name: &str, shape: &str) -> Result<Self> {
+        Self::run(Command::new(binary).arg(data_dir).args([name, shape]), name).await
+    }
+
+    async fn run(command: &mut Command, name: &str) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
         let stdout = child.stdout.take().context("its output is piped")?;
         let said = BufReader::new(stdout).lines().next_line().await?;
         ensure!(said.as_deref() == Some(READY), "{name} said {said:?}");

@@ -167,8 +167,7 @@ pub(crate) async fn receive(
         match next {
             Some(Ok(Some(next))) => chunk = next,
             Some(Ok(None)) => {
-                let told = "the channel ended before the stream did";
-                items.fail(Failure::unknown(Reason::ConnectionLost, told));
+                items.fail(channel_ended());
                 return Ok(());
             }
             Some(Err(error)) => {
@@ -257,11 +256,22 @@ impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
         Box::pin(self.sender.closed())
     }
 
-    fn finish(self: Box<Self>) {
-        self.sender.finish();
+    fn finish(mut self: Box<Self>) {
+        self.sender.set_finished();
     }
 
     fn fail(self: Box<Self>, failure: Failure) {
-        self.sender.fail(failure);
+        self.sender.cut(failure);
     }
+}
+
+impl<T> Drop for Decoded<T> {
+    /// Whoever drops it without a word has lost its channel.
+    fn drop(&mut self) {
+        self.sender.cut(channel_ended());
+    }
+}
+
+fn channel_ended() -> Failure {
+    Failure::unknown(Reason::ConnectionLost, "the channel ended before the stream did")
 }

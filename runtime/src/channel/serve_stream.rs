@@ -79,7 +79,10 @@ pub(crate) async fn run<C: Contract>(
         if answered { receiving.await } else { Ok(()) }
     };
     tokio::select! {
+        // Streams that notice it by themselves say so to their other ends.
+        biased;
         ended = streams => ended,
+        // One that waits for the service would not.
         _ = link.session().closed() => Ok(()),
     }
 }

@@ -89,6 +89,8 @@ impl StreamCaller {
         tokio::pin!(sending, receiving);
         let mut whole = false;
         tokio::select! {
+            // Where the session has ended, the caller's stream is told so before the answer is given up.
+            biased;
             () = &mut sending => whole = true,
             // A call that has failed, or that nobody wants, takes its stream back.
             answered = &mut receiving => if answered { sending.await },
