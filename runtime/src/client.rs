@@ -3,6 +3,7 @@
 mod call;
 mod dynamic;
 mod engine;
+mod idle;
 mod one_way;
 mod options;
 mod pinning;
@@ -12,13 +13,15 @@ mod stream_call;
 
 use std::{fmt, sync::Arc};
 
+pub(crate) use call::unreadable;
 pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
-pub(crate) use dynamic::call_json;
 pub use dynamic::{DynamicError, ServiceError};
+pub(crate) use dynamic::{call_json, journey, methods, ticket};
 pub use one_way::OneWay;
 pub(crate) use options::CallOptions;
 pub(crate) use remote::Remote;
 pub(crate) use route::{Route, RouteSpec};
+pub(crate) use stream_call::Patience;
 pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};
 
 use qmesh_transport::{Authority, Identity, MemoryNetwork};

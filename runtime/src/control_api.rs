@@ -14,6 +14,7 @@ pub(crate) enum Query {
     Nodes,
     Services,
     Tree,
+    Methods { service: String, timeout_ms: u64 },
     Call { service: String, method: String, arguments: Value, timeout_ms: u64 },
 }
 
@@ -24,6 +25,7 @@ pub(crate) enum Answer {
     Nodes(Vec<NodeInfo>),
     Services(Vec<ServiceInfo>),
     Tree(Vec<ActorInfo>),
+    Methods(Vec<MethodInfo>),
     Value(Value),
     ServiceError(Value),
     Failed(Failure),
@@ -65,6 +67,26 @@ pub struct ServiceInfo {
     pub nodes: Vec<String>,
     /// The versions that they announce, each once, empty ones left out.
     pub versions: Vec<String>,
+}
+
+/// A method of a service, as the service itself describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MethodInfo {
+    /// The service's name.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// Name, parameters and return type, as both sides of a call compare them.
+    pub signature: String,
+    /// Whether there is no answer.
+    pub one_way: bool,
+    /// Whether the runtime may repeat a call whose outcome is unknown.
+    pub idempotent: bool,
+    /// Whether the caller sends a stream.
+    pub upload: bool,
+    /// Whether the service sends a stream.
+    pub download: bool,
 }
 
 /// A call that claims to need longer is given a day.

@@ -1,5 +1,7 @@
 //! A command line's view of a mesh: a client of one node's control channel, never a member.
 
+mod streams;
+
 use std::{sync::Arc, time::Duration};
 
 use prost::Message;
@@ -10,11 +12,13 @@ use qmesh_transport::{
 use serde_json::Value;
 use tokio::time::timeout;
 
+pub use streams::StreamAnswer;
+
 use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
     config::Limits,
-    control_api::{Answer, NodeInfo, Query, ServiceInfo},
+    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
@@ -121,6 +125,23 @@ impl ControlClient {
         }
     }
 
+    /// The methods of a service, as one of its endpoints describes them; waits for one until its time is over.
+    ///
+    /// # Errors
+    /// The outer error when the node gave no answer; the inner one when it found no endpoint.
+    pub async fn methods(
+        &mut self,
+        service: &str,
+        patience: Duration,
+    ) -> Result<Result<Vec<MethodInfo>, Failure>, ControlError> {
+        let query = Query::Methods { service: service.to_owned(), timeout_ms: milliseconds(patience) };
+        match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
+            Answer::Methods(methods) => Ok(Ok(methods)),
+            Answer::Failed(failure) => Ok(Err(failure)),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// Calls a method of any service of the mesh through this node, with JSON arguments by parameter name.
     ///
     /// # Errors
@@ -137,7 +158,7 @@ impl ControlClient {
             service: service.to_owned(),
             method: method.to_owned(),
             arguments,
-            timeout_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: milliseconds(patience),
         };
         Ok(match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
             Answer::Value(value) => Ok(value),
@@ -196,6 +217,10 @@ impl ControlClient {
         };
         ControlError::NoAnswer(self.node.clone(), why)
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 // === impl ControlClient ===

@@ -23,6 +23,8 @@ pub enum Reason {
     NoEndpoint,
     /// The call's time was over.
     DeadlineExceeded,
+    /// No item of the call's streams came or went for longer than the caller allows.
+    Idle,
     /// The caller gave the call up.
     Cancelled,
     /// A bound was reached: the queue of the service, or the calls in flight on a channel.

@@ -23,6 +23,7 @@ mod link;
 mod listener;
 mod peer;
 mod peers;
+mod relay;
 mod renewal;
 mod seeds;
 

@@ -139,7 +139,8 @@ impl<T: Send + 'static> Sender<T> {
         }
     }
 
-    fn gone(&self) -> Failure {
+    /// Why nobody receives any more.
+    pub(crate) fn gone(&self) -> Failure {
         let told = self.end.gone.get().cloned();
         told.unwrap_or_else(|| Failure::unknown(Reason::Cancelled, "nobody receives this stream any more"))
     }

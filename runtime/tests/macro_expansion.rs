@@ -87,7 +87,8 @@ fn a_method_says_all_that_both_sides_compare() {
         output: "(u8,)",
         idempotent: false,
         one_way: false,
-        streaming: false,
+        upload: false,
+        download: false,
         exclusive: false,
     };
     assert_eq!(hostile::SContract::METHODS[3], expected);

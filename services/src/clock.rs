@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use qmesh::{Context, Server};
+use qmesh::{Context, Receiver, Server, stream};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Tells the time of the node that answers: what its clock says, and how long it has run.
 #[qmesh::service(name = "clock.Clock")]
@@ -21,6 +21,9 @@ pub trait Clock {
     /// The time after `millis` milliseconds: a call that takes a while, to try deadlines and shutdowns with.
     #[idempotent]
     async fn wait(&self, cx: &Context, millis: u64) -> Reading;
+
+    /// The time now and every `every_ms` milliseconds (at least 1), `count` times, or without end.
+    async fn ticks(&self, cx: &Context, every_ms: u64, count: Option<u64>) -> Receiver<Reading>;
 }
 
 /// What the clock of a node says.
@@ -59,6 +62,27 @@ impl Clock for Tower {
     async fn wait(&self, cx: &Context, millis: u64) -> Reading {
         sleep(Duration::from_millis(millis)).await;
         self.now(cx).await
+    }
+
+    async fn ticks(&self, cx: &Context, every_ms: u64, count: Option<u64>) -> Receiver<Reading> {
+        let mut pace = interval(Duration::from_millis(every_ms.max(1)));
+        // Whoever is slow misses ticks, and gets none late.
+        pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let (sender, ticks) = stream(1);
+        let node = cx.node().to_owned();
+        cx.spawn(async move {
+            for _ in 0..count.unwrap_or(u64::MAX) {
+                tokio::select! {
+                    _ = pace.tick() => {}
+                    () = sender.closed() => return,
+                }
+                if sender.send(Reading::at(Timestamp::now(), &node)).await.is_err() {
+                    return;
+                }
+            }
+            sender.finish();
+        });
+        ticks
     }
 }
 

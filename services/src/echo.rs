@@ -1,6 +1,6 @@
 //! `echo.Echo`: answers what it is told.
 
-use qmesh::{Context, Server};
+use qmesh::{Context, Failure, Receiver, Server};
 use serde::{Deserialize, Serialize};
 
 /// Answers what it is told: the first service to call in a new mesh.
@@ -9,6 +9,12 @@ pub trait Echo {
     /// The text, as it came.
     #[idempotent]
     async fn say(&self, text: String) -> String;
+
+    /// Each text, as it came and when it came.
+    async fn repeat(&self, texts: Receiver<String>) -> Receiver<String>;
+
+    /// How many texts came, if their stream came to its end.
+    async fn count(&self, texts: Receiver<String>) -> Result<u64, EchoError>;
 
     /// Who called, as the handshake proved it, and which node answers.
     #[idempotent]
@@ -39,6 +45,9 @@ pub enum EchoError {
     /// The caller asked for it.
     #[error("failed, as asked: {0}")]
     Asked(String),
+    /// A stream that was cut: how many texts came before, and why there were no more.
+    #[error("the stream was cut after {0} texts: {1}")]
+    Cut(u64, Failure),
 }
 
 /// The service, for a node to run.
@@ -54,6 +63,18 @@ struct Hall;
 impl Echo for Hall {
     async fn say(&self, text: String) -> String {
         text
+    }
+
+    async fn repeat(&self, texts: Receiver<String>) -> Receiver<String> {
+        texts
+    }
+
+    async fn count(&self, mut texts: Receiver<String>) -> Result<u64, EchoError> {
+        let mut count = 0;
+        while texts.recv().await.map_err(|failure| EchoError::Cut(count, failure))?.is_some() {
+            count += 1;
+        }
+        Ok(count)
     }
 
     async fn who_am_i(&self, cx: &Context) -> Introduction {

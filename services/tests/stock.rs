@@ -11,6 +11,7 @@ use qmesh_services::{
     echo::{EchoClient, EchoError},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 struct Mesh {
     network: MemoryNetwork,
@@ -83,6 +84,35 @@ async fn the_clock_waits_as_long_as_it_is_told() {
     assert!((1500..1700).contains(&(after - before)), "{before} {after}");
     let late = clock.wait(60_000_u64).timeout(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(late.outcome(), Outcome::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn echo_repeats_and_counts_streams() {
+    let mesh = Mesh::new();
+    let (_lobby, guest) = mesh.lobby_and_guest().await;
+    let echo = guest.client::<EchoClient>();
+    let texts = || Receiver::of(["one", "two"].map(str::to_owned));
+    assert_eq!(echo.repeat(texts()).await.unwrap().collect().await.unwrap(), ["one", "two"]);
+    assert_eq!(echo.count(texts()).await.unwrap(), 2);
+    let (sender, cut) = qmesh::stream(1);
+    sender.send("one".to_owned()).await.unwrap();
+    drop(sender);
+    let error = echo.count(cut).await.unwrap_err();
+    assert!(matches!(&error, CallError::Service(EchoError::Cut(1, _))), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_ticks() {
+    let mesh = Mesh::new();
+    let (_lobby, guest) = mesh.lobby_and_guest().await;
+    let clock = guest.client::<ClockClient>();
+    let mut ticks = clock.ticks(100_u64, Some(5)).await.unwrap();
+    let start = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(ticks.recv().await.unwrap().unwrap().node, "lobby");
+    }
+    assert_eq!(ticks.recv().await, Ok(None));
+    assert!((400..500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

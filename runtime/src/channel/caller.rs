@@ -188,7 +188,7 @@ impl ChannelCaller {
     #[inline]
     fn check(&self, method: usize, head: &Head, length: usize) -> Result<(), Failure> {
         open::check(&self.opened, method)?;
-        open::check_size(&self.opened, head, length)
+        open::check_size(&self.opened, head, length).map(drop)
     }
 
     /// Begins a call. It is queued when this returns.
@@ -434,8 +434,13 @@ impl Slot {
 // === impl Answer ===
 
 impl Answer {
+    /// The channel ended, and its loop told nobody why.
+    pub(crate) fn without_a_word() -> Self {
+        Self::none(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
+    }
+
     /// No reply came.
-    pub(crate) const fn none(failure: Failure) -> Self {
+    const fn none(failure: Failure) -> Self {
         Self { result: Err(failure), spent: None }
     }
 }
@@ -448,9 +453,7 @@ impl Future for InFlight {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = std::task::ready!(Pin::new(&mut self.reply).poll(cx));
         self.done = true;
-        Poll::Ready(answer.unwrap_or_else(|_| {
-            Answer::none(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
-        }))
+        Poll::Ready(answer.unwrap_or_else(|_| Answer::without_a_word()))
     }
 }
 

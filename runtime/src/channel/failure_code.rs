@@ -8,7 +8,7 @@ use crate::{
 const OUTCOMES: [(u32, Outcome); 3] =
     [(1, Outcome::NotSent), (2, Outcome::NotExecuted), (3, Outcome::Unknown)];
 
-const REASONS: [(u32, Reason); 18] = [
+const REASONS: [(u32, Reason); 19] = [
     (1, Reason::NoEndpoint),
     (2, Reason::DeadlineExceeded),
     (3, Reason::Cancelled),
@@ -27,6 +27,7 @@ const REASONS: [(u32, Reason); 18] = [
     (16, Reason::Refused),
     (17, Reason::Protocol),
     (18, Reason::TooManyHops),
+    (19, Reason::Idle),
 ];
 
 pub(crate) fn to_wire(failure: &Failure) -> WireFailure {

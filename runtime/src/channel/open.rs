@@ -68,7 +68,10 @@ pub(crate) async fn open(
             None => Err(lost(&"the peer closed the channel")),
         }
     };
-    timeout_at(deadline.min(Instant::now() + OPEN_MAX), opening).await.map_err(late)?
+    // A node that has to find an endpoint first takes as long as it was given.
+    let soon = Instant::now() + OPEN_MAX;
+    let until = if request.patience_ms > 0 { deadline } else { deadline.min(soon) };
+    timeout_at(until, opening).await.map_err(late)?
 }
 
 /// Why the service refuses calls of a method, if it does.
@@ -84,9 +87,9 @@ pub(crate) fn check(opened: &Opened, method: usize) -> Result<(), Failure> {
     Err(Failure::not_executed(reason, answer.refused.clone()))
 }
 
-/// Whether what a call says is larger than the service takes.
+/// How large a message may be, if what the call says is not too large.
 #[inline]
-pub(crate) fn check_size(opened: &Opened, head: &Head, arguments: usize) -> Result<(), Failure> {
+pub(crate) fn check_size(opened: &Opened, head: &Head, arguments: usize) -> Result<usize, Failure> {
     let too_large = |what, length, limit| {
         let detail = format!("the {what} are {length} bytes; the limit is {limit}");
         Err(Failure::not_sent(Reason::TooLarge, detail))
@@ -98,7 +101,7 @@ pub(crate) fn check_size(opened: &Opened, head: &Head, arguments: usize) -> Resu
     if metadata as u64 > opened.metadata_bytes_max {
         return too_large("metadata", metadata, opened.metadata_bytes_max);
     }
-    Ok(())
+    Ok(usize::try_from(opened.message_bytes_max).unwrap_or(usize::MAX))
 }
 
 /// Methods of a contract.
@@ -121,7 +124,17 @@ pub(crate) fn negotiate(
             format!("{} methods are asked for; a contract has {METHODS_MAX} at most", open.methods.len());
         return Err(Failure::not_executed(Reason::Protocol, detail));
     }
-    let (numbers, methods) = open.methods.iter().map(|asked| answer_for(asked, endpoint)).unzip();
+    let (numbers, methods) = if open.methods.is_empty() {
+        endpoint
+            .methods()
+            .iter()
+            .map(described)
+            .enumerate()
+            .map(|(number, method)| (Some(number), method))
+            .unzip()
+    } else {
+        open.methods.iter().map(|asked| answer_for(asked, endpoint)).unzip()
+    };
     let opened = Opened {
         methods,
         one_way_window: limits.one_way_window,
@@ -146,13 +159,33 @@ fn answer_for(asked: &OpenMethod, endpoint: &dyn Endpoint) -> (Option<usize>, Op
             format!("the method differs: the caller means `{}`, the service has `{ours}`", asked.signature);
         return (None, OpenedMethod { refused, ..OpenedMethod::default() });
     }
-    let answer = OpenedMethod {
-        refused: String::new(),
-        unknown: false,
+    (Some(number), shape_of(method))
+}
+
+fn shape_of(method: &Method) -> OpenedMethod {
+    OpenedMethod {
         one_way: method.one_way,
         idempotent: method.idempotent,
-    };
-    (Some(number), answer)
+        upload: method.upload,
+        download: method.download,
+        ..OpenedMethod::default()
+    }
+}
+
+/// A method for somebody who has not named it.
+pub(crate) fn described(method: &Method) -> OpenedMethod {
+    OpenedMethod { name: method.name.to_owned(), signature: method.to_string(), ..shape_of(method) }
+}
+
+/// The first frame of a channel that can only be a call channel; `None` if there is none.
+pub(crate) async fn read_request(frames: &mut Frames) -> Result<Option<Open>, FrameError> {
+    match frames.first().await? {
+        Some((kind::OPEN, payload)) => {
+            Open::decode(payload).map(Some).map_err(|_bad| FrameError::Malformed(kind::OPEN))
+        }
+        Some((other, _)) => Err(FrameError::Unexpected(other)),
+        None => Ok(None),
+    }
 }
 
 /// A frame around a Protobuf message.

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use qmesh_transport::{ChannelWriter, ResetCode};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     channel::{
@@ -24,8 +24,12 @@ pub(crate) struct StreamCaller {
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
-/// The frame that begins the call; `remaining` in milliseconds, 0 = no limit.
-pub(crate) fn begin(head: &Head, remaining: u64, arguments: &[u8]) -> Bytes {
+/// The frame that begins the call, which the service has to answer by `deadline`, if there is one.
+pub(crate) fn begin(head: &Head, deadline: Option<Instant>, arguments: &[u8]) -> Bytes {
+    let remaining = deadline.map_or(0, |deadline| {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+        u64::try_from(left).unwrap_or(u64::MAX)
+    });
     let mut buffer = BytesMut::new();
     frame::put(&mut buffer, kind::STREAM, |buffer| {
         head.put(buffer, 0);

@@ -6,12 +6,17 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    channel::open,
     client::{CallOptions, Route, RouteSpec, engine::Journey, options::Ticket},
     codec::Codec,
+    control_api::MethodInfo,
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Conditions, Endpoint, RawReply},
-    wire::{frame::status, messages::OpenMethod},
+    wire::{
+        frame::status,
+        messages::{OpenMethod, OpenedMethod},
+    },
 };
 
 /// How a call without a contract fails; the service's own error is JSON too.
@@ -21,6 +26,60 @@ pub type DynamicError = CallError<ServiceError>;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the service answered with an error: {0}")]
 pub struct ServiceError(pub Value);
+
+/// The methods of a service, as one of its endpoints describes them.
+pub(crate) async fn methods(
+    node: &Arc<NodeInner>,
+    service: &str,
+    timeout: Duration,
+) -> Result<Vec<MethodInfo>, Failure> {
+    let described = match node.service(service) {
+        Some(local) => local.methods().iter().map(open::described).collect(),
+        None => {
+            let ticket = ticket(node, timeout)?;
+            let (_, open) = journey(node, service, Vec::new(), ticket).open_own().await?;
+            open.opened.methods
+        }
+    };
+    let info = |method: OpenedMethod| MethodInfo {
+        service: service.to_owned(),
+        name: method.name,
+        signature: method.signature,
+        one_way: method.one_way,
+        idempotent: method.idempotent,
+        upload: method.upload,
+        download: method.download,
+    };
+    Ok(described.into_iter().map(info).collect())
+}
+
+/// The ticket of a call that may take so long, of the first method that is asked for.
+///
+/// # Errors
+/// It cannot be made: *not sent*.
+pub(crate) fn ticket(node: &NodeInner, timeout: Duration) -> Result<Ticket, Failure> {
+    let options = CallOptions { timeout: Some(timeout), ..CallOptions::default() };
+    options.ticket(0, node.config(), Instant::now())
+}
+
+/// The way of a call for somebody who knows no contract.
+pub(crate) fn journey(
+    node: &Arc<NodeInner>,
+    service: &str,
+    methods: Vec<OpenMethod>,
+    ticket: Ticket,
+) -> Journey {
+    let spec = RouteSpec {
+        service: service.to_owned(),
+        codec: Codec::Json,
+        // Who knows no contract goes by the service's word.
+        idempotent: vec![true; methods.len()],
+        methods,
+    };
+    let config = node.config();
+    let route = Arc::new(Route::new(spec, config.retries_per_second, config.retry_share));
+    Journey::new(Arc::clone(node), route, ticket)
+}
 
 /// Calls a method by name.
 pub(crate) async fn call_json(
@@ -47,21 +106,12 @@ async fn raw_call(
     timeout: Duration,
 ) -> Result<RawReply, Failure> {
     let encoded = Codec::Json.encode(arguments)?;
-    let options = CallOptions { timeout: Some(timeout), ..CallOptions::default() };
-    let mut ticket = options.ticket(0, node.config(), Instant::now())?;
+    let mut ticket = ticket(node, timeout)?;
     if let Some(local) = node.service(service) {
         return call_local(&*local, method, &encoded, &mut ticket).await;
     }
-    let spec = RouteSpec {
-        service: service.to_owned(),
-        codec: Codec::Json,
-        methods: vec![OpenMethod { name: method.to_owned(), signature: String::new() }],
-        // Who knows no contract goes by the service's word.
-        idempotent: vec![true],
-    };
-    let config = node.config();
-    let route = Arc::new(Route::new(spec, config.retries_per_second, config.retry_share));
-    Journey::new(Arc::clone(node), route, ticket).call_or_send(&encoded).await
+    let methods = vec![OpenMethod { name: method.to_owned(), signature: String::new() }];
+    journey(node, service, methods, ticket).call_or_send(&encoded).await
 }
 
 async fn call_local(

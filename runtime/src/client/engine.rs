@@ -11,6 +11,7 @@ use crate::{
     channel::{
         caller::{Answer, ChannelCaller, InFlight, Outbound, TrySend},
         head::Head,
+        open::{self, OpenChannel},
     },
     client::{Remote, Route, options::Ticket},
     failure::{Failure, Outcome, Reason},
@@ -164,7 +165,7 @@ impl Journey {
     }
 
     /// An endpoint with a session.
-    pub(crate) async fn reach_session(&mut self) -> Result<(Arc<Remote>, Arc<Link>), Failure> {
+    async fn reach_session(&mut self) -> Result<(Arc<Remote>, Arc<Link>), Failure> {
         loop {
             let remote = self.choose().await?;
             match remote.session(&self.node, self.deadline()).await {
@@ -172,6 +173,29 @@ impl Journey {
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
         }
+    }
+
+    /// A channel for this call alone. No call has begun on it.
+    pub(crate) async fn open_own(&mut self) -> Result<(Arc<Remote>, OpenChannel), Failure> {
+        loop {
+            let (remote, link) = self.reach_session().await?;
+            match self.open_own_by(&link).await {
+                Ok(open) => return Ok((remote, open)),
+                Err(failure) => self.failed_at(&remote, failure)?,
+            }
+        }
+    }
+
+    /// As [`open_own`](Self::open_own), by one session.
+    pub(crate) async fn open_own_by(&self, link: &Link) -> Result<OpenChannel, Failure> {
+        let request = self.route.open_one(self.ticket.method);
+        let asks_for_all = request.methods.is_empty();
+        let limits = &self.node.config().limits;
+        let open = open::open(link.session(), request, limits, self.deadline()).await?;
+        if !asks_for_all {
+            open::check(&open.opened, 0)?;
+        }
+        Ok(open)
     }
 
     /// An endpoint that has not failed this call lately; waits for one where need be.
@@ -245,6 +269,7 @@ const fn is_worth_repeating(reason: Reason) -> bool {
     !matches!(
         reason,
         Reason::DeadlineExceeded
+            | Reason::Idle
             | Reason::Cancelled
             | Reason::BadArguments
             | Reason::BadReply

@@ -79,13 +79,14 @@ impl Route {
             service: self.spec.service.clone(),
             codec: self.spec.codec.name().to_owned(),
             methods: self.spec.methods.clone(),
+            patience_ms: 0,
         }
     }
 
     /// As [`open_request`](Self::open_request), for one method alone.
     pub(crate) fn open_one(&self, method: usize) -> Open {
         let methods = self.spec.methods.get(method).cloned().into_iter().collect();
-        Open { service: self.spec.service.clone(), codec: self.spec.codec.name().to_owned(), methods }
+        Open { methods, ..self.open_request() }
     }
 
     /// Where calls can go now.

@@ -30,13 +30,13 @@ use crate::{
         CallResult, Client, Remote, Returns,
         call::{downcast, ended_without_a_word, unreadable},
         engine::Journey,
+        idle::Idle,
         options::CallOptions,
         pinning::Place,
     },
     codec::{BadArguments, Codec, EncodeError},
     config::deadline_after,
     failure::{CallError, Failure, Reason},
-    node::Link,
     service::{Conditions, Contract, RawReply, StreamReply},
     stream::Receiver,
     wire::frame::status,
@@ -69,6 +69,9 @@ pub trait Answers: Sized + 'static {
     /// Prepares for the stream that is to come, if one is.
     fn expect(codec: Codec) -> (Option<IncomingItems>, Self::Coming);
 
+    /// The value, as the caller gets it whose call has an idle limit.
+    fn watched(value: Self::Value, idle: &Idle) -> Self::Value;
+
     /// The value, now that its bytes have come.
     ///
     /// # Errors
@@ -95,6 +98,10 @@ pub trait Upload: Send + 'static {
     /// Who is to be told when the stream has ended; `false` if there is none.
     fn tell_end(&mut self, told: &Arc<Notify>) -> bool;
 
+    /// The stream of a call that has an idle limit.
+    #[must_use]
+    fn watched(self, idle: &Idle) -> Self;
+
     /// The items, encoded.
     fn outgoing(self, codec: Codec, item_bytes_max: usize) -> Option<OutgoingItems>;
 }
@@ -110,6 +117,7 @@ pub struct StreamCall<C: Contract, A, U, R: Answers> {
     client: Client<C>,
     method: usize,
     options: CallOptions,
+    idle: Option<Duration>,
     make: fn(A, U, StreamReply<R>) -> C::Call,
     state: State<A, U, R>,
 }
@@ -128,7 +136,8 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
         upload: U,
         make: fn(A, U, StreamReply<R>) -> C::Call,
     ) -> Self {
-        Self { client, method, options: CallOptions::NONE, make, state: State::New(arguments, upload) }
+        let state = State::New(arguments, upload);
+        Self { client, method, options: CallOptions::NONE, idle: None, make, state }
     }
 
     /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
@@ -142,6 +151,17 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
     /// [`Metadata`](crate::Metadata) for what it may be.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.set_metadata(key, value);
+        self
+    }
+
+    /// How long its streams may be still (default: without limit). When no item has come or gone for so long, the call
+    /// ends with [`Reason::Idle`], *unknown*: what is received next is that failure, so is what is sent next, and the
+    /// service's streams are cut.
+    ///
+    /// It counts from the answer; where the caller sends a stream, from the call until that stream's end, too. While
+    /// an item waits for the caller to receive it, it does not count: a slow caller is not idle.
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle = Some(limit);
         self
     }
 }
@@ -158,65 +178,90 @@ where
         let config = client.node().config();
         let timeout = self.options.timeout.unwrap_or(config.call_timeout);
         let ticket = self.options.ticket(method, config, Instant::now());
+        let idle = self.idle.map(|limit| Idle::new(limit, Arc::clone(client.node())));
         Box::pin(async move {
-            let ticket = ticket?;
-            let deadline = ticket.terms.deadline;
-            let ended = Arc::new(Notify::new());
-            let patience = Patience { ended: upload.tell_end(&ended).then_some(ended), deadline, timeout };
-            let mut journey = Journey::new(Arc::clone(client.node()), Arc::clone(client.route()), ticket);
-            let local = match client.pin() {
-                None => client.route().table(client.node()).local.clone(),
-                Some(pin) => match pin.next(&mut journey).await?.1 {
-                    Place::Here(local) => Some(local),
-                    Place::There(remote, _) => {
-                        let link = remote.session(client.node(), deadline).await?;
-                        let open =
-                            open_at(&journey, &link).await.map_err(|failure| failure.at(remote.name()))?;
-                        return call_remote::<A, U, R>(
-                            journey,
-                            (remote, open),
-                            (arguments, upload),
-                            patience,
-                        )
-                        .await;
-                    }
-                },
-            };
-            let Some(local) = local else {
-                let open = open_anywhere(&mut journey).await?;
-                return call_remote::<A, U, R>(journey, open, (arguments, upload), patience).await;
-            };
-            let local = downcast::<C>(local)?;
-            local.inbox.admit(deadline, Instant::now()).await?;
-            let (to, answer) = oneshot::channel();
-            let call = make(arguments, upload, StreamReply::local(to));
-            let cancel = Some(Arc::default());
-            let conditions =
-                Conditions { deadline: patience.handler_deadline(), cancel, head: journey.ticket.head() };
-            let cancel = local.enqueue(call, method, conditions, Instant::now());
-            let answer = patience.wait_for(answer).await?;
-            cancel.done();
-            let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
-            journey.ticket.terms.settle(Some(spent));
-            answer
+            let journey = Journey::new(Arc::clone(client.node()), Arc::clone(client.route()), ticket?);
+            if let Some(idle) = &idle {
+                upload = upload.watched(idle);
+            }
+            let patience = Patience::new(&mut upload, (journey.deadline(), timeout), idle.clone());
+            let answer = call_anywhere(&client, journey, (arguments, upload), make, patience).await?;
+            Ok(answer.map(|value| match idle {
+                Some(idle) => {
+                    idle.moved();
+                    R::watched(value, &idle)
+                }
+                None => value,
+            }))
         })
     }
 }
 
+/// Calls the endpoint to which the client is pinned, else the one on this node, else one on another.
+async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
+    client: &Client<C>,
+    mut journey: Journey,
+    (arguments, upload): (A, U),
+    make: fn(A, U, StreamReply<R>) -> C::Call,
+    patience: Patience,
+) -> StreamResult<R> {
+    let local = match client.pin() {
+        None => client.route().table(client.node()).local.clone(),
+        Some(pin) => match pin.next(&mut journey).await?.1 {
+            Place::Here(local) => Some(local),
+            Place::There(remote, _) => {
+                let link = remote.session(client.node(), journey.deadline()).await?;
+                let open = journey.open_own_by(&link).await.map_err(|failure| failure.at(remote.name()))?;
+                return call_remote::<A, U, R>(journey, (remote, open), (arguments, upload), patience).await;
+            }
+        },
+    };
+    let Some(local) = local else {
+        client.route().budget.deposit();
+        let open = journey.open_own().await?;
+        return call_remote::<A, U, R>(journey, open, (arguments, upload), patience).await;
+    };
+    let local = downcast::<C>(local)?;
+    local.inbox.admit(journey.deadline(), Instant::now()).await?;
+    let (to, answer) = oneshot::channel();
+    let call = make(arguments, upload, StreamReply::local(to));
+    let cancel = Some(Arc::default());
+    let conditions =
+        Conditions { deadline: patience.handler_deadline(), cancel, head: journey.ticket.head() };
+    let cancel = local.enqueue(call, journey.ticket.method, conditions, Instant::now());
+    let answer = patience.wait_for(answer).await?;
+    cancel.done();
+    let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
+    journey.ticket.terms.settle(Some(spent));
+    answer
+}
+
 /// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end.
-struct Patience {
+pub(crate) struct Patience {
     ended: Option<Arc<Notify>>,
     deadline: Instant,
     timeout: Duration,
+    idle: Option<Idle>,
 }
 
 impl Patience {
+    /// For a call that begins now, and may take so long from the end of its stream, if it sends one.
+    pub(crate) fn new(
+        upload: &mut impl Upload,
+        (deadline, timeout): (Instant, Duration),
+        idle: Option<Idle>,
+    ) -> Self {
+        let ended = Arc::new(Notify::new());
+        let ended = upload.tell_end(&ended).then_some(ended);
+        Self { ended, deadline, timeout, idle }
+    }
+
     /// A handler that receives a stream takes as long as the stream does.
-    fn handler_deadline(&self) -> Option<Instant> {
+    pub(crate) fn handler_deadline(&self) -> Option<Instant> {
         self.ended.is_none().then_some(self.deadline)
     }
 
-    async fn wait_for<T>(self, answer: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn wait_for<T>(self, answer: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::pin!(answer);
         let deadline = match self.ended {
             None => self.deadline,
@@ -224,6 +269,7 @@ impl Patience {
                 biased;
                 answered = &mut answer => return Ok(answered),
                 () = ended.notified() => deadline_after(Instant::now(), self.timeout),
+                failure = still(self.idle) => return Err(failure),
             },
         };
         let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
@@ -231,31 +277,17 @@ impl Patience {
     }
 }
 
+/// Resolves when the caller's stream, which begins now, is still for too long.
+async fn still(idle: Option<Idle>) -> Failure {
+    let Some(idle) = idle else { return std::future::pending().await };
+    idle.moved();
+    idle.over().await
+}
+
 /// The answer of the service, or why there is none.
 pub type StreamResult<R> = Result<Result<<R as Answers>::Value, <R as Answers>::Error>, Failure>;
 
 type Started<R> = BoxFuture<'static, StreamResult<R>>;
-
-/// A channel for the one call, at any endpoint that takes it.
-async fn open_anywhere(journey: &mut Journey) -> Result<(Arc<Remote>, OpenChannel), Failure> {
-    journey.route.budget.deposit();
-    loop {
-        let (remote, link) = journey.reach_session().await?;
-        match open_at(journey, &link).await {
-            Ok(open) => return Ok((remote, open)),
-            Err(failure) => journey.failed_at(&remote, failure)?,
-        }
-    }
-}
-
-/// A channel for the one call, by one session.
-async fn open_at(journey: &Journey, link: &Link) -> Result<OpenChannel, Failure> {
-    let limits = &journey.node.config().limits;
-    let request = journey.route.open_one(journey.ticket.method);
-    let open = open::open(link.session(), request, limits, journey.deadline()).await?;
-    open::check(&open.opened, 0)?;
-    Ok(open)
-}
 
 async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     mut journey: Journey,
@@ -267,18 +299,13 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     let arguments = codec.encode(&arguments)?;
     let OpenChannel { opened, frames, writer } = open;
     let head = journey.ticket.head();
-    open::check_size(&opened, &head, arguments.len())?;
-    let limit = usize::try_from(opened.message_bytes_max).unwrap_or(usize::MAX);
+    let limit = open::check_size(&opened, &head, arguments.len())?;
     let outgoing = upload.outgoing(codec, limit).map(|items| items.0);
     let (incoming, coming) = R::expect(codec);
     let (to, answer) = oneshot::channel();
     let caller =
         StreamCaller { frames, writer, outgoing, incoming: incoming.map(|items| items.0), answer: to };
-    let remaining = patience.handler_deadline().map_or(0, |deadline| {
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
-        u64::try_from(left).unwrap_or(u64::MAX)
-    });
-    let begin = stream_caller::begin(&head, remaining, &arguments);
+    let begin = stream_caller::begin(&head, patience.handler_deadline(), &arguments);
     remote
         .start_stream(Box::pin(async move {
             caller.run(begin).await;
@@ -286,9 +313,7 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
         }))
         .await?;
     let answered = patience.wait_for(answer).await?;
-    let answer = answered.unwrap_or_else(|_| {
-        Answer::none(Failure::unknown(Reason::ConnectionLost, "the channel ended without a word"))
-    });
+    let answer = answered.unwrap_or_else(|_| Answer::without_a_word());
     journey.ticket.terms.settle(answer.spent);
     finish::<R>(answer.result, coming, codec).map_err(|failure| failure.at(remote.name()))
 }
@@ -334,6 +359,8 @@ impl Upload for () {
         false
     }
 
+    fn watched(self, _: &Idle) -> Self {}
+
     fn outgoing(self, _: Codec, _: usize) -> Option<OutgoingItems> {
         None
     }
@@ -343,6 +370,10 @@ impl<T: Serialize + Send + 'static> Upload for Receiver<T> {
     fn tell_end(&mut self, told: &Arc<Notify>) -> bool {
         Self::tell_end(self, Arc::clone(told));
         true
+    }
+
+    fn watched(self, idle: &Idle) -> Self {
+        idle.upload(self)
     }
 
     fn outgoing(self, codec: Codec, item_bytes_max: usize) -> Option<OutgoingItems> {
@@ -374,6 +405,10 @@ impl<R: Returns> Answers for R {
         (None, ())
     }
 
+    fn watched(value: R::Value, _: &Idle) -> R::Value {
+        value
+    }
+
     fn arrived((): (), codec: Codec, body: &[u8]) -> Result<R::Value, BadArguments> {
         codec.decode(body)
     }
@@ -401,6 +436,10 @@ macro_rules! answers_a_stream {
         fn expect(codec: Codec) -> (Option<IncomingItems>, Receiver<T>) {
             let (incoming, receiver) = items::incoming(codec);
             (Some(IncomingItems(incoming)), receiver)
+        }
+
+        fn watched(value: Receiver<T>, idle: &Idle) -> Receiver<T> {
+            idle.download(value)
         }
 
         fn arrived(coming: Receiver<T>, _: Codec, _: &[u8]) -> Result<Receiver<T>, BadArguments> {

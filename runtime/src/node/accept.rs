@@ -17,6 +17,7 @@ use crate::{
     failure::{Failure, Reason},
     node::{NodeInner, Peer, gossip, hello::FIRST_FRAME_MAX, link::Link},
     service::Caller,
+    supervisor::Work,
     wire::{
         frame::{FrameError, Frames, kind},
         messages::Open,
@@ -73,8 +74,22 @@ async fn serve(
     peer: &Peer,
     link: &Arc<Link>,
     request: Open,
-    (mut frames, mut writer): (Frames, ChannelWriter),
+    channel: (Frames, ChannelWriter),
 ) {
+    let caller = Caller(Arc::new(link.session().peer().clone()));
+    if let Some(serving) = agree(node, link, caller, request, channel).await {
+        report(node, peer, peer.start_channel(serving).await);
+    }
+}
+
+/// Answers whoever opens a call channel; what is left is to serve it, unless it was refused.
+pub(crate) async fn agree(
+    node: &Arc<NodeInner>,
+    link: &Arc<Link>,
+    caller: Caller,
+    request: Open,
+    (mut frames, mut writer): (Frames, ChannelWriter),
+) -> Option<Work> {
     let limits = node.config().limits.clone();
     let endpoint = endpoint(node, &request.service);
     let negotiated = endpoint
@@ -82,32 +97,35 @@ async fn serve(
     let (endpoint, (codec, methods, opened)) = match negotiated {
         Ok(negotiated) => negotiated,
         Err(failure) => {
-            // Whoever asked may have gone, or not read.
-            let refused = timeout(limits.opening_timeout, writer.write_all(open::refusal(&failure))).await;
-            if matches!(refused, Ok(Ok(()))) {
-                drop(writer.finish());
-            }
-            return;
+            refuse(node, &mut writer, &failure).await;
+            return None;
         }
     };
     let answered =
         timeout(limits.opening_timeout, writer.write_all(open::message(kind::OPENED, &opened))).await;
     if !matches!(answered, Ok(Ok(()))) {
-        return;
+        return None;
     }
     frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD + head::bytes_max(&limits));
-    let caller = Caller(Arc::new(link.session().peer().clone()));
     let link = link.serves();
     let agreed = Agreed { codec, methods, limits, allowance: Allowance::of(node.config()) };
     let serving = endpoint.serve(ServedChannel { link, frames, writer, caller, agreed });
     let owner = Arc::clone(node);
-    let work = Box::pin(async move {
+    Some(Box::pin(async move {
         serving.await.map_err(|error| {
             owner.counters().broken_channel();
             error.to_string()
         })
-    });
-    report(node, peer, peer.start_channel(work).await);
+    }))
+}
+
+/// Tells whoever opens a call channel why there is none.
+pub(crate) async fn refuse(node: &NodeInner, writer: &mut ChannelWriter, failure: &Failure) {
+    // Whoever asked may have gone, or not read.
+    let told = writer.write_all(open::refusal(failure));
+    if let Ok(Ok(())) = timeout(node.config().limits.opening_timeout, told).await {
+        drop(writer.finish());
+    }
 }
 
 fn endpoint(node: &NodeInner, service: &str) -> Result<Arc<dyn crate::service::Endpoint>, Failure> {

@@ -109,6 +109,12 @@ async fn answer_to(node: &Arc<NodeInner>, query: Query) -> Answer {
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
         Query::Tree => Answer::Tree(node.tree().list()),
+        Query::Methods { service, timeout_ms } => {
+            match client::methods(node, &service, control_api::timeout(timeout_ms)).await {
+                Ok(methods) => Answer::Methods(methods),
+                Err(failure) => Answer::Failed(failure.of(&service, "")),
+            }
+        }
         Query::Call { service, method, arguments, timeout_ms } => {
             let timeout = control_api::timeout(timeout_ms);
             match client::call_json(node, &service, &method, &arguments, timeout).await {

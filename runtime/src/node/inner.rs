@@ -31,6 +31,7 @@ use crate::{
         data_dir::{DataDir, DataDirError},
         hello::{self, HelloError, Introduced, Own},
         peers::PeerEvent,
+        relay,
     },
     service::{AnyServer, Caller, Endpoint, Method, Started},
     supervisor::{ChildSpec, Kind, SupervisorRef, Tree},
@@ -345,6 +346,7 @@ impl NodeInner {
                 tokio::select! {
                     _ = link.session().closed() => {}
                     _ = control::run(&node, None, &link, &mut frames, &mut writer) => {}
+                    () = relay::run(&node, &link) => {}
                 }
                 Ok(())
             })

@@ -74,8 +74,10 @@ pub struct Method {
     pub idempotent: bool,
     /// Whether there is no answer.
     pub one_way: bool,
-    /// Whether a stream is among its parameters, or is what it returns.
-    pub streaming: bool,
+    /// Whether a stream is among its parameters.
+    pub upload: bool,
+    /// Whether a stream is what it returns.
+    pub download: bool,
     /// Whether it takes `&mut self`, and so runs alone.
     pub exclusive: bool,
 }

@@ -77,8 +77,12 @@ pub(crate) struct Open {
     pub(crate) service: String,
     #[prost(string, tag = "2")]
     pub(crate) codec: String,
+    /// None asks for all, by name.
     #[prost(message, repeated, tag = "3")]
     pub(crate) methods: Vec<OpenMethod>,
+    /// How long a command line gives the node that it asks to find an endpoint; between nodes 0.
+    #[prost(uint64, tag = "4")]
+    pub(crate) patience_ms: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -121,6 +125,18 @@ pub(crate) struct OpenedMethod {
     pub(crate) one_way: bool,
     #[prost(bool, tag = "4")]
     pub(crate) idempotent: bool,
+    /// Whether the caller sends a stream.
+    #[prost(bool, tag = "5")]
+    pub(crate) upload: bool,
+    /// Whether the service does.
+    #[prost(bool, tag = "6")]
+    pub(crate) download: bool,
+    /// Its name, for who asked for all.
+    #[prost(string, tag = "7")]
+    pub(crate) name: String,
+    /// Its signature, for who asked for all.
+    #[prost(string, tag = "8")]
+    pub(crate) signature: String,
 }
 
 /// What is rare about a call. Absent fields are as usual.

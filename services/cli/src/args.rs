@@ -42,8 +42,8 @@ pub(crate) enum Command {
     Call(commands::call::Args),
     /// List the nodes of the mesh.
     Nodes(Target),
-    /// List the services of the mesh, and who offers them.
-    Services(Target),
+    /// List the services of the mesh and who offers them, or the methods of one.
+    Services(commands::services::Args),
     /// Show what a node runs: states, restarts and queues, as a tree.
     Tree(Target),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.

@@ -47,8 +47,8 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         Command::Nodes(target) => {
             Box::pin(signals::or_interrupted(commands::nodes::run(target, output))).await
         }
-        Command::Services(target) => {
-            Box::pin(signals::or_interrupted(commands::services::run(target, output))).await
+        Command::Services(services) => {
+            Box::pin(signals::or_interrupted(commands::services::run(services, output))).await
         }
         Command::Tree(target) => Box::pin(signals::or_interrupted(commands::tree::run(target, output))).await,
         Command::Ca(ca) => commands::ca::run(&ca, output),

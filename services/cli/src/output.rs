@@ -8,6 +8,7 @@ use std::{
 use clap::ValueEnum;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, TableStyle};
 use serde::Serialize;
+use tokio::io::AsyncWriteExt as _;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,6 +70,10 @@ pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Prints what comes bit by bit: whoever reads it slowly holds up the one who prints, and nobody else.
+#[derive(Debug)]
+pub(crate) struct Printer(tokio::io::Stdout);
+
 /// A text in bold, on a terminal.
 pub(crate) fn bold(text: &str) -> String {
     styled(text, "1", has_colours(&io::stdout()))
@@ -91,6 +96,34 @@ pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
 
 fn styled(text: &str, code: &str, wanted: bool) -> String {
     if wanted { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+// === impl Printer ===
+
+impl Printer {
+    pub(crate) fn new() -> Self {
+        Self(tokio::io::stdout())
+    }
+
+    /// Prints a value as one line of JSON; `false` if the reader went away.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    ///
+    /// # Cancel safety
+    /// Part of the line may be printed.
+    pub(crate) async fn json(&mut self, value: &impl Serialize) -> io::Result<bool> {
+        let mut line = serde_json::to_vec(value)?;
+        line.push(b'\n');
+        let printed = async {
+            self.0.write_all(&line).await?;
+            self.0.flush().await
+        };
+        match printed.await {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            printed => printed.map(|()| true),
+        }
+    }
 }
 
 // === impl Table ===

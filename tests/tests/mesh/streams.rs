@@ -24,6 +24,8 @@ pub(crate) trait Streams {
     async fn broken(&self, numbers: Receiver<u64>) -> u64;
     async fn never(&self) -> Receiver<u64>;
     async fn blobs(&self, count: u64, bytes: u64) -> Receiver<Vec<u8>>;
+    async fn stall(&self, after: u64, pause: u64) -> Receiver<u64>;
+    async fn hold(&self, numbers: Receiver<u64>) -> u64;
     async fn ping(&self) -> u64;
 }
 
@@ -70,6 +72,23 @@ impl Streams for Numbers {
     async fn blobs(&self, count: u64, bytes: u64) -> Receiver<Vec<u8>> {
         let bytes = usize::try_from(bytes).unwrap();
         Receiver::of((0..count).map(move |_| vec![7; bytes]))
+    }
+
+    async fn stall(&self, after: u64, pause: u64) -> Receiver<u64> {
+        let (sender, receiver) = stream(1);
+        spawn(async move {
+            for number in 0..after {
+                sleep(millis(pause)).await;
+                sender.send(number).await.unwrap();
+            }
+            sender.closed().await;
+        });
+        receiver
+    }
+
+    async fn hold(&self, numbers: Receiver<u64>) -> u64 {
+        let _held = numbers;
+        std::future::pending().await
     }
 
     async fn ping(&self) -> u64 {
@@ -217,6 +236,75 @@ async fn a_call_that_panics_or_is_late_ends_its_streams() {
         let failure = client.never().timeout(millis(300)).await.unwrap_err();
         assert_eq!(failure.reason(), Reason::DeadlineExceeded, "{failure}");
         assert!(start.elapsed() < millis(400), "{:?}", start.elapsed());
+    }
+    Mesh::end(nodes).await;
+}
+
+/// Without a limit, or before it, nothing happens; then this does.
+fn assert_idle(failure: &Failure) {
+    assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Idle), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_still_for_too_long_end_the_call() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    for node in &nodes {
+        let client = node.client::<StreamsClient>();
+        // An item each 1.5 s, and then none.
+        let mut heard = client.stall(10, 1500).idle_timeout(secs(2)).await.unwrap();
+        for number in 0..10 {
+            assert_eq!(heard.recv().await, Ok(Some(number)));
+        }
+        let start = Instant::now();
+        assert_idle(&heard.recv().await.unwrap_err());
+        assert_eq!(start.elapsed().as_millis() / 10, 200, "{:?}", start.elapsed());
+
+        // A service that takes nothing: the call ends, and so does its stream.
+        let (sender, numbers) = stream(1);
+        let flood = spawn(async move { while sender.send(1).await.is_ok() {} });
+        assert_idle(&client.hold(numbers).idle_timeout(secs(2)).await.unwrap_err());
+        timeout(secs(1), flood).await.expect("the sender is told").unwrap();
+
+        // Nobody says anything.
+        let (say, said) = stream(1);
+        let mut heard = client.double(said, 2).idle_timeout(secs(2)).await.unwrap();
+        assert_idle(&heard.recv().await.unwrap_err());
+        timeout(secs(1), say.closed()).await.expect("the sender is told");
+        assert_idle(&say.send(1).await.unwrap_err());
+    }
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_moves_or_waits_for_the_caller_is_not_idle() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    for node in &nodes {
+        let client = node.client::<StreamsClient>();
+        // What goes out counts as much as what comes in.
+        let (say, said) = stream(1);
+        let call = client.sum(0, said).idle_timeout(secs(2));
+        let (sum, ()) = tokio::join!(call, async {
+            for _ in 0..10 {
+                sleep(millis(1500)).await;
+                say.send(1).await.unwrap();
+            }
+            say.finish();
+        });
+        assert_eq!(sum, Ok(10));
+
+        // A caller that takes its time.
+        let mut heard = client.count(200).idle_timeout(secs(2)).await.unwrap();
+        for number in 0..5 {
+            assert_eq!(heard.recv().await, Ok(Some(number)));
+            sleep(secs(7)).await;
+        }
+        assert_eq!(heard.collect().await.unwrap().len(), 195);
+
+        // Without a limit, streams take as long as they take.
+        let mut heard = client.stall(1, 3_600_000).await.unwrap();
+        assert_eq!(heard.recv().await, Ok(Some(0)));
     }
     Mesh::end(nodes).await;
 }

@@ -39,7 +39,7 @@ impl Expansion<'_> {
     fn describe(&self, method: &Method) -> TokenStream {
         let Self { private, .. } = self;
         let Method { name, idempotent, one_way, exclusive, .. } = method;
-        let streaming = method.is_streaming();
+        let (upload, download) = (method.upload().is_some(), method.output.item.is_some());
         let output = signature::of_return(&method.signature.output);
         let names = method.parameters.iter().map(|parameter| &parameter.name);
         let types = method.parameters.iter().map(|parameter| signature::of(&parameter.ty));
@@ -50,7 +50,8 @@ impl Expansion<'_> {
                 output: #output,
                 idempotent: #idempotent,
                 one_way: #one_way,
-                streaming: #streaming,
+                upload: #upload,
+                download: #download,
                 exclusive: #exclusive,
             }
         }

@@ -1,8 +1,10 @@
 //! `qmesh call`: one call of any method of any service.
 
-use std::{io::Read as _, process::ExitCode, str::FromStr, time::Duration};
+mod input;
+mod streams;
 
-use anyhow::Context as _;
+use std::{process::ExitCode, str::FromStr, time::Duration};
+
 use heck::ToSnakeCase as _;
 use jiff::SignedDuration;
 use qmesh::{CallError, ControlClient, ServiceError};
@@ -20,16 +22,21 @@ use crate::{
   qmesh call echo.Echo/Say '{\"text\":\"hello\"}'
   qmesh call clock.Clock/now
   echo '{\"text\":\"hello\"}' | qmesh call echo.Echo/say -
+  qmesh call clock.Clock/ticks '{\"every_ms\":1000}'
+  printf '%s\\n' '\"one\"' '\"two\"' | qmesh call echo.Echo/repeat
 
-The answer goes to standard output as JSON. `qmesh help` lists the exit codes.")]
+The answer goes to standard output as JSON. A method that takes a stream is sent standard input, one JSON value
+per line; the end of the input is the end of the stream. A stream that comes back is printed as it comes, one JSON
+value per line; it is complete if the exit code is 0. `qmesh services SERVICE` shows which methods have streams.
+`qmesh help` lists the exit codes.")]
 pub(crate) struct Args {
     /// What to call, for example echo.Echo/Say; the method as in the trait or in CamelCase.
     #[arg(value_name = "SERVICE/METHOD")]
     method: Method,
-    /// The arguments, a JSON object by parameter name; `-` reads it from standard input.
+    /// The arguments, a JSON object by parameter name, without a stream; `-` reads it from standard input.
     #[arg(default_value = "{}", value_name = "JSON")]
     arguments: String,
-    /// How long the call may take, for example 500ms or 1m30s.
+    /// How long the answer may take, for example 500ms or 1m30s; streams take as long as they take.
     #[arg(long, default_value = "10s", value_parser = patience, value_name = "DURATION")]
     timeout: Duration,
     #[command(flatten)]
@@ -48,22 +55,49 @@ struct Method {
 /// # Errors
 /// A [`Problem`] with the exit code of what became of the call.
 pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let arguments = arguments(&args.arguments)?;
+    let typed = (args.arguments != "-").then(|| arguments(&args.arguments)).transpose()?;
     let mut client = args.target.connect().await?;
     say_when_waiting(&mut client, &args).await?;
     let Method { service, name } = &args.method;
-    let answered = client.call(service, name, arguments, args.timeout).await;
+    let known = client.methods(service, args.timeout).await?.map_err(Problem::from)?;
+    // One that the service does not have is for the service to refuse.
+    let method = known.into_iter().find(|known| known.name == *name);
+    let arguments = match typed {
+        Some(typed) => typed,
+        None => arguments(&input::arguments(method.as_ref())?)?,
+    };
+    let ended = match method {
+        Some(method) if method.upload || method.download => {
+            streams::run(&client, &method, &arguments, args.timeout, output).await
+        }
+        _ => call(&mut client, &args, arguments, output).await,
+    };
     client.close().await;
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn call(
+    client: &mut ControlClient,
+    args: &Args,
+    arguments: Value,
+    output: OutputFormat,
+) -> anyhow::Result<()> {
+    let Method { service, name } = &args.method;
+    let answered = client.call(service, name, arguments, args.timeout).await;
     let called = answered.map_err(|error| {
         Problem::new(Exit::Unknown, error.to_string())
             .hint("the call may have run: repeat it only if running it twice does no harm")
     })?;
-    let answer = called.map_err(|error| problem(&args.method, error))?;
+    let answer = called.map_err(|error| problem(service, name, error))?;
+    print_answer(&answer, output)
+}
+
+fn print_answer(answer: &Value, output: OutputFormat) -> anyhow::Result<()> {
     match output {
-        OutputFormat::Json => output::json(&answer)?,
-        OutputFormat::Table => output::line(serde_json::to_string_pretty(&answer)?)?,
+        OutputFormat::Json => output::json(answer)?,
+        OutputFormat::Table => output::line(serde_json::to_string_pretty(answer)?)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// A call waits for an endpoint until its time is over: a person who mistyped the name should know.
@@ -79,28 +113,17 @@ async fn say_when_waiting(client: &mut ControlClient, args: &Args) -> anyhow::Re
     Ok(())
 }
 
-fn problem(method: &Method, error: CallError<ServiceError>) -> Problem {
+fn problem(service: &str, name: &str, error: CallError<ServiceError>) -> Problem {
     match error {
         CallError::Failed(failure) => failure.into(),
         CallError::Service(ServiceError(error)) => {
-            let Method { service, name } = method;
             let what = format!("{service}/{name} answered with its own error: {error}");
             Problem::new(Exit::ServiceError, what).facts(json!({ "service_error": error }))
         }
     }
 }
 
-/// The arguments, from the command line or standard input.
 fn arguments(text: &str) -> anyhow::Result<Value> {
-    let mut input = String::new();
-    let text = if text == "-" {
-        std::io::stdin()
-            .read_to_string(&mut input)
-            .context("cannot read the arguments from standard input")?;
-        input.as_str()
-    } else {
-        text
-    };
     let hint = r#"write an object by parameter name, for example '{"text":"hello"}'"#;
     match serde_json::from_str(text) {
         Ok(arguments @ Value::Object(_)) => Ok(arguments),

@@ -72,6 +72,7 @@ fn next_steps(data_dir: &DataDir) -> std::io::Result<()> {
     output::line("\nIn another terminal:\n")?;
     let commands = [
         (format!(r#"{qmesh} call echo.Echo/Say '{{"text":"hello"}}'{flag}"#), "a first call"),
+        (format!(r#"{qmesh} call clock.Clock/Ticks '{{"every_ms":1000}}'{flag}"#), "a stream"),
         (format!("{qmesh} serve echo.Echo --name b{flag}"), "a second node"),
         (format!("{qmesh} nodes{flag}"), "who is there"),
         (format!("{qmesh} tree{flag}"), "what this node runs"),

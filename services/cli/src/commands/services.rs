@@ -1,29 +1,51 @@
-//! `qmesh services`: what the mesh offers, and where.
+//! `qmesh services`: what the mesh offers, and where; or what one service can do.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+use qmesh::{ControlClient, MethodInfo};
 
 use crate::{
+    exit::Problem,
     find::Target,
     output::{self, OutputFormat, Shade, Table, faint},
 };
 
-/// Lists the services.
+/// What to list.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// List the methods of this service, for example echo.Echo.
+    #[arg(value_name = "SERVICE")]
+    service: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How long a service may take to describe itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Lists the services, or the methods of one.
 ///
 /// # Errors
-/// No node answers.
-pub(crate) async fn run(target: Target, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let mut client = target.connect().await?;
+/// No node answers, or none serves it.
+pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    let client = args.target.connect().await?;
+    match &args.service {
+        Some(service) => methods(client, service, output).await?,
+        None => services(client, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn services(mut client: ControlClient, output: OutputFormat) -> anyhow::Result<()> {
     let services = client.services().await;
     let asked = client.node().to_owned();
     client.close().await;
     let services = services?;
     if output == OutputFormat::Json {
-        output::json(&services)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(output::json(&services)?);
     }
     if services.is_empty() {
-        output::line("no node serves anything; `qmesh serve echo.Echo` does")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(output::line("no node serves anything; `qmesh serve echo.Echo` does")?);
     }
     let mut table = Table::new(["SERVICE", "NODES", "VERSION"]);
     for service in &services {
@@ -34,6 +56,33 @@ pub(crate) async fn run(target: Target, output: OutputFormat) -> anyhow::Result<
         ]);
     }
     table.print()?;
-    output::line(faint(&format!("\nas {asked} sees it")))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(output::line(faint(&format!("\nas {asked} sees it")))?)
+}
+
+async fn methods(mut client: ControlClient, service: &str, output: OutputFormat) -> anyhow::Result<()> {
+    let described = client.methods(service, PATIENCE).await;
+    client.close().await;
+    let methods = described?.map_err(Problem::from)?;
+    if output == OutputFormat::Json {
+        return Ok(output::json(&methods)?);
+    }
+    let mut table = Table::new(["METHOD", "STREAMS", ""]);
+    for method in &methods {
+        table.row([
+            (method.signature.clone(), Shade::Name),
+            (streams(method).to_owned(), Shade::Plain),
+            (if method.one_way { "no answer" } else { "" }.to_owned(), Shade::Faint),
+        ]);
+    }
+    Ok(table.print()?)
+}
+
+/// Which way streams go, as the caller sees it.
+const fn streams(method: &MethodInfo) -> &'static str {
+    match (method.upload, method.download) {
+        (false, false) => "",
+        (true, false) => "in",
+        (false, true) => "out",
+        (true, true) => "in, out",
+    }
 }

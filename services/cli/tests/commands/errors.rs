@@ -59,7 +59,7 @@ async fn a_call_that_fails_says_whether_it_may_be_repeated() {
         (
             &["call", "echo.Echo/Shout"],
             6,
-            &["not executed", "has no method `shout`; it has say, who_am_i, fail"],
+            &["not executed", "has no method `shout`; it has say, repeat, count, who_am_i, fail"],
         ),
         (&["call", "echo.Echo/Say"], 6, &["not executed", "missing field `text`"]),
         (

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::{Instant, sleep, timeout},
 };
 
@@ -27,6 +27,13 @@ pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+/// A command that is talked to while it runs. It ends with this value.
+pub(crate) struct Talk {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 /// A node in a process of its own, which ends with this value.
@@ -61,6 +68,13 @@ impl Host {
         let ended = ended.unwrap_or_else(|_| panic!("{args:?} does not end")).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: code(ended.status), stdout: text(ended.stdout), stderr: text(ended.stderr) }
+    }
+
+    /// Starts a command whose input and output the test holds.
+    pub(crate) fn talk(&self, args: &[&str]) -> Talk {
+        let mut child = self.command(args).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
+        Talk { child, input, output: Some(BufReader::new(output).lines()) }
     }
 
     /// Runs a command that must succeed, and reads its answer as JSON.
@@ -112,6 +126,68 @@ impl Host {
     }
 }
 
+// === impl Talk ===
+
+impl Talk {
+    /// Writes a line.
+    pub(crate) async fn say(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        self.input.as_mut().unwrap().write_all(line.as_bytes()).await.unwrap();
+    }
+
+    /// Writes lines until none was taken for a while; returns how many bytes were.
+    pub(crate) async fn say_all_that_fits(&mut self, line: &str) -> usize {
+        let input = self.input.as_mut().unwrap();
+        let (lines, mut taken) = (format!("{line}\n").repeat(1000), 0);
+        while let Ok(written) =
+            timeout(Duration::from_secs(2), input.write(&lines.as_bytes()[taken % lines.len()..])).await
+        {
+            taken += written.unwrap();
+        }
+        taken
+    }
+
+    /// The next line that it prints.
+    pub(crate) async fn hear(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.output.as_mut().unwrap().next_line()).await.unwrap().unwrap()
+    }
+
+    /// Closes its standard output.
+    pub(crate) fn stop_listening(&mut self) {
+        self.output = None;
+    }
+
+    pub(crate) async fn interrupt(&self) {
+        signal(&self.child, "INT").await;
+    }
+
+    /// Ends its standard input, and waits for its end.
+    pub(crate) async fn ended(mut self) -> Ran {
+        self.input = None;
+        self.ended_by_itself().await
+    }
+
+    /// Waits for its end, while its standard input stays open.
+    pub(crate) async fn ended_by_itself(mut self) -> Ran {
+        let mut stdout = String::new();
+        while self.output.is_some() {
+            match self.hear().await {
+                Some(line) => stdout.extend([&line, "\n"]),
+                None => self.output = None,
+            }
+        }
+        let _input = self.input.take();
+        let ended = timeout(PATIENCE, self.child.wait_with_output()).await.expect("it ends").unwrap();
+        Ran { code: code(ended.status), stdout, stderr: String::from_utf8(ended.stderr).unwrap() }
+    }
+}
+
+/// Sends a signal, for example `TERM`.
+async fn signal(child: &Child, signal: &str) {
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().await.unwrap().success());
+}
+
 // === impl Running ===
 
 impl Running {
@@ -121,8 +197,7 @@ impl Running {
 
     /// Sends a signal, for example `TERM`.
     pub(crate) async fn signal(&self, signal: &str) {
-        let id = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().await.unwrap().success());
+        self::signal(&self.child, signal).await;
     }
 
     /// Waits for the end.

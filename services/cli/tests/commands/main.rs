@@ -8,3 +8,4 @@ mod endings;
 mod errors;
 mod host;
 mod identities;
+mod streams;

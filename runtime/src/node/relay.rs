@@ -1,0 +1,120 @@
+//! Channels that a command line opens: each is for one call with streams, which this node makes in its own name.
+//!
+//! What an endpoint on this node offers is served here. For any other, the channel is joined to one of an endpoint's:
+//! frames pass as they are, so that whoever does not read stops whoever writes, and an end, a reset or a loss on one
+//! side is one on the other.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use qmesh_transport::{Channel, ChannelWriter, ReadError, ResetCode, WriteError};
+use tokio::time::timeout;
+
+use crate::{
+    channel::{
+        FRAME_OVERHEAD, head,
+        open::{self, OpenChannel},
+    },
+    client, control_api,
+    node::{NodeInner, accept, hello::FIRST_FRAME_MAX, link::Link},
+    wire::{
+        frame::{FrameError, Frames, kind},
+        messages::Open,
+    },
+};
+
+/// Channels of one command line, at a time. Further ones wait.
+const RELAYS_MAX: usize = 64;
+
+/// Accepts the channels of a command line until its session ends.
+pub(crate) async fn run(node: &Arc<NodeInner>, link: &Arc<Link>) {
+    let mut relays = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            accepted = link.session().accept(), if relays.len() < RELAYS_MAX => match accepted {
+                Ok(channel) => relays.push(relay(node, link, channel)),
+                Err(_closed) => return,
+            },
+            Some(()) = relays.next() => {}
+        }
+    }
+}
+
+async fn relay(node: &Arc<NodeInner>, link: &Arc<Link>, channel: Channel) {
+    let Channel { reader, writer, .. } = channel;
+    let mut frames = Frames::new(reader, FIRST_FRAME_MAX);
+    let limits = &node.config().limits;
+    match timeout(limits.opening_timeout, open::read_request(&mut frames)).await {
+        Ok(Ok(Some(request))) if node.service(&request.service).is_some() => {
+            let serving = accept::agree(node, link, node.as_caller(), request, (frames, writer)).await;
+            if let Some(serving) = serving {
+                // It has counted what the command line broke.
+                drop(serving.await);
+            }
+        }
+        Ok(Ok(Some(request))) => {
+            frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD + head::bytes_max(limits));
+            elsewhere(node, request, frames, writer).await;
+        }
+        // Given up before anything was said.
+        Ok(Ok(None)) => {}
+        Ok(Err(_)) | Err(_) => {
+            frames.stop(ResetCode::PROTOCOL);
+            node.counters().broken_channel();
+        }
+    }
+}
+
+/// Finds an endpoint on another node, and joins the channels.
+async fn elsewhere(node: &Arc<NodeInner>, request: Open, mut frames: Frames, mut writer: ChannelWriter) {
+    let ticket = match client::ticket(node, control_api::timeout(request.patience_ms)) {
+        Ok(ticket) => ticket,
+        Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
+    };
+    let mut journey = client::journey(node, &request.service, request.methods, ticket);
+    let opened = tokio::select! {
+        opened = journey.open_own() => opened,
+        // The command line has given up.
+        _ = writer.stopped() => return,
+    };
+    let OpenChannel { opened, frames: mut far_frames, writer: mut far_writer } = match opened {
+        Ok((_, open)) => open,
+        Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
+    };
+    if writer.write_all(open::message(kind::OPENED, &opened)).await.is_ok() {
+        tokio::join!(pass(&mut frames, &mut far_writer), pass(&mut far_frames, &mut writer));
+    }
+}
+
+/// Passes frames on until either end is over, and that end with them.
+async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
+    let stopped = loop {
+        let chunk = tokio::select! {
+            next = from.next() => match next {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => {
+                    // A session that has ended needs no half-close.
+                    drop(to.finish());
+                    return;
+                }
+                Err(error) => return to.reset(code_of(&error)),
+            },
+            stopped = to.stopped() => break stopped,
+        };
+        if let Err(stopped) = to.write_all(chunk.bytes).await {
+            break stopped;
+        }
+    };
+    from.stop(match stopped {
+        WriteError::Stopped(code) => code,
+        _ => ResetCode::DROPPED,
+    });
+}
+
+fn code_of(error: &FrameError) -> ResetCode {
+    match error {
+        FrameError::Read(ReadError::Reset(code)) => *code,
+        FrameError::Read(_) => ResetCode::DROPPED,
+        _ => ResetCode::PROTOCOL,
+    }
+}
