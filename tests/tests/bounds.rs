@@ -45,11 +45,12 @@ fn rows() -> Vec<Row> {
     lines.map(row).collect()
 }
 
-/// The library sources, by their path from the root.
+/// The sources, by their path from the root.
 fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
-    let mut folders: Vec<_> =
-        ["transport/src", "discovery/src", "runtime/src"].map(|name| root().join(name)).into();
+    let mut folders: Vec<_> = ["transport/src", "discovery/src", "runtime/src", "services/cli/src"]
+        .map(|name| root().join(name))
+        .into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder can be read") {
             let path = entry.expect("an entry can be read").path();
