@@ -66,6 +66,15 @@ impl Stranger {
         Ok(Self { dialer: endpoint.dialer(), target, _socket: Some(endpoint) })
     }
 
+    /// A command line on this host.
+    ///
+    /// # Errors
+    /// There is no socket to be had.
+    pub fn command_line(identity: &Identity, target: Address) -> Result<Self> {
+        let endpoint = QuicEndpoint::client(identity.client_credentials("stranger")?, QuicConfig::local())?;
+        Ok(Self { dialer: endpoint.dialer(), target, _socket: Some(endpoint) })
+    }
+
     /// A session that has not said anything.
     ///
     /// # Errors

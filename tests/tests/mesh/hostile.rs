@@ -320,6 +320,37 @@ on_both_transports!(
     garbage_on_the_control_channel_ends_the_session_alone,
 );
 
+#[tokio::test]
+async fn a_command_line_that_breaks_the_protocol_loses_its_channel() {
+    let mesh = Mesh::new();
+    let host = mesh.quic_node("node-0", None).config(config()).serve(work::server()).start().await.unwrap();
+    let stranger = Stranger::command_line(&mesh.identity, host.addresses().remove(0)).unwrap();
+    let (session, _control) = stranger.introduce("tests").await.unwrap();
+    let attacks = [
+        ("a frame of no known kind", frame(0xff, b"what?")),
+        ("gossip, which is for members", frame(kind::GOSSIP, b"what?")),
+        ("a call on no channel", call(1, 0)),
+        ("a frame larger than allowed", header(kind::OPEN, u32::MAX, b"short")),
+        ("an opening that is no Protobuf", frame(kind::OPEN, &[0xff; 16])),
+    ];
+    let count = attacks.len();
+    for (what, bytes) in attacks {
+        let mut channel = stranger::open(&*session, bytes).await.unwrap();
+        assert!(timeout(SLACK, channel.writer.stopped()).await.is_ok(), "{what}: the channel is still open");
+    }
+    assert_eq!(host.counts().broken_channels, count as u64, "each was counted");
+
+    // More silent ones than are served at a time: their time is over, and then it is others' turn.
+    let silent =
+        join_all((0..80).map(|_| stranger::open(&*session, Bytes::from_static(&[kind::OPEN])))).await;
+    let request = opening("tests.Work", "json", &[("whoami", "")]);
+    let mut channel = stranger::open(&*session, frame(kind::OPEN, &request)).await.unwrap();
+    let (kind, _) = timeout(2 * (OPENING + SLACK), read_frame(&mut channel)).await.unwrap().unwrap().unwrap();
+    assert_eq!(kind, kind::OPENED);
+    drop(silent);
+    host.shutdown().await;
+}
+
 /// Datagrams that are no QUIC, and handshakes of which only the first packet ever arrives.
 #[tokio::test]
 async fn handshakes_that_never_finish_keep_nobody_out() {
