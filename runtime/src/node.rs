@@ -35,7 +35,7 @@ use qmesh_transport::{Address, NodeId};
 pub use builder::{NodeBuilder, StartError};
 pub use data_dir::DataDirError;
 pub(crate) use inner::NodeInner;
-pub(crate) use link::{Link, Served};
+pub(crate) use link::{Link, Served, Streams};
 pub(crate) use peer::Peer;
 
 use crate::{

@@ -38,6 +38,7 @@ pub(crate) async fn run<C: Contract>(
     let now = Instant::now();
     let deadline = remaining.map(|remaining| deadline_after(now, remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
+    let _streams = link.streams();
     // However the channel ends.
     let _cancelled = CancelOnDrop(conditions.cancel.clone());
     let (to, answer) = oneshot::channel();

@@ -37,8 +37,8 @@ pub(crate) async fn methods(
         Some(local) => local.methods().iter().map(open::described).collect(),
         None => {
             let ticket = ticket(node, timeout)?;
-            let (_, open) = journey(node, service, Vec::new(), ticket).open_own().await?;
-            open.opened.methods
+            let own = journey(node, service, Vec::new(), ticket).open_own().await?;
+            own.open.opened.methods
         }
     };
     let info = |method: OpenedMethod| MethodInfo {

@@ -15,7 +15,7 @@ use crate::{
     },
     client::{Remote, Route, options::Ticket},
     failure::{Failure, Outcome, Reason},
-    node::{Link, NodeInner},
+    node::{Link, NodeInner, Streams},
     service::RawReply,
 };
 
@@ -31,6 +31,15 @@ pub(crate) struct Journey {
     pauses: u32,
     /// When the failed endpoints get another chance.
     retry_at: Option<Instant>,
+}
+
+/// A channel for one call, and the endpoint at its end.
+#[derive(Debug)]
+pub(crate) struct OwnChannel {
+    pub(crate) remote: Arc<Remote>,
+    pub(crate) open: OpenChannel,
+    /// Keeps the session for as long as the call lives.
+    pub(crate) streams: Streams,
 }
 
 impl Journey {
@@ -176,18 +185,24 @@ impl Journey {
     }
 
     /// A channel for this call alone. No call has begun on it.
-    pub(crate) async fn open_own(&mut self) -> Result<(Arc<Remote>, OpenChannel), Failure> {
+    pub(crate) async fn open_own(&mut self) -> Result<OwnChannel, Failure> {
         loop {
             let (remote, link) = self.reach_session().await?;
-            match self.open_own_by(&link).await {
-                Ok(open) => return Ok((remote, open)),
+            match self.open_own_by(&remote, &link).await {
+                Ok(own) => return Ok(own),
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
         }
     }
 
     /// As [`open_own`](Self::open_own), by one session.
-    pub(crate) async fn open_own_by(&self, link: &Link) -> Result<OpenChannel, Failure> {
+    pub(crate) async fn open_own_by(
+        &self,
+        remote: &Arc<Remote>,
+        link: &Arc<Link>,
+    ) -> Result<OwnChannel, Failure> {
+        // From here on a newer session does not end this one.
+        let streams = link.streams();
         let request = self.route.open_one(self.ticket.method);
         let asks_for_all = request.methods.is_empty();
         let limits = &self.node.config().limits;
@@ -195,7 +210,7 @@ impl Journey {
         if !asks_for_all {
             open::check(&open.opened, 0)?;
         }
-        Ok(open)
+        Ok(OwnChannel { remote: Arc::clone(remote), open, streams })
     }
 
     /// An endpoint that has not failed this call lately; waits for one where need be.

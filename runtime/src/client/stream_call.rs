@@ -27,9 +27,9 @@ use crate::{
         stream_caller::{self, StreamCaller},
     },
     client::{
-        CallResult, Client, Remote, Returns,
+        CallResult, Client, Returns,
         call::{downcast, ended_without_a_word, unreadable},
-        engine::Journey,
+        engine::{Journey, OwnChannel},
         idle::Idle,
         options::CallOptions,
         pinning::Place,
@@ -211,15 +211,16 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
             Place::Here(local) => Some(local),
             Place::There(remote, _) => {
                 let link = remote.session(client.node(), journey.deadline()).await?;
-                let open = journey.open_own_by(&link).await.map_err(|failure| failure.at(remote.name()))?;
-                return call_remote::<A, U, R>(journey, (remote, open), (arguments, upload), patience).await;
+                let own = journey.open_own_by(&remote, &link).await;
+                let own = own.map_err(|failure| failure.at(remote.name()))?;
+                return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await;
             }
         },
     };
     let Some(local) = local else {
         client.route().budget.deposit();
-        let open = journey.open_own().await?;
-        return call_remote::<A, U, R>(journey, open, (arguments, upload), patience).await;
+        let own = journey.open_own().await?;
+        return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await;
     };
     let local = downcast::<C>(local)?;
     local.inbox.admit(journey.deadline(), Instant::now()).await?;
@@ -291,12 +292,13 @@ type Started<R> = BoxFuture<'static, StreamResult<R>>;
 
 async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     mut journey: Journey,
-    (remote, open): (Arc<Remote>, OpenChannel),
+    own: OwnChannel,
     (arguments, upload): (A, U),
     patience: Patience,
 ) -> StreamResult<R> {
     let codec = journey.route.spec.codec;
     let arguments = codec.encode(&arguments)?;
+    let OwnChannel { remote, open, streams } = own;
     let OpenChannel { opened, frames, writer } = open;
     let head = journey.ticket.head();
     let limit = open::check_size(&opened, &head, arguments.len())?;
@@ -309,6 +311,7 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     remote
         .start_stream(Box::pin(async move {
             caller.run(begin).await;
+            drop(streams);
             Ok(())
         }))
         .await?;

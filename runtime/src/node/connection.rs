@@ -13,7 +13,7 @@ use crate::{
     task,
 };
 
-/// How long a replaced session may go on for the calls under way on it.
+/// How long a replaced session may go on for the calls under way on it. Those with streams take as long as they take.
 const RETIREMENT: Duration = Duration::from_secs(5);
 /// A session that ended sooner is dialled anew only after a pause: whatever ended it may do so again.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
@@ -214,12 +214,12 @@ fn retire(node: &Arc<NodeInner>, peer: &Arc<Peer>, replaced: Introduced) {
     });
 }
 
-/// Resolves when nothing is under way on a retired session, in either direction, or its time is over.
+/// Resolves when nothing is under way on a retired session, in either direction, or only calls whose time is over.
 async fn idle(link: &Link) {
     let end = Instant::now() + RETIREMENT;
     // The peer may not have retired it yet, and open a channel.
     sleep(RETIREMENT_MIN).await;
-    while link.is_busy() && Instant::now() < end {
+    while link.has_streams() || (link.is_busy() && Instant::now() < end) {
         sleep(Duration::from_millis(50)).await;
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Link {
     callers: Mutex<Callers>,
     /// Channels on which the peer calls.
     served: AtomicUsize,
+    /// Calls with streams, in either direction.
+    streams: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +43,10 @@ struct Callers {
 /// A channel on which the peer calls, for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Served(Arc<Link>);
+
+/// A call with streams, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Streams(Arc<Link>);
 
 /// The gossip message that waits to be sent: a newer one replaces it.
 #[derive(Debug, Default)]
@@ -59,6 +65,7 @@ impl Link {
             control: Outbox::new(HIGH_WATER),
             callers: Mutex::default(),
             served: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
         }
     }
 
@@ -117,6 +124,17 @@ impl Link {
         Served(Arc::clone(self))
     }
 
+    /// A call with streams belongs to this session.
+    pub(crate) fn streams(self: &Arc<Self>) -> Streams {
+        self.streams.fetch_add(1, Relaxed);
+        Streams(Arc::clone(self))
+    }
+
+    /// Whether streams are under way on this session.
+    pub(crate) fn has_streams(&self) -> bool {
+        self.streams.load(Relaxed) > 0
+    }
+
     pub(crate) fn close(&self, code: CloseCode, reason: &str) {
         self.session.close(code, reason);
     }
@@ -126,11 +144,22 @@ impl Served {
     pub(crate) fn session(&self) -> &Arc<dyn Session> {
         &self.0.session
     }
+
+    /// The call of this channel has streams.
+    pub(crate) fn streams(&self) -> Streams {
+        self.0.streams()
+    }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         self.0.served.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Relaxed);
     }
 }
 

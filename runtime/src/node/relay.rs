@@ -15,7 +15,8 @@ use crate::{
         FRAME_OVERHEAD, head,
         open::{self, OpenChannel},
     },
-    client, control_api,
+    client::{self, OwnChannel},
+    control_api,
     node::{NodeInner, accept, hello::FIRST_FRAME_MAX, link::Link},
     wire::{
         frame::{FrameError, Frames, kind},
@@ -77,13 +78,19 @@ async fn elsewhere(node: &Arc<NodeInner>, request: Open, mut frames: Frames, mut
         // The command line has given up.
         _ = writer.stopped() => return,
     };
-    let OpenChannel { opened, frames: mut far_frames, writer: mut far_writer } = match opened {
-        Ok((_, open)) => open,
+    // The session with the endpoint's node is kept until both ends are done.
+    let OwnChannel {
+        open: OpenChannel { opened, frames: mut far_frames, writer: mut far_writer },
+        streams,
+        ..
+    } = match opened {
+        Ok(own) => own,
         Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
     };
     if writer.write_all(open::message(kind::OPENED, &opened)).await.is_ok() {
         tokio::join!(pass(&mut frames, &mut far_writer), pass(&mut far_frames, &mut writer));
     }
+    drop(streams);
 }
 
 /// Passes frames on until either end is over, and that end with them.

@@ -2,7 +2,11 @@
 
 use futures_util::StreamExt;
 use qmesh::{CallError, Failure, Node, Outcome, Reason, Receiver, Sender, stream};
-use qmesh_tests::{EXPECTED, Mesh, expect_panics, millis, secs, spawn, watch};
+use qmesh_tests::{
+    EXPECTED, Mesh, expect_panics, millis, secs, spawn,
+    stranger::{self, Stranger, frame, kind, opening, read_frame},
+    watch,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -303,7 +307,7 @@ async fn what_moves_or_waits_for_the_caller_is_not_idle() {
         assert_eq!(heard.collect().await.unwrap().len(), 195);
 
         // Without a limit, streams take as long as they take.
-        let mut heard = client.stall(1, 3_600_000).await.unwrap();
+        let mut heard = client.stall(1, 60_000).await.unwrap();
         assert_eq!(heard.recv().await, Ok(Some(0)));
     }
     Mesh::end(nodes).await;
@@ -319,6 +323,31 @@ async fn large_items_pass_and_too_large_ones_cut_the_stream() {
     let mut blobs = client.blobs(1, 9 << 20).await.unwrap();
     let failure = blobs.recv().await.unwrap_err();
     assert_eq!(failure.reason(), Reason::TooLarge, "{failure}");
+    Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_outlives_the_replacement_of_its_session() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
+    let (session, _control) = stranger.introduce("tests").await.unwrap();
+    let request = opening("tests.Streams", "json", &[("stall", "")]);
+    let mut channel = stranger::open(&*session, frame(kind::OPEN, &request)).await.unwrap();
+    let begin = [&[0, 0], br#"{"after":20,"pause":500}"#.as_slice()].concat();
+    channel.writer.write_all(frame(kind::STREAM, &begin)).await.unwrap();
+    for expected in [kind::OPENED, kind::REPLY] {
+        assert_eq!(read_frame(&mut channel).await.unwrap().unwrap().0, expected);
+    }
+
+    let (newer, _control) = stranger.introduce("tests").await.unwrap();
+    for number in 0..20 {
+        let (kind, item) = read_frame(&mut channel).await.unwrap().expect("the stream goes on");
+        assert_eq!((kind, &item[..]), (kind::ITEM, number.to_string().as_bytes()));
+    }
+    drop(channel);
+    timeout(secs(2), session.closed()).await.expect("nothing is left to do on the older session");
+    drop(newer);
     Mesh::end(nodes).await;
 }
 

@@ -27,8 +27,8 @@ use crate::{
 
 The answer goes to standard output as JSON. A method that takes a stream is sent standard input, one JSON value
 per line; the end of the input is the end of the stream. A stream that comes back is printed as it comes, one JSON
-value per line; it is complete if the exit code is 0. `qmesh services SERVICE` shows which methods have streams.
-`qmesh help` lists the exit codes.")]
+value per line; it is complete if the exit code is 0, unless whoever read it went away first. `qmesh services SERVICE`
+shows which methods have streams. `qmesh help` lists the exit codes.")]
 pub(crate) struct Args {
     /// What to call, for example echo.Echo/Say; the method as in the trait or in CamelCase.
     #[arg(value_name = "SERVICE/METHOD")]
