@@ -16,7 +16,7 @@ mod builder;
 mod connection;
 pub(crate) mod control;
 mod data_dir;
-mod gossip;
+pub(crate) mod gossip;
 pub(crate) mod hello;
 mod inner;
 mod link;

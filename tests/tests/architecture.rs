@@ -108,6 +108,7 @@ fn packages_depend_in_one_direction() {
         ("qmesh-cli", &["qmesh", "qmesh-services"]),
         ("qmesh-examples", &["qmesh", "qmesh-services"]),
         ("qmesh-tests", &["qmesh", "qmesh-services", "qmesh-transport"]),
+        ("qmesh-trial", &[]),
     ]);
     let packages = packages();
     let mut rule = Rule::new("transport <- discovery <- runtime <- services <- { cli, examples, tests }");

@@ -69,6 +69,9 @@ mod handshake;
 mod memory;
 mod quic;
 
+#[cfg(test)]
+mod golden;
+
 pub use self::{
     address::{Address, ParseAddressError},
     bind::{BindError, ConfigError},

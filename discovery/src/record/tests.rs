@@ -1,8 +1,11 @@
 //! Records that travel.
 
-use data_encoding::HEXLOWER;
+use std::time::Duration;
+
+use data_encoding::BASE64_NOPAD;
 use prost::Message;
 use qmesh_transport::{Authority, Credentials, Identity};
+use qmesh_trial::golden;
 use rustls_pki_types::UnixTime;
 
 use super::{sealed::RecordError, wire, *};
@@ -37,27 +40,53 @@ fn a_record_survives_its_way() {
     assert_eq!((record.incarnation, record.order()), (1, (2, 3)));
 }
 
+/// The node whose key and certificate are in the golden vectors, with its clock.
+fn golden_node() -> (Credentials, UnixTime) {
+    let credentials = Credentials::from_pem(golden::CERTIFICATE, golden::KEY, golden::AUTHORITY).unwrap();
+    (credentials, UnixTime::since_unix_epoch(Duration::from_secs(golden::TIME)))
+}
+
 #[test]
-fn the_signed_bytes_are_for_ever() {
-    let record = wire::Record {
-        incarnation: 1,
-        generation: 2,
-        version: 3,
-        state: wire::State::Ready.into(),
-        addresses: vec!["memory://lobby".into()],
-        zone: Some("cellar".into()),
-        services: vec![wire::Service {
-            name: "chat.Chat".into(),
-            version: "1.2".into(),
-            weight: 5,
-            fingerprint: 7,
-        }],
-    };
-    let golden = "0801100218032002\
-                  2a0e6d656d6f72793a2f2f6c6f626279\
-                  320663656c6c6172\
-                  3a1b0a09636861742e436861741203312e321805210700000000000000";
-    assert_eq!(HEXLOWER.encode(&record.encode_to_vec()), golden);
+fn the_bytes_of_a_record_are_the_golden_ones() {
+    let (credentials, now) = golden_node();
+    let sealed = Sealed::seal(&credentials, ORDER, &announcement()).unwrap();
+    let envelope = BASE64_NOPAD.decode(sealed.text.as_bytes()).unwrap();
+    let wire::Envelope { record, signature, .. } = wire::Envelope::decode(&envelope[..]).unwrap();
+    // In the order of the numbers: 1 starting, 2 ready, 3 draining, 4 gone.
+    let states = [NodeState::Starting, NodeState::Ready, NodeState::Draining, NodeState::Gone];
+    let states = states.map(|state| {
+        let announcement = Announcement { state, addresses: vec![], zone: None, services: vec![] };
+        let sealed = Sealed::seal(&credentials, ORDER, &announcement).unwrap();
+        assert_eq!(open(&sealed.text, &credentials, now).unwrap().state, state);
+        let envelope = BASE64_NOPAD.decode(sealed.text.as_bytes()).unwrap();
+        let record = wire::Envelope::decode(&envelope[..]).unwrap().record;
+        u8::try_from(wire::Record::decode(&record[..]).unwrap().state).unwrap()
+    });
+    golden::compare(
+        "record",
+        [
+            ("record", record),
+            ("record_signature", signature),
+            ("record_envelope", envelope),
+            ("record_states", states.to_vec()),
+        ],
+    );
+}
+
+#[test]
+fn the_golden_record_is_read() {
+    let (credentials, now) = golden_node();
+    let text = BASE64_NOPAD.encode(&golden::vector("record", "record_envelope"));
+    let record = open(&text, &credentials, now).unwrap();
+    assert_eq!((record.name.as_str(), record.mesh.as_str()), ("lobby", "vectors"));
+    assert_eq!((record.incarnation, record.order()), (1, (2, 3)));
+    let Announcement { state, addresses, zone, services } = announcement();
+    assert_eq!((record.state, record.addresses, record.zone), (state, addresses, zone));
+    assert_eq!(record.services, services);
+    // The signature covers both contexts and the record, and nothing else.
+    let signature = golden::vector("record", "record_signature");
+    let message = [&b"qmesh record 1\0"[..], &golden::vector("record", "record")].concat();
+    assert!(credentials.peer_identity().verify_signature(&message, &signature));
 }
 
 #[test]

@@ -525,6 +525,21 @@ mod tests {
     use super::*;
     use crate::{failure::Outcome, wire::messages::OpenedMethod};
 
+    impl ChannelCaller {
+        /// Takes the frames that were queued.
+        pub(crate) async fn written(&self) -> Bytes {
+            self.outbox.take().await.expect("something was queued")
+        }
+
+        /// Takes in frames of the service.
+        pub(crate) fn told(&self, mut chunk: Chunk) -> Result<(), FrameError> {
+            while let Some((kind, payload)) = chunk.next() {
+                self.receive(kind, &chunk, payload)?;
+            }
+            Ok(())
+        }
+    }
+
     fn caller() -> Arc<ChannelCaller> {
         let methods = vec![OpenedMethod::default(); 2];
         let opened =

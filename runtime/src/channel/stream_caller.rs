@@ -105,7 +105,8 @@ impl StreamCaller {
     }
 }
 
-async fn first_reply(frames: &mut Frames) -> Result<(Answer, Chunk), Failure> {
+/// The answer, and what follows it.
+pub(crate) async fn first_reply(frames: &mut Frames) -> Result<(Answer, Chunk), Failure> {
     let lost = |error: &dyn std::fmt::Display| Failure::unknown(Reason::ConnectionLost, error.to_string());
     let mut chunk = match frames.next().await {
         Ok(Some(chunk)) => chunk,

@@ -45,12 +45,17 @@ pub(crate) async fn write(link: &Link) -> String {
     writer.set_priority(PRIORITY);
     loop {
         let message = link.gossip.take().await;
-        let mut framed = BytesMut::with_capacity(frame::HEAD + message.len());
-        frame::put(&mut framed, kind::GOSSIP, |buffer| buffer.put_slice(&message));
-        if let Err(error) = writer.write_all(framed.freeze()).await {
+        if let Err(error) = writer.write_all(framed(&message)).await {
             return error.to_string();
         }
     }
+}
+
+/// The frame of a message.
+pub(crate) fn framed(message: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(frame::HEAD + message.len());
+    frame::put(&mut framed, kind::GOSSIP, |buffer| buffer.put_slice(message));
+    framed.freeze()
 }
 
 /// Reads what the peer gossips until the channel ends.

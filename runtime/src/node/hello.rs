@@ -113,7 +113,8 @@ async fn read_hello(frames: &mut Frames) -> Result<Hello, HelloError> {
     }
 }
 
-fn hello(own: Own<'_>, refused: String) -> Hello {
+/// What a node says of itself; `refused` says why it does not want the session, if it does not.
+pub(crate) fn hello(own: Own<'_>, refused: String) -> Hello {
     Hello {
         protocol: PROTOCOL,
         mesh: own.credentials.mesh().to_owned(),

@@ -1,0 +1,255 @@
+//! Every frame and message of this protocol, as the code that sends it writes it, against the golden vectors.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use prost::Message;
+use qmesh_transport::Credentials;
+use qmesh_trial::golden;
+use tokio::time::Instant;
+
+use crate::{
+    channel::{
+        caller::{ChannelCaller, TrySend},
+        failure_code, items, open, stream_caller,
+    },
+    codec::Codec,
+    failure::{Failure, Outcome, Reason},
+    node::{
+        control, gossip,
+        hello::{self, Own},
+    },
+    service::{OneWays, RawReply, Replies, Reply, Responder},
+    stream::{Receiver, stream},
+    wire::{
+        frame::{Chunk, HEAD, kind},
+        messages::{
+            Control, Hello, Open, OpenMethod, Opened, OpenedMethod, Request, Response, WireFailure,
+            control::Kind,
+        },
+        outbox::Outbox,
+    },
+};
+
+type Vector = (&'static str, Vec<u8>);
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_this_layer_are_the_golden_ones() {
+    let mut written = introductions();
+    written.extend(openings());
+    written.extend(calls().await);
+    written.extend(replies().await);
+    written.extend(streams().await);
+    written.push(("failures", REASONS.iter().flat_map(failure_of).collect()));
+    golden::compare("runtime", written);
+}
+
+// === what is written ===
+
+fn introductions() -> Vec<Vector> {
+    let credentials = Credentials::from_pem(golden::CERTIFICATE, golden::KEY, golden::AUTHORITY).unwrap();
+    let own = Own { credentials: &credentials, incarnation: 7, timeout: Duration::ZERO };
+    let hello = |refused: &str| open::message(kind::HELLO, &hello::hello(own, refused.to_owned()));
+    let (query, answer) = (Bytes::from_static(b"\"nodes\""), Bytes::from_static(b"{\"nodes\":[]}"));
+    let message = golden::vector("gossip", "gossip_bad_cluster");
+    vec![
+        ("hello", hello("").into()),
+        ("hello_refused", hello("no").into()),
+        ("ping", control(Kind::Ping(300))),
+        ("pong", control(Kind::Pong(300))),
+        ("go_away", control(Kind::GoAway(true))),
+        ("request", control(Kind::Request(Request { id: 1, query }))),
+        ("response", control(Kind::Response(Response { id: 1, answer }))),
+        ("gossip", gossip::framed(&message).into()),
+    ]
+}
+
+fn control(kind: Kind) -> Vec<u8> {
+    let outbox = Outbox::new(1024);
+    control::send(&outbox, kind);
+    outbox.end();
+    let taken = futures_util::FutureExt::now_or_never(outbox.take());
+    taken.flatten().expect("a message was sent").into()
+}
+
+fn opening() -> Open {
+    let method =
+        |name: &str, signature: &str| OpenMethod { name: name.to_owned(), signature: signature.to_owned() };
+    let methods = vec![method("sign", "sign(text: String) -> usize"), method("gone", "")];
+    Open { service: "guests.Book".to_owned(), codec: "msgpack".to_owned(), methods }
+}
+
+fn answer() -> Opened {
+    let agreed = OpenedMethod { one_way: true, idempotent: true, ..OpenedMethod::default() };
+    let refused = OpenedMethod { refused: "no".to_owned(), unknown: true, ..OpenedMethod::default() };
+    Opened {
+        methods: vec![agreed, refused],
+        one_way_window: 8192,
+        calls_max: 4096,
+        message_bytes_max: 4 << 20,
+    }
+}
+
+fn openings() -> Vec<Vector> {
+    vec![
+        ("open", open::message(kind::OPEN, &opening()).into()),
+        ("opened", open::message(kind::OPENED, &answer()).into()),
+        ("refused", open::refusal(&Failure::not_executed(Reason::UnknownService, "no")).into()),
+    ]
+}
+
+/// A caller that has called, cancelled and sent one way; and what it wrote.
+async fn caller() -> (Arc<ChannelCaller>, [Bytes; 3]) {
+    let opened = Opened { methods: vec![OpenedMethod::default(); 2], ..answer() };
+    let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), 1024));
+    let now = Instant::now();
+    let arguments = Codec::MessagePack.encode(&("hi",)).unwrap();
+    let call = caller.start(1, &arguments, now, now + Duration::from_secs(10)).unwrap();
+    let called = caller.written().await;
+    drop(call);
+    let cancelled = caller.written().await;
+    assert!(matches!(caller.try_send(1, &arguments), TrySend::Sent));
+    let sent = caller.written().await;
+    (caller, [called, cancelled, sent])
+}
+
+async fn calls() -> Vec<Vector> {
+    let (_, [called, cancelled, sent]) = caller().await;
+    vec![("call", called.into()), ("cancel", cancelled.into()), ("one_way", sent.into())]
+}
+
+async fn replies() -> Vec<Vector> {
+    let replies = Arc::new(Replies::new(Outbox::new(1024), Arc::new(1000.into()), 1024));
+    let mut vectors = Vec::new();
+    for (name, answer) in [("reply_value", Ok(7_u8)), ("reply_service_error", Err("no".to_owned()))] {
+        Reply::wire(Responder::call(Arc::clone(&replies), 0), Codec::MessagePack).answer(answer);
+        vectors.push((name, taken(&replies).await));
+    }
+    replies.send_failure(0, &Failure::not_executed(Reason::Overloaded, "full"));
+    vectors.push(("reply_failure", taken(&replies).await));
+    replies.enter_one_way(1);
+    replies.finish_one_way(OneWays { handled: 1, ..OneWays::default() });
+    vectors.push(("acknowledge", taken(&replies).await));
+    replies.enter_one_way(302);
+    replies.finish_one_way(OneWays { handled: 299, refused: 1, unknown: 2 });
+    vectors.push(("acknowledge_more", taken(&replies).await));
+    vectors
+}
+
+async fn taken(replies: &Replies) -> Vec<u8> {
+    replies.outbox.take().await.expect("something was sent").into()
+}
+
+async fn streams() -> Vec<Vector> {
+    let (sender, cut) = stream::<u8>(1);
+    sender.fail(Failure::unknown(Reason::Cancelled, "enough"));
+    vec![
+        ("stream", stream_caller::begin(10_000, &Codec::MessagePack.encode(&("hi",)).unwrap()).into()),
+        ("items", filled(Receiver::of(["one", "two"])).await),
+        ("cut", filled(cut).await),
+    ]
+}
+
+/// All frames of a stream.
+async fn filled<T: serde::Serialize + Send + 'static>(receiver: Receiver<T>) -> Vec<u8> {
+    let (mut items, mut buffer) = (items::outgoing(receiver, Codec::MessagePack, 1024), BytesMut::new());
+    while poll_fn(|cx| items.poll_fill(cx, &mut buffer)).await {}
+    buffer.into()
+}
+
+/// The reasons by their numbers, from 1 on.
+const REASONS: [Reason; 17] = [
+    Reason::NoEndpoint,
+    Reason::DeadlineExceeded,
+    Reason::Cancelled,
+    Reason::Overloaded,
+    Reason::Unreachable,
+    Reason::ConnectionLost,
+    Reason::Panicked,
+    Reason::Unavailable,
+    Reason::UnknownService,
+    Reason::UnknownMethod,
+    Reason::Incompatible,
+    Reason::UnknownCodec,
+    Reason::BadArguments,
+    Reason::BadReply,
+    Reason::TooLarge,
+    Reason::Refused,
+    Reason::Protocol,
+];
+
+/// The three outcomes with the same reason.
+fn failure_of(reason: &Reason) -> Vec<u8> {
+    let outcomes = [Outcome::NotSent, Outcome::NotExecuted, Outcome::Unknown];
+    outcomes
+        .map(|outcome| failure_code::to_wire(&Failure::new(outcome, *reason, "")).encode_to_vec())
+        .concat()
+}
+
+// === what is read ===
+
+/// The payload of the only frame of a vector.
+fn payload(name: &str, kind: u8) -> Bytes {
+    let mut bytes = Bytes::from(golden::vector("runtime", name));
+    let mut chunk = Chunk::of(bytes.clone());
+    let (found, payload) = chunk.next().unwrap();
+    assert_eq!((found, payload.end, chunk.next()), (kind, bytes.len(), None), "{name}");
+    bytes.advance(HEAD);
+    bytes
+}
+
+fn read<M: Message + Default>(name: &str, kind: u8) -> M {
+    M::decode(payload(name, kind)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn the_golden_messages_are_read() {
+    let hello: Hello = read("hello_refused", kind::HELLO);
+    assert_eq!((hello.protocol, hello.incarnation, hello.refused.as_str()), (1, 7, "no"));
+    assert_eq!((hello.mesh.as_str(), hello.name.as_str()), ("vectors", "lobby"));
+    assert_eq!(hello.codecs, ["msgpack", "json"]);
+    assert_eq!(read::<Control>("ping", kind::CONTROL).kind, Some(Kind::Ping(300)));
+    assert_eq!(read::<Control>("pong", kind::CONTROL).kind, Some(Kind::Pong(300)));
+    assert_eq!(read::<Control>("go_away", kind::CONTROL).kind, Some(Kind::GoAway(true)));
+    let Some(Kind::Request(request)) = read::<Control>("request", kind::CONTROL).kind else { panic!() };
+    assert_eq!((request.id, &request.query[..]), (1, &b"\"nodes\""[..]));
+    let Some(Kind::Response(response)) = read::<Control>("response", kind::CONTROL).kind else { panic!() };
+    assert_eq!((response.id, &response.answer[..]), (1, &b"{\"nodes\":[]}"[..]));
+    assert_eq!(read::<Open>("open", kind::OPEN), opening());
+    assert_eq!(read::<Opened>("opened", kind::OPENED), answer());
+    let refused = failure_code::from_wire(read("refused", kind::REFUSED));
+    assert_eq!(refused, Failure::not_executed(Reason::UnknownService, "no"));
+    let cut = failure_code::from_wire(read("cut", kind::CUT));
+    assert_eq!(cut, Failure::unknown(Reason::Cancelled, "enough"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_takes_the_golden_answers() {
+    let (caller, _) = caller().await;
+    for told in ["reply_value", "acknowledge"] {
+        let bytes = golden::vector("runtime", told);
+        caller.told(Chunk::of(bytes.into())).unwrap_or_else(|error| panic!("{told}: {error}"));
+    }
+    assert!(!caller.is_busy(), "everything has its answer");
+}
+
+#[test]
+fn the_golden_replies_and_failures_are_read() {
+    for (name, expected) in [
+        ("reply_value", Ok(RawReply { status: 0, body: Bytes::from_static(b"\x07") })),
+        ("reply_service_error", Ok(RawReply { status: 1, body: Bytes::from_static(b"\xa2no") })),
+        ("reply_failure", Err(Failure::not_executed(Reason::Overloaded, "full"))),
+    ] {
+        let mut reply = payload(name, kind::REPLY);
+        let (call, status, age) = (reply.get_u8(), reply.get_u8(), reply.get_u8());
+        assert_eq!((call, age), (0, 9), "{name}");
+        assert_eq!(RawReply::read(status, reply), Ok(expected), "{name}");
+    }
+    let mut failures = Bytes::from(golden::vector("runtime", "failures"));
+    for reason in REASONS {
+        for outcome in [Outcome::NotExecuted, Outcome::NotExecuted, Outcome::Unknown] {
+            let failure = failure_code::from_wire(WireFailure::decode(failures.split_to(4)).unwrap());
+            assert_eq!((failure.outcome(), failure.reason()), (outcome, reason));
+        }
+    }
+}
