@@ -14,6 +14,8 @@
 
 mod driver;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod member;
 mod tally;
 mod wire;

@@ -32,10 +32,14 @@
 //! - `gossip`: chitchat behind that port, its driver, its wire format and the filter in front of it
 //! - `gopher_map`: the handle that holds all of it together
 //! - `seeds`: whom to dial first
+//! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
 
 mod carrier;
 mod config;
 mod directory;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gopher_map;
 mod gossip;
 mod membership;

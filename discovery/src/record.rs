@@ -1,5 +1,7 @@
 //! What a node announces of itself.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod sealed;
 mod wire;
 

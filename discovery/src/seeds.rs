@@ -5,6 +5,8 @@
 
 mod dns;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod mdns;
 
 use std::{io, net::SocketAddr, path::PathBuf};

@@ -164,6 +164,27 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn values_survive_their_bytes_and_are_nothing_when_cut(
+            text in ".{0,9}",
+            numbers in proptest::collection::vec(proptest::num::u64::ANY, 0..5),
+            maybe: Option<(i64, bool)>,
+            map in proptest::collection::btree_map(".{0,5}", proptest::collection::vec(0_u8.., 0..5), 0..4),
+        ) {
+            let value = (text, numbers, maybe, map);
+            for codec in [Codec::MessagePack, Codec::Json] {
+                let bytes = codec.encode(&value).unwrap();
+                assert_eq!(codec.decode::<Value>(&bytes).unwrap(), value);
+                for cut in 0..bytes.len() {
+                    assert!(codec.decode::<Value>(&bytes[..cut]).is_err(), "{codec:?} cut at {cut}");
+                }
+            }
+        }
+    }
+
+    type Value = (String, Vec<u64>, Option<(i64, bool)>, std::collections::BTreeMap<String, Vec<u8>>);
+
     #[test]
     fn garbage_is_refused_by_name() {
         for codec in [Codec::MessagePack, Codec::Json] {

@@ -83,6 +83,7 @@
 //! - `failure`, `codec`, `config`, `counters`, `metadata`: small nouns that all of them use
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
+//! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
 
 mod call_tree;
 mod channel;
@@ -93,6 +94,9 @@ mod control_api;
 mod control_client;
 mod counters;
 mod failure;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod metadata;
 mod node;
 mod service;

@@ -150,4 +150,30 @@ mod tests {
         assert!("quic://[::]:1".parse::<Address>().unwrap().is_unspecified());
         assert!(!"quic://127.0.0.1:1".parse::<Address>().unwrap().is_unspecified());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_socket_and_any_name_survive_their_text(
+            ip: std::net::IpAddr,
+            port: u16,
+            host in "[a-zA-Z0-9._%-]{1,30}",
+            name in ".{1,30}",
+        ) {
+            let socket = SocketAddr::new(ip, port);
+            let named = Address::Quic { host, port };
+            for address in [Address::quic(socket), named, Address::memory(name)] {
+                assert_eq!(address.to_string().parse(), Ok(address));
+            }
+            assert_eq!(Address::quic(socket).socket(), Some(socket));
+        }
+
+        #[test]
+        fn any_text_is_an_address_or_says_what_is_wrong(scheme in "(quic|memory|tcp)?(://)?", rest in ".{0,30}") {
+            let text = format!("{scheme}{rest}");
+            match text.parse::<Address>() {
+                Ok(address) => assert_eq!(address.to_string().parse(), Ok(address)),
+                Err(error) => assert!(error.to_string().contains("is no address")),
+            }
+        }
+    }
 }

@@ -8,6 +8,8 @@ mod authority;
 mod credentials;
 mod error;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod key;
 mod name;
 mod peer;

@@ -52,6 +52,7 @@
 //! - `quic`: sessions over quinn. The only place that names it.
 //! - `memory`: sessions inside a process: a codec (`frame`), one side of a session as a pure state machine (`mux`), the
 //!   world around it as another one (`network`), and the task that gives them time (`shared`).
+//! - `fuzzing`: in tests and under fuzzers only, a function for each decoder.
 
 mod session;
 
@@ -69,6 +70,9 @@ mod handshake;
 mod memory;
 mod quic;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 

@@ -7,6 +7,8 @@
 mod config;
 mod endpoint;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod mux;
 mod network;

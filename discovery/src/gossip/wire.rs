@@ -29,6 +29,10 @@ const PROTOCOL_VERSION: u8 = 0;
 /// certificate and signature, so no honest message comes near.
 pub(super) const INFLATED_BYTES_MAX: usize = 1 << 20;
 
+/// The most operations of one message: an honest one has two for each node at most. Operations of no content compress
+/// so well that 600 bytes would become 15 MB of them.
+const OPERATIONS_MAX: usize = 4096;
+
 /// The most that one block inflates to.
 const BLOCK_BYTES_MAX: usize = u16::MAX as usize;
 
@@ -195,7 +199,12 @@ impl<'a> Reader<'a> {
         let plain = self.inflate()?;
         let mut reader = Reader(&plain);
         let mut delta: Vec<NodeDelta> = Vec::new();
+        let mut operations = 0;
         while !reader.0.is_empty() {
+            operations += 1;
+            if operations > OPERATIONS_MAX {
+                return Err(Rejection::Bomb);
+            }
             match (reader.u8()?, delta.last_mut()) {
                 (0, _) => delta.push(reader.node_delta()?),
                 (1, Some(node)) => node.entries.push(reader.entry()?),

@@ -111,7 +111,7 @@ pub(crate) fn open(text: &str, credentials: &Credentials, now: UnixTime) -> Resu
     node_record(&peer, record)
 }
 
-fn signed_bytes(record: &[u8]) -> Vec<u8> {
+pub(super) fn signed_bytes(record: &[u8]) -> Vec<u8> {
     [SIGNATURE_CONTEXT, record].concat()
 }
 

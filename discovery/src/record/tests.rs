@@ -1,8 +1,9 @@
 //! Records that travel.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use data_encoding::BASE64_NOPAD;
+use proptest::{collection::vec, prelude::*};
 use prost::Message;
 use qmesh_transport::{Authority, Credentials, Identity};
 use qmesh_trial::golden;
@@ -117,9 +118,8 @@ fn records_of_strangers_and_of_clients_are_refused() {
 fn a_record_of_an_expired_certificate_is_refused() {
     let credentials = credentials();
     let sealed = Sealed::seal(&credentials, ORDER, &announcement()).unwrap();
-    let century = std::time::Duration::from_hours(24 * 365 * 100);
-    let later =
-        UnixTime::since_unix_epoch(std::time::Duration::from_secs(UnixTime::now().as_secs()) + century);
+    let century = Duration::from_hours(24 * 365 * 100);
+    let later = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + century);
     assert_eq!(open(&sealed.text, &credentials, later), Err(RecordError::Certificate));
 }
 
@@ -134,7 +134,7 @@ fn another_message_signed_by_the_same_key_is_no_record() {
         record,
         certificates: credentials.certificate_chain().iter().map(|der| der.to_vec()).collect(),
     };
-    let text = data_encoding::BASE64_NOPAD.encode(&envelope.encode_to_vec());
+    let text = BASE64_NOPAD.encode(&envelope.encode_to_vec());
     assert_eq!(open(&text, &credentials, UnixTime::now()), Err(RecordError::Signature));
 }
 
@@ -176,4 +176,43 @@ fn an_address_of_a_scheme_from_the_future_is_left_out() {
     };
     let record = sealed::node_record(&credentials().peer_identity(), record).unwrap();
     assert_eq!(record.addresses, [Address::memory("lobby")]);
+}
+
+fn any_announcement() -> impl Strategy<Value = Announcement> {
+    let state = prop::sample::select(vec![
+        NodeState::Starting,
+        NodeState::Ready,
+        NodeState::Draining,
+        NodeState::Gone,
+    ]);
+    let address = prop_oneof![
+        any::<std::net::SocketAddr>().prop_map(|socket| Address::quic(match socket {
+            // A scope has no place in an address.
+            std::net::SocketAddr::V6(socket) => (*socket.ip(), socket.port()).into(),
+            socket @ std::net::SocketAddr::V4(_) => socket,
+        })),
+        "[a-z]{1,9}".prop_map(Address::memory),
+    ];
+    let service = (".{1,20}", ".{0,9}", any::<u32>(), any::<u64>());
+    let service = service.prop_map(|(name, version, weight, fingerprint)| ServiceRecord {
+        name,
+        version,
+        weight,
+        fingerprint,
+    });
+    let parts = (state, vec(address, 0..4), prop::option::of(".{0,20}"), vec(service, 0..6));
+    parts.prop_map(|(state, addresses, zone, services)| Announcement { state, addresses, zone, services })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_record_survives_its_way(announcement in any_announcement(), numbers: [u64; 3]) {
+        let (credentials, now) = golden_node();
+        let [incarnation, generation, version] = numbers;
+        let order = Order { incarnation, generation, version };
+        let sealed = Sealed::seal(&credentials, order, &announcement).unwrap();
+        prop_assert_eq!(open(&sealed.text, &credentials, now), Ok(Arc::unwrap_or_clone(sealed.record)));
+    }
 }

@@ -43,5 +43,10 @@ fn read_one(path: &Path) -> Vec<Address> {
     if let Err(error) = read {
         tracing::debug!(target: "qmesh::discovery", path = %path.display(), %error, "no addresses");
     }
-    text.lines().filter_map(|line| line.trim().parse().ok()).collect()
+    addresses_in(&text).collect()
+}
+
+/// One address in each line; what is none counts for nothing.
+pub(super) fn addresses_in(text: &str) -> impl Iterator<Item = Address> {
+    text.lines().filter_map(|line| line.trim().parse().ok())
 }

@@ -337,7 +337,12 @@ impl ChannelCaller {
         Ok(())
     }
 
-    fn receive(&self, kind: u8, chunk: &Chunk, payload: std::ops::Range<usize>) -> Result<(), FrameError> {
+    pub(crate) fn receive(
+        &self,
+        kind: u8,
+        chunk: &Chunk,
+        payload: std::ops::Range<usize>,
+    ) -> Result<(), FrameError> {
         let end = payload.end;
         let mut bytes = &chunk.bytes[payload];
         match kind {

@@ -191,12 +191,17 @@ impl Frames {
         Ok((self.buffer.len() - at >= HEAD + length).then_some(HEAD + length))
     }
 
+    /// The bytes of all whole frames. One that is too large is an error once those before it are taken, however they
+    /// came.
     fn whole(&self) -> Result<usize, FrameError> {
         let mut at = 0;
-        while let Some(length) = self.length_at(at)? {
-            at += length;
+        loop {
+            match self.length_at(at) {
+                Ok(Some(length)) => at += length,
+                Err(error) if at == 0 => return Err(error),
+                Ok(None) | Err(_) => return Ok(at),
+            }
         }
-        Ok(at)
     }
 }
 
@@ -224,87 +229,4 @@ impl Chunk {
 }
 
 #[cfg(test)]
-mod tests {
-    use qmesh_transport::{RawReader, ResetCode};
-    use std::task::{Context, Poll};
-
-    use super::*;
-
-    /// A peer that sends these bytes in pieces of this size, then the end.
-    struct Script(Vec<u8>, usize);
-
-    impl RawReader for Script {
-        fn poll_read(
-            &mut self,
-            _: &mut Context<'_>,
-            buffer: &mut BytesMut,
-            limit: usize,
-        ) -> Poll<Result<usize, ReadError>> {
-            let count = self.1.min(limit).min(self.0.len());
-            buffer.extend(self.0.drain(..count));
-            Poll::Ready(Ok(count))
-        }
-
-        fn stop(&mut self, _: ResetCode) {}
-    }
-
-    async fn read(bytes: &[u8], piece: usize) -> Result<Vec<(u8, Vec<u8>)>, FrameError> {
-        let mut frames = Frames::new(ChannelReader::new(Script(bytes.to_vec(), piece)), 16);
-        let mut seen = Vec::new();
-        while let Some(mut chunk) = frames.next().await? {
-            while let Some((kind, payload)) = chunk.next() {
-                seen.push((kind, chunk.bytes[payload].to_vec()));
-            }
-        }
-        Ok(seen)
-    }
-
-    fn two_frames() -> BytesMut {
-        let mut bytes = BytesMut::new();
-        put(&mut bytes, kind::CALL, |buffer| {
-            put_varint(buffer, 300);
-            buffer.put_slice(b"hi");
-        });
-        put(&mut bytes, kind::CANCEL, |buffer| put_varint(buffer, 7));
-        bytes
-    }
-
-    #[test]
-    fn the_bytes_of_frames_never_change() {
-        assert_eq!(two_frames().to_vec(), b"\x20\x00\x00\x00\x04\xac\x02hi\x22\x00\x00\x00\x01\x07");
-    }
-
-    #[tokio::test]
-    async fn frames_are_read_however_they_are_cut() {
-        let bytes = two_frames();
-        let whole = vec![(kind::CALL, b"\xac\x02hi".to_vec()), (kind::CANCEL, vec![7])];
-        for piece in 1..=bytes.len() {
-            assert_eq!(read(&bytes, piece).await, Ok(whole.clone()), "in pieces of {piece}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_end_in_the_middle_of_a_frame_is_an_error() {
-        let bytes = two_frames();
-        for cut in [1, HEAD, bytes.len() - 1] {
-            assert_eq!(read(&bytes[..cut], 64).await, Err(FrameError::Truncated), "cut at {cut}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_length_past_the_limit_is_refused_before_it_is_read() {
-        let claim = [kind::CALL, 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(read(&claim, 64).await, Err(FrameError::TooLarge { length: 0xffff_ffff, limit: 16 }));
-    }
-
-    #[test]
-    fn varints_survive_and_endless_ones_are_refused() {
-        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
-            let mut bytes = BytesMut::new();
-            put_varint(&mut bytes, value);
-            assert_eq!(take_varint(&mut &bytes[..], 0), Ok(value));
-        }
-        assert_eq!(take_varint(&mut &[0xff; 11][..], 9), Err(FrameError::Malformed(9)));
-        assert_eq!(take_varint(&mut &[][..], 9), Err(FrameError::Malformed(9)));
-    }
-}
+mod tests;

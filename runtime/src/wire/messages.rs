@@ -162,3 +162,6 @@ pub(crate) struct WireFailure {
     #[prost(string, tag = "3")]
     pub(crate) detail: String,
 }
+
+#[cfg(test)]
+mod tests;

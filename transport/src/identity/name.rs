@@ -119,4 +119,26 @@ mod tests {
             assert!(check(name).is_err(), "{name}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_legal_names_make_an_id_and_no_other_text_is_one(
+            mesh in "[a-z0-9][a-z0-9_.-]{0,62}",
+            name in "[a-z0-9][a-z0-9_.-]{0,62}",
+            position: proptest::sample::Index,
+            other: char,
+        ) {
+            for role in [Role::Node, Role::Client] {
+                let id = SpiffeId { mesh: mesh.clone(), role, name: name.clone() };
+                let text = id.to_string();
+                assert_eq!(SpiffeId::parse(&text), Some(id));
+                let mut changed: Vec<char> = text.chars().collect();
+                let position = position.index(changed.len());
+                changed[position] = other;
+                let changed: String = changed.into_iter().collect();
+                // What is an id is written so.
+                assert!(SpiffeId::parse(&changed).is_none_or(|id| id.to_string() == changed));
+            }
+        }
+    }
 }

@@ -155,6 +155,8 @@ fn get_chain(bytes: &mut Bytes) -> Result<Vec<CertificateDer<'static>>, FrameErr
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn every_kind() -> Vec<Frame> {
@@ -212,7 +214,29 @@ mod tests {
         assert_eq!(Frame::decode(Bytes::from_static(&[9, 0, 0, 0, 0, 0xff])), Err(FrameError::Text));
     }
 
-    proptest::proptest! {
+    fn any_frame() -> impl Strategy<Value = Frame> {
+        let bytes = || vec(any::<u8>(), 0..50);
+        prop_oneof![
+            vec(bytes(), 0..3).prop_map(|chain| Frame::Hello {
+                chain: chain.into_iter().map(CertificateDer::from).collect()
+            }),
+            any::<u8>().prop_map(|alert| Frame::Refuse { alert }),
+            (any::<u64>(), bytes()).prop_map(|(channel, bytes)| Frame::Data { channel, bytes: bytes.into() }),
+            any::<(u64, u32)>().prop_map(|(channel, bytes)| Frame::Window { channel, bytes }),
+            any::<u64>().prop_map(|channel| Frame::Finish { channel }),
+            any::<(u64, u32)>().prop_map(|(channel, code)| Frame::Reset { channel, code: ResetCode(code) }),
+            any::<(u64, u32)>().prop_map(|(channel, code)| Frame::Stop { channel, code: ResetCode(code) }),
+            (any::<u32>(), ".{0,30}")
+                .prop_map(|(code, reason)| Frame::Close { code: CloseCode(code), reason }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_frame_survives_its_bytes(frame in any_frame()) {
+            assert_eq!(Frame::decode(frame.encode()), Ok(frame));
+        }
+
         #[test]
         fn any_bytes_are_one_frame_or_none(kind in 0u8..12, payload: Vec<u8>) {
             let bytes = Bytes::from([&[kind], &payload[..]].concat());

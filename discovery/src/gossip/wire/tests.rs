@@ -116,6 +116,28 @@ fn inflation_ends_at_the_limit() {
 }
 
 #[test]
+fn operations_end_at_the_limit() {
+    let node = NodeDelta { member: member("a"), collected: 0, from: 0, entries: vec![], newest: None };
+    let mut plain = Vec::new();
+    put_delta(&mut plain, std::slice::from_ref(&node));
+    // A block's header stands before it, and the end of all blocks behind it.
+    let operation = &plain[3..plain.len() - 1];
+    let compressed = |count| {
+        let mut bytes = vec![0x53, 0xb0, 0, 2];
+        for block in operation.repeat(count).chunks(BLOCK_BYTES_MAX) {
+            let frame = zstd::bulk::compress(block, 0).unwrap();
+            bytes.push(1);
+            bytes.put_u16_le(u16::try_from(frame.len()).unwrap());
+            bytes.extend(&frame);
+        }
+        bytes.push(0);
+        Message::decode(&bytes)
+    };
+    assert_eq!(compressed(OPERATIONS_MAX), Ok(Message::Ack { delta: vec![node.clone(); OPERATIONS_MAX] }));
+    assert_eq!(compressed(OPERATIONS_MAX + 1), Err(Rejection::Bomb));
+}
+
+#[test]
 fn a_block_that_inflates_beyond_its_own_limit_is_malformed() {
     let frame = zstd::bulk::compress(&[0; BLOCK_BYTES_MAX + 1], 0).unwrap();
     let mut bytes = vec![0x53, 0xb0, 0, 2, 1];
@@ -148,7 +170,60 @@ fn ipv4_addresses_are_read_too() {
     assert_eq!(Message::decode(&message.encode()), Ok(message));
 }
 
+fn any_member() -> impl Strategy<Value = MemberId> {
+    (".{0,9}", any::<u64>(), any::<IpAddr>(), any::<u16>()).prop_map(|(name, generation, ip, port)| {
+        MemberId { name, generation, address: SocketAddr::new(ip, port) }
+    })
+}
+
+fn any_digest() -> impl Strategy<Value = Vec<DigestEntry>> {
+    let entry = (any_member(), any::<[u64; 3]>());
+    let entry = entry.prop_map(|(member, [heartbeat, collected, version])| DigestEntry {
+        member,
+        heartbeat,
+        collected,
+        version,
+    });
+    prop::collection::vec(entry, 0..5)
+}
+
+fn any_delta() -> impl Strategy<Value = Vec<NodeDelta>> {
+    let status = prop::sample::select(vec![Status::Set, Status::Deleted, Status::Expiring]);
+    let entry = (".{0,9}", ".{0,40}", any::<u64>(), status);
+    let entry = entry.prop_map(|(key, value, version, status)| Entry { key, value, version, status });
+    let entries = prop::collection::vec(entry, 0..4);
+    let node = (any_member(), any::<[u64; 2]>(), entries, any::<Option<u64>>());
+    let node = node.prop_map(|(member, [collected, from], entries, newest)| NodeDelta {
+        member,
+        collected,
+        from,
+        entries,
+        newest,
+    });
+    prop::collection::vec(node, 0..4)
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        (any_digest(), ".{0,20}").prop_map(|(digest, mesh)| Message::Syn { digest, mesh }),
+        (any_digest(), any_delta()).prop_map(|(digest, delta)| Message::SynAck { digest, delta }),
+        any_delta().prop_map(|delta| Message::Ack { delta }),
+        Just(Message::BadCluster),
+    ]
+}
+
 proptest! {
+    #[test]
+    fn any_message_survives_its_bytes_and_is_nothing_when_cut(message in any_message()) {
+        let bytes = message.encode();
+        prop_assert_eq!(Message::decode(&bytes), Ok(message));
+        for cut in 0..bytes.len() {
+            prop_assert_eq!(Message::decode(&bytes[..cut]), Err(Rejection::Malformed));
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        prop_assert_eq!(Message::decode(&longer), Err(Rejection::Malformed));
+    }
+
     #[test]
     fn noise_is_refused_and_breaks_nothing(kind in 0_u8..5, noise in prop::collection::vec(any::<u8>(), 0..400)) {
         let bytes = [&[0x53, 0xb0, 0, kind][..], &noise].concat();

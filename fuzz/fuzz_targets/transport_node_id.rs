@@ -1,0 +1,5 @@
+//! See `qmesh_transport::fuzzing::transport_node_id`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| qmesh_transport::fuzzing::transport_node_id(bytes));

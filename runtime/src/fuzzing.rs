@@ -1,0 +1,271 @@
+//! What fuzzers throw bytes at, one function for each decoder of this crate. Exists in tests and under `cfg(fuzzing)`,
+//! which cargo-fuzz sets; nothing else may use it.
+//!
+//! Each takes any bytes and panics if the decoder does not keep its word: what it accepts, it writes again as the same.
+
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use qmesh_transport::{ChannelReader, RawReader, ReadError, ResetCode};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
+
+use crate::{
+    channel::{caller::ChannelCaller, failure_code, items, stream_caller},
+    codec::Codec,
+    control_api::{Answer, Query},
+    wire::{
+        frame::{Chunk, FrameError, Frames},
+        messages::{Control, Hello, Open, Opened, OpenedMethod, WireFailure},
+    },
+};
+
+/// A peer that sends these bytes in pieces, then the end.
+#[derive(Debug)]
+struct Peer {
+    bytes: Bytes,
+    piece: usize,
+}
+
+/// The largest payload here.
+const LIMIT: usize = 1024;
+
+impl Peer {
+    /// The frames of a peer.
+    fn frames(bytes: &[u8], piece: usize) -> Frames {
+        let bytes = Bytes::copy_from_slice(bytes);
+        Frames::new(ChannelReader::new(Self { bytes, piece: piece.max(1) }), LIMIT)
+    }
+}
+
+/// The frames of a channel, in pieces of the first byte's size and in one: both times the same.
+pub fn runtime_frames(bytes: &[u8]) {
+    let Some((piece, bytes)) = bytes.split_first() else { return };
+    let cut = run(all_frames(bytes, (*piece).into()));
+    assert_eq!(cut, run(all_frames(bytes, bytes.len())), "in pieces of {piece}");
+}
+
+async fn all_frames(bytes: &[u8], piece: usize) -> (Vec<(u8, Bytes)>, Option<FrameError>) {
+    let (mut frames, mut seen) = (Peer::frames(bytes, piece), Vec::new());
+    loop {
+        match frames.next().await {
+            Ok(Some(mut chunk)) => {
+                while let Some((kind, payload)) = chunk.next() {
+                    seen.push((kind, chunk.bytes.slice(payload)));
+                }
+            }
+            Ok(None) => return (seen, None),
+            Err(error) => return (seen, Some(error)),
+        }
+    }
+}
+
+/// The introduction of a peer.
+pub fn runtime_hello(bytes: &[u8]) {
+    message::<Hello>(bytes);
+}
+
+/// A message of the control channel.
+pub fn runtime_control(bytes: &[u8]) {
+    message::<Control>(bytes);
+}
+
+/// The opening of a call channel.
+pub fn runtime_open(bytes: &[u8]) {
+    message::<Open>(bytes);
+}
+
+/// The answer to it.
+pub fn runtime_opened(bytes: &[u8]) {
+    message::<Opened>(bytes);
+}
+
+/// A failure.
+pub fn runtime_failure(bytes: &[u8]) {
+    message::<WireFailure>(bytes);
+    if let Ok(wire) = WireFailure::decode(bytes) {
+        let failure = failure_code::from_wire(wire);
+        let again = failure_code::from_wire(failure_code::to_wire(&failure));
+        assert_eq!((again.outcome(), again.reason()), (failure.outcome(), failure.reason()));
+    }
+}
+
+fn message<M: Message + Default + PartialEq + Debug>(bytes: &[u8]) {
+    if let Ok(message) = M::decode(bytes) {
+        assert_eq!(M::decode(&message.encode_to_vec()[..]), Ok(message));
+    }
+}
+
+/// What a service says on a call channel to a caller with two calls and a one-way send under way.
+pub fn runtime_caller(bytes: &[u8]) {
+    let opened = Opened {
+        methods: vec![OpenedMethod::default(); 2],
+        one_way_window: 4,
+        calls_max: 4,
+        message_bytes_max: LIMIT as u64,
+    };
+    let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), LIMIT));
+    let now = Instant::now();
+    let _calls = [(); 2].map(|()| caller.start(0, b"", now, now + Duration::from_secs(1)));
+    let _sent = caller.try_send(1, b"");
+    run(async {
+        let mut frames = Peer::frames(bytes, 100);
+        while let Ok(Some(mut chunk)) = frames.next().await {
+            while let Some((kind, payload)) = chunk.next() {
+                if caller.receive(kind, &chunk, payload).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    caller.end("the bytes are over");
+    assert!(!caller.is_live());
+}
+
+/// The answer to a call with streams, and the stream behind it.
+pub fn runtime_stream(bytes: &[u8]) {
+    run(async {
+        let mut frames = Peer::frames(bytes, 100);
+        if let Ok((_reply, rest)) = stream_caller::first_reply(&mut frames).await {
+            receive::<u64>(rest, &mut frames).await;
+        }
+    });
+}
+
+/// The items of a stream, in the codec that the first byte chooses.
+pub fn runtime_items(bytes: &[u8]) {
+    run(async {
+        let mut frames = Peer::frames(bytes, 7);
+        if let Ok(Some(chunk)) = frames.next().await {
+            receive::<Value>(chunk, &mut frames).await;
+        }
+    });
+}
+
+async fn receive<T: DeserializeOwned + Debug + Send + 'static>(chunk: Chunk, frames: &mut Frames) {
+    let (incoming, mut receiver) = items::incoming::<T>(Codec::MessagePack);
+    let drained = async {
+        let mut count = 0;
+        while let Ok(Some(_item)) = receiver.recv().await {
+            count += 1;
+        }
+        count
+    };
+    let (_ended, _count) = tokio::join!(items::receive(chunk, frames, incoming), drained);
+}
+
+/// Something of every shape that values have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Value {
+    text: String,
+    numbers: Vec<u64>,
+    #[serde(default)]
+    maybe: Option<Box<Self>>,
+    #[serde(default)]
+    choice: Choice,
+    #[serde(default)]
+    map: std::collections::BTreeMap<String, i64>,
+    #[serde(default)]
+    fraction: f32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+enum Choice {
+    #[default]
+    Nothing,
+    One(i32),
+    Two(String, bool),
+    Named {
+        tuple: (u8, char),
+    },
+}
+
+/// Values in MessagePack.
+pub fn runtime_msgpack(bytes: &[u8]) {
+    value(Codec::MessagePack, bytes);
+}
+
+/// Values in JSON.
+pub fn runtime_json(bytes: &[u8]) {
+    value(Codec::Json, bytes);
+}
+
+fn value(codec: Codec, bytes: &[u8]) {
+    if let Ok(value) = codec.decode::<Value>(bytes) {
+        let written = codec.encode(&value).expect("what was read can be written");
+        let again: Value = codec.decode(&written).expect("what was written can be read");
+        assert_eq!(codec.encode(&again).ok(), Some(written), "{value:?}");
+    }
+}
+
+/// A question of a command line, or the answer to one.
+pub fn runtime_question(bytes: &[u8]) {
+    json::<Query>(bytes);
+    json::<Answer>(bytes);
+}
+
+fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+    if let Ok(value) = serde_json::from_slice::<T>(bytes) {
+        let written = serde_json::to_vec(&value).expect("what was read can be written");
+        let again: T = serde_json::from_slice(&written).expect("what was written can be read");
+        assert_eq!(serde_json::to_vec(&again).ok(), Some(written), "{value:?}");
+    }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime without a driver needs nothing").block_on(work)
+}
+
+// === impl Peer ===
+
+impl RawReader for Peer {
+    fn poll_read(
+        &mut self,
+        _: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<Result<usize, ReadError>> {
+        let count = self.piece.min(limit).min(self.bytes.len());
+        buffer.extend_from_slice(&self.bytes.split_to(count));
+        Poll::Ready(Ok(count))
+    }
+
+    fn stop(&mut self, _: ResetCode) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use qmesh_trial::fuzz::{Target, try_all};
+
+    use super::*;
+
+    #[test]
+    fn no_bytes_break_a_decoder() {
+        let target = |name, run, held_max| Target { name, run, held_max };
+        try_all(
+            "runtime_",
+            &[
+                target("runtime_caller", runtime_caller, 16 << 10),
+                target("runtime_control", runtime_control, 8 << 10),
+                target("runtime_failure", runtime_failure, 8 << 10),
+                target("runtime_frames", runtime_frames, 32 << 10),
+                target("runtime_hello", runtime_hello, 8 << 10),
+                target("runtime_items", runtime_items, 2 << 20),
+                target("runtime_json", runtime_json, 16 << 10),
+                // A length that is claimed makes room for 1 MiB at most, and only for as long as the decoding takes.
+                target("runtime_msgpack", runtime_msgpack, 2 << 20),
+                target("runtime_open", runtime_open, 8 << 10),
+                target("runtime_opened", runtime_opened, 8 << 10),
+                target("runtime_question", runtime_question, 32 << 10),
+                target("runtime_stream", runtime_stream, 16 << 10),
+            ],
+        );
+    }
+}
