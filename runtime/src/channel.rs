@@ -9,7 +9,14 @@ pub(crate) mod serve;
 pub(crate) mod serve_stream;
 pub(crate) mod stream_caller;
 
+use crate::config::Limits;
+
 /// Bytes queued towards the peer above which patient writers wait, and a service's channel reads no further calls.
 pub(crate) const HIGH_WATER: usize = 256 * 1024;
+/// The largest payload of a frame that a caller sends.
+pub(crate) const fn request_bytes_max(limits: &Limits) -> usize {
+    limits.message_bytes_max + FRAME_OVERHEAD + head::bytes_max(limits)
+}
+
 /// Room in a frame beside its head, its arguments or its body.
 pub(crate) const FRAME_OVERHEAD: usize = 64;

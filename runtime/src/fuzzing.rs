@@ -17,11 +17,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use crate::{
-    channel::{caller::ChannelCaller, failure_code, items, stream_caller},
+    channel::{
+        caller::{ChannelCaller, Outbound},
+        failure_code,
+        head::Head,
+        items, stream_caller,
+    },
     codec::Codec,
+    config::Limits,
     control_api::{Answer, Query},
     wire::{
-        frame::{Chunk, FrameError, Frames},
+        frame::{Chunk, FrameError, Frames, kind},
         messages::{Control, Hello, Open, Opened, OpenedMethod, WireFailure},
     },
 };
@@ -81,6 +87,17 @@ pub fn runtime_open(bytes: &[u8]) {
     message::<Open>(bytes);
 }
 
+/// What a call begins with: its method and its head.
+pub fn runtime_head(bytes: &[u8]) {
+    let mut rest = bytes;
+    let Ok((method, head)) = Head::take(&mut rest, kind::CALL, &Limits::default()) else { return };
+    let mut written = BytesMut::new();
+    head.put(&mut written, usize::try_from(method).unwrap_or(usize::MAX));
+    let (again, same) =
+        Head::take(&mut &written[..], kind::CALL, &Limits::default()).expect("it was just written");
+    assert_eq!((again, same.allowance, same.metadata), (method, head.allowance, head.metadata));
+}
+
 /// The answer to it.
 pub fn runtime_opened(bytes: &[u8]) {
     message::<Opened>(bytes);
@@ -109,11 +126,13 @@ pub fn runtime_caller(bytes: &[u8]) {
         one_way_window: 4,
         calls_max: 4,
         message_bytes_max: LIMIT as u64,
+        metadata_bytes_max: 0,
     };
     let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), LIMIT));
     let now = Instant::now();
-    let _calls = [(); 2].map(|()| caller.start(0, b"", now, now + Duration::from_secs(1)));
-    let _sent = caller.try_send(1, b"");
+    let (head, deadline) = (&Head::USUAL, now + Duration::from_secs(1));
+    let _calls = [(); 2].map(|()| caller.start(Outbound { method: 0, head, arguments: b"", deadline }, now));
+    let _sent = caller.try_send(1, head, b"");
     run(async {
         let mut frames = Peer::frames(bytes, 100);
         while let Ok(Some(mut chunk)) = frames.next().await {
@@ -262,6 +281,7 @@ mod tests {
                 // A length that is claimed makes room for 1 MiB at most, and only for as long as the decoding takes.
                 target("runtime_msgpack", runtime_msgpack, 2 << 20),
                 target("runtime_open", runtime_open, 8 << 10),
+                target("runtime_head", runtime_head, 64 << 10),
                 target("runtime_opened", runtime_opened, 8 << 10),
                 target("runtime_question", runtime_question, 32 << 10),
                 target("runtime_stream", runtime_stream, 16 << 10),

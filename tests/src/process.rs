@@ -44,6 +44,18 @@ impl Process {
         Ok(Self { child })
     }
 
+    /// The memory that it holds now: what Linux calls resident.
+    ///
+    /// # Errors
+    /// It has ended, or the system does not tell.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let id = self.child.id().context("the process has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: u64 = resident.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes * 1024)
+    }
+
     /// Ends the process without a word (SIGKILL), and waits until it has ended.
     ///
     /// # Errors

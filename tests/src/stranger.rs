@@ -27,10 +27,16 @@ pub mod kind {
     pub const CALL: u8 = 0x20;
     /// A one-way send.
     pub const ONE_WAY: u8 = 0x21;
+    /// Takes a call back.
+    pub const CANCEL: u8 = 0x22;
     /// A call with streams.
     pub const STREAM: u8 = 0x23;
     /// An item of a stream.
     pub const ITEM: u8 = 0x24;
+    /// The end of a stream.
+    pub const END: u8 = 0x25;
+    /// The early end of one.
+    pub const CUT: u8 = 0x26;
     /// What came of a call.
     pub const REPLY: u8 = 0x28;
     /// What came of all one-way sends so far.

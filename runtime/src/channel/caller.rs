@@ -326,12 +326,17 @@ impl ChannelCaller {
     }
 
     async fn read(&self, frames: &mut Frames) -> Result<(), FrameError> {
+        let ended = self.read_all(frames).await;
+        if ended.as_ref().is_err_and(|error| !matches!(error, FrameError::Read(_))) {
+            frames.stop(ResetCode::PROTOCOL);
+        }
+        ended
+    }
+
+    async fn read_all(&self, frames: &mut Frames) -> Result<(), FrameError> {
         while let Some(mut chunk) = frames.next().await? {
             while let Some((kind, payload)) = chunk.next() {
-                if let Err(error) = self.receive(kind, &chunk, payload) {
-                    frames.stop(ResetCode::PROTOCOL);
-                    return Err(error);
-                }
+                self.receive(kind, &chunk, payload)?;
             }
         }
         Ok(())

@@ -142,7 +142,7 @@ pub(crate) async fn receive(
                 }
                 kind::END => {
                     items.finish();
-                    return Ok(());
+                    return nothing_follows(chunk, frames).await;
                 }
                 kind::CUT => {
                     let cut = WireFailure::decode(payload).map_err(|_bad| FrameError::Malformed(kind));
@@ -151,7 +151,8 @@ pub(crate) async fn receive(
                         |wire| failure_code::from_wire(wire.clone()),
                     );
                     items.fail(told);
-                    return cut.map(drop);
+                    cut?;
+                    return nothing_follows(chunk, frames).await;
                 }
                 other => {
                     let error = FrameError::Unexpected(other);
@@ -180,6 +181,22 @@ pub(crate) async fn receive(
             }
         }
     }
+}
+
+/// Waits for the end of what the peer sends, where nothing more has a place.
+///
+/// # Errors
+/// Something came: the peer broke the protocol.
+pub(crate) async fn nothing_follows(mut chunk: Chunk, frames: &mut Frames) -> Result<(), FrameError> {
+    let more = match chunk.next() {
+        Some((kind, _)) => Some(kind),
+        None => match frames.next().await {
+            Ok(chunk) => chunk.and_then(|chunk| chunk.kind()),
+            Err(FrameError::Read(_)) => None,
+            Err(error) => return Err(error),
+        },
+    };
+    more.map_or(Ok(()), |kind| Err(FrameError::Unexpected(kind)))
 }
 
 // === impl Encoded ===

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
-use qmesh_transport::ChannelWriter;
+use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
@@ -33,8 +33,10 @@ pub(crate) async fn run<C: Contract>(
     channel: ServedChannel,
     mut chunk: Chunk,
 ) -> Result<(), FrameError> {
-    let Begin { method, head, remaining, arguments } = begin(&mut chunk, &channel.agreed)?;
     let ServedChannel { link, mut frames, writer, caller, agreed } = channel;
+    let begun = begin(&mut chunk, &agreed);
+    let Begin { method, head, remaining, arguments } =
+        begun.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))?;
     let now = Instant::now();
     let deadline = remaining.map(|remaining| deadline_after(now, remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
@@ -62,7 +64,7 @@ pub(crate) async fn run<C: Contract>(
     let receiving = async {
         match incoming {
             Some(items) => items::receive(chunk, &mut frames, items).await,
-            None => Ok(()),
+            None => items::nothing_follows(chunk, &mut frames).await,
         }
     };
     let streams = async {
@@ -79,13 +81,14 @@ pub(crate) async fn run<C: Contract>(
         // What is left of the caller's stream still has its receiver, unless the caller gave up.
         if answered { receiving.await } else { Ok(()) }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         // Streams that notice it by themselves say so to their other ends.
         biased;
         ended = streams => ended,
         // One that waits for the service would not.
         _ = link.session().closed() => Ok(()),
-    }
+    };
+    ended.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))
 }
 
 /// How a streaming call begins.

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use crate::{
     call_tree::Allowance,
     channel::{
-        FRAME_OVERHEAD, head,
         open::{self, negotiate},
+        request_bytes_max,
         serve::{Agreed, ServedChannel},
     },
     failure::{Failure, Reason},
@@ -94,6 +94,8 @@ pub(crate) async fn agree(
     let endpoint = endpoint(node, &request.service);
     let negotiated = endpoint
         .and_then(|endpoint| negotiate(&request, &*endpoint, &limits).map(|agreed| (endpoint, agreed)));
+    // Decoded it may be 25 times what came, and the peer may not read the answer for a while.
+    drop(request);
     let (endpoint, (codec, methods, opened)) = match negotiated {
         Ok(negotiated) => negotiated,
         Err(failure) => {
@@ -106,7 +108,8 @@ pub(crate) async fn agree(
     if !matches!(answered, Ok(Ok(()))) {
         return None;
     }
-    frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD + head::bytes_max(&limits));
+    frames.set_limit(request_bytes_max(&limits));
+    frames.set_share(link.large_frames(&limits));
     let link = link.serves();
     let agreed = Agreed { codec, methods, limits, allowance: Allowance::of(node.config()) };
     let serving = endpoint.serve(ServedChannel { link, frames, writer, caller, agreed });

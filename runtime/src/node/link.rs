@@ -1,17 +1,18 @@
 //! A session with a peer that has introduced itself.
 
 use std::sync::{
-    Arc, Weak,
+    Arc, OnceLock, Weak,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_transport::{CloseCode, Session};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    channel::{HIGH_WATER, caller::ChannelCaller},
+    channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
+    config::Limits,
     wire::outbox::Outbox,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Link {
     served: AtomicUsize,
     /// Calls with streams, in either direction.
     streams: AtomicUsize,
+    /// Room for large frames that the peer has begun, in bytes.
+    large_frames: OnceLock<Arc<Semaphore>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +69,7 @@ impl Link {
             callers: Mutex::default(),
             served: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
+            large_frames: OnceLock::new(),
         }
     }
 
@@ -116,6 +120,12 @@ impl Link {
     pub(crate) fn is_busy(&self) -> bool {
         self.served.load(Relaxed) > 0
             || self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
+    }
+
+    /// What the large frames of the peer share, on all channels of this session.
+    pub(crate) fn large_frames(&self, limits: &Limits) -> Arc<Semaphore> {
+        let bytes = limits.large_frames_bytes_max.max(request_bytes_max(limits));
+        Arc::clone(self.large_frames.get_or_init(|| Arc::new(Semaphore::new(bytes))))
     }
 
     /// A channel on which the peer calls belongs to this session.

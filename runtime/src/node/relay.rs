@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::{
     channel::{
-        FRAME_OVERHEAD, head,
         open::{self, OpenChannel},
+        request_bytes_max,
     },
     client::{self, OwnChannel},
     control_api,
@@ -54,7 +54,8 @@ async fn relay(node: &Arc<NodeInner>, link: &Arc<Link>, channel: Channel) {
             }
         }
         Ok(Ok(Some(request))) => {
-            frames.set_limit(limits.message_bytes_max + FRAME_OVERHEAD + head::bytes_max(limits));
+            frames.set_limit(request_bytes_max(limits));
+            frames.set_share(link.large_frames(limits));
             elsewhere(node, request, frames, writer).await;
         }
         // Given up before anything was said.

@@ -30,15 +30,18 @@
 //! Arguments are, in MessagePack, an array of the values in the order of the method's signature, which both sides agreed
 //! on at the opening; in JSON an object by parameter name. Varints are Protobuf's. Every call gets exactly one reply, a cancelled one too: only then may its id be used again.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::encoding::{decode_varint, encode_varint};
 use qmesh_transport::{ChannelReader, ReadError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) const HEAD: usize = 5;
 /// Bytes taken from the transport at most in one read.
 const READ: usize = 64 * 1024;
+/// A larger frame is a large one, and one of which more is there is read to its end before anything else is.
+const LARGE: usize = 4 * 1024;
 
 pub(crate) mod kind {
     pub(crate) const HELLO: u8 = 0x01;
@@ -127,6 +130,11 @@ pub(crate) struct Frames {
     reader: ChannelReader,
     buffer: BytesMut,
     limit: usize,
+    /// What the larger frames of all channels of a session may hold while they come; none where the peer is trusted
+    /// with the limit.
+    share: Option<Arc<Semaphore>>,
+    /// What the frame that comes has of it.
+    held: Option<OwnedSemaphorePermit>,
 }
 
 /// Whole frames, in order.
@@ -139,7 +147,7 @@ pub(crate) struct Chunk {
 impl Frames {
     /// Frames with payloads of at most `limit` bytes.
     pub(crate) fn new(reader: ChannelReader, limit: usize) -> Self {
-        Self { reader, buffer: BytesMut::new(), limit }
+        Self { reader, buffer: BytesMut::new(), limit, share: None, held: None }
     }
 
     /// All frames that are there, at least one; `None` at the peer's half-close.
@@ -149,12 +157,35 @@ impl Frames {
         loop {
             let whole = self.whole()?;
             if whole > 0 {
+                self.held = None;
                 return Ok(Some(Chunk { bytes: self.buffer.split_to(whole).freeze(), at: 0 }));
             }
-            if self.reader.read(&mut self.buffer, READ).await? == 0 {
+            let room = self.room().await;
+            if self.reader.read(&mut self.buffer, room).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
         }
+    }
+
+    /// How much to read. Waits until the session's share has room for the frame that comes, if it is a large one: a
+    /// frame that has room can come to its end whatever the others do.
+    async fn room(&mut self) -> usize {
+        let Some(length) = self.claim() else { return READ };
+        if length > LARGE
+            && self.held.is_none()
+            && let Some(share) = &self.share
+            && let Ok(bytes) = u32::try_from(length)
+        {
+            // It is never closed.
+            self.held = Arc::clone(share).acquire_many_owned(bytes).await.ok();
+        }
+        if self.buffer.len() < LARGE { READ } else { (HEAD + length - self.buffer.len()).min(READ) }
+    }
+
+    /// The length that the frame which comes claims, once its header is there.
+    fn claim(&self) -> Option<usize> {
+        let header = self.buffer.get(..HEAD)?;
+        Some(u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize)
     }
 
     /// The first frame alone, for the opening of a channel.
@@ -175,6 +206,11 @@ impl Frames {
     /// Another bound for the payloads to come.
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
+    }
+
+    /// Frames of more than 4 KiB wait for room in `share`, which has room for the largest.
+    pub(crate) fn set_share(&mut self, share: Arc<Semaphore>) {
+        self.share = Some(share);
     }
 
     pub(crate) fn stop(&mut self, code: qmesh_transport::ResetCode) {

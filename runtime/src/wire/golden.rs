@@ -9,17 +9,23 @@ use qmesh_trial::golden;
 use tokio::time::Instant;
 
 use crate::{
+    call_tree::{Allowance, Inherited, Terms},
     channel::{
-        caller::{ChannelCaller, TrySend},
-        failure_code, items, open, stream_caller,
+        caller::{ChannelCaller, Outbound, TrySend, take_spent},
+        failure_code,
+        head::Head,
+        items, open, stream_caller,
     },
+    client::CallOptions,
     codec::Codec,
+    config::{Config, Limits},
     failure::{Failure, Outcome, Reason},
+    metadata::Metadata,
     node::{
         control, gossip,
         hello::{self, Own},
     },
-    service::{OneWays, RawReply, Replies, Reply, Responder},
+    service::{Never, OneWays, RawReply, Replies, Reply, Responder},
     stream::{Receiver, stream},
     wire::{
         frame::{Chunk, HEAD, kind},
@@ -76,7 +82,7 @@ fn opening() -> Open {
     let method =
         |name: &str, signature: &str| OpenMethod { name: name.to_owned(), signature: signature.to_owned() };
     let methods = vec![method("sign", "sign(text: String) -> usize"), method("gone", "")];
-    Open { service: "guests.Book".to_owned(), codec: "msgpack".to_owned(), methods }
+    Open { service: "guests.Book".to_owned(), codec: "msgpack".to_owned(), methods, patience_ms: 0 }
 }
 
 fn answer() -> Opened {
@@ -87,6 +93,7 @@ fn answer() -> Opened {
         one_way_window: 8192,
         calls_max: 4096,
         message_bytes_max: 4 << 20,
+        metadata_bytes_max: 8 << 10,
     }
 }
 
@@ -104,18 +111,29 @@ async fn caller() -> (Arc<ChannelCaller>, [Bytes; 3]) {
     let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), 1024));
     let now = Instant::now();
     let arguments = Codec::MessagePack.encode(&("hi",)).unwrap();
-    let call = caller.start(1, &arguments, now, now + Duration::from_secs(10)).unwrap();
+    let deadline = now + Duration::from_secs(10);
+    let outbound = Outbound { method: 1, head: &Head::USUAL, arguments: &arguments, deadline };
+    let call = caller.start(outbound, now).unwrap();
     let called = caller.written().await;
     drop(call);
     let cancelled = caller.written().await;
-    assert!(matches!(caller.try_send(1, &arguments), TrySend::Sent));
+    assert!(matches!(caller.try_send(1, &Head::USUAL, &arguments), TrySend::Sent));
     let sent = caller.written().await;
     (caller, [called, cancelled, sent])
 }
 
 async fn calls() -> Vec<Vector> {
-    let (_, [called, cancelled, sent]) = caller().await;
-    vec![("call", called.into()), ("cancel", cancelled.into()), ("one_way", sent.into())]
+    let (caller, [called, cancelled, sent]) = caller().await;
+    let mut metadata = Metadata::default();
+    metadata.set("tenant".to_owned(), "blue".to_owned());
+    let head = Head::new(Allowance { hops: 31, retries: 4 }, Some(Arc::new(metadata)));
+    let now = Instant::now();
+    let outbound =
+        Outbound { method: 1, head: &head, arguments: b"\x90", deadline: now + Duration::from_secs(10) };
+    let _call = caller.start(outbound, now).unwrap();
+    let rare = caller.written().await;
+    let vectors = [("call", called), ("call_with_head", rare), ("cancel", cancelled), ("one_way", sent)];
+    vectors.map(|(name, bytes)| (name, bytes.into())).into()
 }
 
 async fn replies() -> Vec<Vector> {
@@ -125,6 +143,13 @@ async fn replies() -> Vec<Vector> {
         Reply::wire(Responder::call(Arc::clone(&replies), 0), Codec::MessagePack).answer(answer);
         vectors.push((name, taken(&replies).await));
     }
+    Inherited::new(None, Allowance { hops: 1, retries: 3 }).enter(|| {
+        let mut terms = Terms::begin(&Config::local(), &CallOptions::NONE, Instant::now()).unwrap();
+        assert!(terms.withdraw());
+        Reply::<_, Never>::wire(Responder::call(Arc::clone(&replies), 0), Codec::MessagePack)
+            .answer(Ok(7_u8));
+    });
+    vectors.push(("reply_spent", taken(&replies).await));
     replies.send_failure(0, &Failure::not_executed(Reason::Overloaded, "full"));
     vectors.push(("reply_failure", taken(&replies).await));
     replies.enter_one_way(1);
@@ -143,8 +168,10 @@ async fn taken(replies: &Replies) -> Vec<u8> {
 async fn streams() -> Vec<Vector> {
     let (sender, cut) = stream::<u8>(1);
     sender.fail(Failure::unknown(Reason::Cancelled, "enough"));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let arguments = Codec::MessagePack.encode(&("hi",)).unwrap();
     vec![
-        ("stream", stream_caller::begin(10_000, &Codec::MessagePack.encode(&("hi",)).unwrap()).into()),
+        ("stream", stream_caller::begin(&Head::USUAL, Some(deadline), &arguments).into()),
         ("items", filled(Receiver::of(["one", "two"])).await),
         ("cut", filled(cut).await),
     ]
@@ -158,7 +185,7 @@ async fn filled<T: serde::Serialize + Send + 'static>(receiver: Receiver<T>) -> 
 }
 
 /// The reasons by their numbers, from 1 on.
-const REASONS: [Reason; 17] = [
+const REASONS: [Reason; 19] = [
     Reason::NoEndpoint,
     Reason::DeadlineExceeded,
     Reason::Cancelled,
@@ -176,6 +203,8 @@ const REASONS: [Reason; 17] = [
     Reason::TooLarge,
     Reason::Refused,
     Reason::Protocol,
+    Reason::TooManyHops,
+    Reason::Idle,
 ];
 
 /// The three outcomes with the same reason.
@@ -223,6 +252,15 @@ fn the_golden_messages_are_read() {
     assert_eq!(cut, Failure::unknown(Reason::Cancelled, "enough"));
 }
 
+#[test]
+fn a_golden_head_is_read() {
+    let call = payload("call_with_head", kind::CALL);
+    let mut rest = &call[1..];
+    let (method, head) = Head::take(&mut rest, kind::CALL, &Limits::default()).unwrap();
+    assert_eq!((method, head.allowance), (1, Allowance { hops: 31, retries: 4 }));
+    assert_eq!(head.metadata.unwrap().get("tenant"), Some("blue"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_takes_the_golden_answers() {
     let (caller, _) = caller().await;
@@ -238,11 +276,16 @@ fn the_golden_replies_and_failures_are_read() {
     for (name, expected) in [
         ("reply_value", Ok(RawReply { status: 0, body: Bytes::from_static(b"\x07") })),
         ("reply_service_error", Ok(RawReply { status: 1, body: Bytes::from_static(b"\xa2no") })),
+        ("reply_spent", Ok(RawReply { status: 0, body: Bytes::from_static(b"\x07") })),
         ("reply_failure", Err(Failure::not_executed(Reason::Overloaded, "full"))),
     ] {
         let mut reply = payload(name, kind::REPLY);
         let (call, status, age) = (reply.get_u8(), reply.get_u8(), reply.get_u8());
         assert_eq!((call, age), (0, 9), "{name}");
+        let mut rest = &reply[..];
+        let (status, spent) = take_spent(status, &mut rest).unwrap();
+        assert_eq!(spent, u32::from(name == "reply_spent"));
+        let reply = reply.slice(reply.len() - rest.len()..);
         assert_eq!(RawReply::read(status, reply), Ok(expected), "{name}");
     }
     let mut failures = Bytes::from(golden::vector("runtime", "failures"));

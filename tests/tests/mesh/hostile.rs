@@ -1,75 +1,45 @@
 //! A peer with valid credentials breaks the protocol in every way: it gets a typed answer or a closed door, soon, and
 //! nobody else notices.
 
+macro_rules! on_both_transports {
+    ($($attack:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test(start_paused = true)]
+            async fn $attack() {
+                super::$attack(crate::hostile::scene::Scene::in_memory().await).await;
+            })*
+        }
+
+        mod over_quic {
+            $(#[tokio::test]
+            async fn $attack() {
+                super::$attack(crate::hostile::scene::Scene::over_quic().await).await;
+            })*
+        }
+    };
+}
+
+mod answers;
+mod floods;
+mod scene;
+mod streams;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use qmesh::{Config, Node};
 use qmesh_tests::{
-    Background, Mesh, millis, secs,
+    Mesh, secs,
     stranger::{self, Stranger, frame, header, hello, kind, opening, read_frame},
-    watch,
-    work::{self, WorkClient},
 };
+use qmesh_transport::{Channel, Session};
 use tokio::time::{Instant, timeout};
 
-/// How long a peer may take for its first frame, in these tests.
-const OPENING: Duration = millis(500);
+use self::scene::{OPENING, Scene};
+
 /// What a busy machine may add to that.
 const SLACK: Duration = secs(2);
 const WHOAMI: (&str, &str) = ("whoami", "whoami() -> String");
-
-/// A node that is attacked, and a healthy guest that calls it all the while.
-struct Scene {
-    host: Node,
-    guest: Node,
-    healthy: Background,
-    stranger: Stranger,
-}
-
-impl Scene {
-    async fn in_memory() -> Self {
-        let mesh = Mesh::new();
-        let host = mesh.node("node-0").config(config()).serve(work::server()).start().await.unwrap();
-        let guest = mesh.node("guest").start().await.unwrap();
-        let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
-        Self::of(host, guest, stranger).await
-    }
-
-    async fn over_quic() -> Self {
-        let mesh = Mesh::new();
-        let host =
-            mesh.quic_node("node-0", None).config(config()).serve(work::server()).start().await.unwrap();
-        let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
-        let stranger = Stranger::over_quic(&mesh.identity, host.addresses().remove(0)).unwrap();
-        Self::of(host, guest, stranger).await
-    }
-
-    async fn of(host: Node, guest: Node, stranger: Stranger) -> Self {
-        watch::endpoints(&guest, "tests.Work", 1).await;
-        let client = guest.client::<WorkClient>();
-        let healthy = Background::start(2, millis(2), move || {
-            let client = client.clone();
-            async move { client.whoami().await }
-        });
-        healthy.answers(1).await;
-        Self { host, guest, healthy, stranger }
-    }
-
-    /// Whatever was done, the healthy one goes on.
-    async fn end(self) {
-        self.healthy.answers(50).await;
-        self.healthy.stop().await.assert_no_failure();
-        Mesh::end([self.guest, self.host]).await;
-    }
-}
-
-fn config() -> Config {
-    let mut config = Config::local();
-    config.limits.opening_timeout = OPENING;
-    config
-}
 
 /// What a peer may begin a session with, instead of a hello.
 fn bad_beginnings() -> Vec<(&'static str, Bytes)> {
@@ -174,11 +144,13 @@ fn bad_calls() -> Vec<(&'static str, Bytes)> {
 }
 
 /// Opens a channel for calls of these methods.
-async fn opened(
-    session: &dyn qmesh_transport::Session,
-    methods: &[(&str, &str)],
-) -> qmesh_transport::Channel {
-    let request = opening("tests.Work", "msgpack", methods);
+async fn opened(session: &dyn Session, methods: &[(&str, &str)]) -> Channel {
+    opened_at(session, "tests.Work", methods).await
+}
+
+/// Opens a channel for calls of these methods of a service.
+async fn opened_at(session: &dyn Session, service: &str, methods: &[(&str, &str)]) -> Channel {
+    let request = opening(service, "msgpack", methods);
     let mut channel = stranger::open(session, frame(kind::OPEN, &request)).await.unwrap();
     let (kind, answer) = read_frame(&mut channel).await.unwrap().unwrap();
     assert_eq!(kind, kind::OPENED, "{}", String::from_utf8_lossy(&answer));
@@ -214,7 +186,7 @@ async fn calls_that_break_the_protocol_end_their_channel(scene: Scene) {
 async fn what_a_service_does_not_have_is_refused_with_a_reason(scene: Scene) {
     let (session, _control) = scene.stranger.introduce("tests").await.unwrap();
     for (service, codec, told) in [
-        ("tests.Nothing", "msgpack", "node-0 has no service tests.Nothing; it has tests.Work"),
+        ("tests.Nothing", "msgpack", "node-0 has no service tests.Nothing; it has tests.Taps, tests.Work"),
         ("tests.Work", "morse", "tests.Work speaks msgpack and json, not `morse`"),
     ] {
         let request = opening(service, codec, &[WHOAMI]);
@@ -291,24 +263,6 @@ async fn garbage_on_the_control_channel_ends_the_session_alone(scene: Scene) {
         assert!(timeout(SLACK, session.closed()).await.is_ok(), "the session is still open");
     }
     scene.end().await;
-}
-
-macro_rules! on_both_transports {
-    ($($attack:ident),* $(,)?) => {
-        mod in_memory {
-            $(#[tokio::test(start_paused = true)]
-            async fn $attack() {
-                super::$attack(super::Scene::in_memory().await).await;
-            })*
-        }
-
-        mod over_quic {
-            $(#[tokio::test]
-            async fn $attack() {
-                super::$attack(super::Scene::over_quic().await).await;
-            })*
-        }
-    };
 }
 
 on_both_transports!(

@@ -2,7 +2,10 @@
 
 use std::fmt::Debug;
 
-use proptest::{collection::vec, prelude::*};
+use proptest::{
+    collection::{btree_map, vec},
+    prelude::*,
+};
 
 use super::*;
 
@@ -39,21 +42,29 @@ fn control() -> impl Strategy<Value = Control> {
 
 fn open() -> impl Strategy<Value = Open> {
     let method = (text(), text()).prop_map(|(name, signature)| OpenMethod { name, signature });
-    let parts = (text(), text(), vec(method, 0..5));
-    parts.prop_map(|(service, codec, methods)| Open { service, codec, methods })
+    let parts = (text(), text(), vec(method, 0..5), any::<u64>());
+    parts.prop_map(|(service, codec, methods, patience_ms)| Open { service, codec, methods, patience_ms })
 }
 
 fn opened() -> impl Strategy<Value = Opened> {
-    let method = (text(), any::<[bool; 3]>()).prop_map(|(refused, [unknown, one_way, idempotent])| {
-        OpenedMethod { refused, unknown, one_way, idempotent }
+    let method = ([text(), text(), text()], any::<[bool; 5]>()).prop_map(|(texts, flags)| {
+        let ([refused, name, signature], [unknown, one_way, idempotent, upload, download]) = (texts, flags);
+        OpenedMethod { refused, unknown, one_way, idempotent, upload, download, name, signature }
     });
-    let parts = (vec(method, 0..5), any::<[u64; 3]>());
-    parts.prop_map(|(methods, [one_way_window, calls_max, message_bytes_max])| Opened {
+    let parts = (vec(method, 0..5), any::<[u64; 4]>());
+    parts.prop_map(|(methods, [one_way_window, calls_max, message_bytes_max, metadata_bytes_max])| Opened {
         methods,
         one_way_window,
         calls_max,
         message_bytes_max,
+        metadata_bytes_max,
     })
+}
+
+fn head() -> impl Strategy<Value = CallHead> {
+    let metadata = btree_map(text(), text(), 0..5);
+    let parts = (any::<Option<u32>>(), any::<Option<u32>>(), metadata);
+    parts.prop_map(|(hops, retries, metadata)| CallHead { hops, retries, metadata })
 }
 
 fn failure() -> impl Strategy<Value = WireFailure> {
@@ -81,11 +92,13 @@ proptest! {
         open in open(),
         opened in opened(),
         failure in failure(),
+        head in head(),
     ) {
         survives(&hello);
         survives(&control);
         survives(&open);
         survives(&opened);
         survives(&failure);
+        survives(&head);
     }
 }

@@ -1,0 +1,77 @@
+//! A node that is attacked, with a healthy guest that calls it all the while.
+
+use std::time::Duration;
+
+use qmesh::{Config, Node};
+use qmesh_tests::{
+    Background, Mesh, millis,
+    stranger::Stranger,
+    watch,
+    work::{self, WorkClient},
+};
+
+use super::streams::taps;
+
+/// How long a peer may take for its first frame, in these tests.
+pub(crate) const OPENING: Duration = millis(500);
+/// Channels that a peer may have open, over QUIC.
+pub(crate) const CHANNELS_MAX: u32 = 300;
+
+/// A node that is attacked, and a healthy guest that calls it all the while.
+pub(crate) struct Scene {
+    pub(crate) host: Node,
+    guest: Node,
+    pub(crate) healthy: Background,
+    pub(crate) stranger: Stranger,
+}
+
+impl Scene {
+    pub(crate) async fn in_memory() -> Self {
+        let mesh = Mesh::new();
+        let host = mesh.node("node-0").config(config());
+        let host = host.serve(work::server()).serve(taps()).start().await.unwrap();
+        let guest = mesh.node("guest").start().await.unwrap();
+        let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
+        Self::of(host, guest, stranger).await
+    }
+
+    pub(crate) async fn over_quic() -> Self {
+        let mesh = Mesh::new();
+        let host = mesh
+            .quic_node("node-0", None)
+            .config(config())
+            .serve(work::server())
+            .serve(taps())
+            .start()
+            .await
+            .unwrap();
+        let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
+        let stranger = Stranger::over_quic(&mesh.identity, host.addresses().remove(0)).unwrap();
+        Self::of(host, guest, stranger).await
+    }
+
+    async fn of(host: Node, guest: Node, stranger: Stranger) -> Self {
+        watch::endpoints(&guest, "tests.Work", 1).await;
+        let client = guest.client::<WorkClient>();
+        let healthy = Background::start(2, millis(2), move || {
+            let client = client.clone();
+            async move { client.whoami().await }
+        });
+        healthy.answers(1).await;
+        Self { host, guest, healthy, stranger }
+    }
+
+    /// Whatever was done, the healthy one goes on.
+    pub(crate) async fn end(self) {
+        self.healthy.answers(50).await;
+        self.healthy.stop().await.assert_no_failure();
+        Mesh::end([self.guest, self.host]).await;
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::local();
+    config.limits.opening_timeout = OPENING;
+    config.quic.channels_max = CHANNELS_MAX;
+    config
+}
