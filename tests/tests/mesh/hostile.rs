@@ -31,11 +31,12 @@ use futures_util::future::join_all;
 use qmesh_tests::{
     Mesh, secs,
     stranger::{self, Stranger, frame, header, hello, kind, opening, read_frame},
+    work,
 };
 use qmesh_transport::{Channel, Session};
 use tokio::time::{Instant, timeout};
 
-use self::scene::{OPENING, Scene};
+use self::scene::{OPENING, Scene, config};
 
 /// What a busy machine may add to that.
 const SLACK: Duration = secs(2);

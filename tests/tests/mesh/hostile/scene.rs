@@ -69,7 +69,7 @@ impl Scene {
     }
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::local();
     config.limits.opening_timeout = OPENING;
     config.quic.channels_max = CHANNELS_MAX;
