@@ -7,8 +7,9 @@ use std::{process::ExitCode, str::FromStr, time::Duration};
 
 use heck::ToSnakeCase as _;
 use jiff::SignedDuration;
-use qmesh::{CallError, ControlClient, ServiceError};
+use qmesh::{CallError, ControlClient, ControlError, ServiceError};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{
     exit::{Exit, Problem},
@@ -59,37 +60,38 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
     let mut client = args.target.connect().await?;
     say_when_waiting(&mut client, &args).await?;
     let Method { service, name } = &args.method;
+    let asked = Instant::now();
     let known = client.methods(service, args.timeout).await?.map_err(Problem::from)?;
+    let patience = args.timeout.saturating_sub(asked.elapsed());
     // One that the service does not have is for the service to refuse.
     let method = known.into_iter().find(|known| known.name == *name);
     let arguments = match typed {
         Some(typed) => typed,
-        None => arguments(&input::arguments(method.as_ref())?)?,
+        None => arguments(&input::arguments(method.as_ref()).await?)?,
     };
     let ended = match method {
         Some(method) if method.upload || method.download => {
-            streams::run(&client, &method, &arguments, args.timeout, output).await
+            streams::run(&client, &method, &arguments, patience, output).await
         }
-        _ => call(&mut client, &args, arguments, output).await,
+        _ => {
+            let answer = client.call(service, name, arguments, patience).await;
+            answered(answer, &args.method, output)
+        }
     };
     client.close().await;
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-async fn call(
-    client: &mut ControlClient,
-    args: &Args,
-    arguments: Value,
+fn answered(
+    answer: Result<Result<Value, CallError<ServiceError>>, ControlError>,
+    method: &Method,
     output: OutputFormat,
 ) -> anyhow::Result<()> {
-    let Method { service, name } = &args.method;
-    let answered = client.call(service, name, arguments, args.timeout).await;
-    let called = answered.map_err(|error| {
+    let called = answer.map_err(|error| {
         Problem::new(Exit::Unknown, error.to_string())
             .hint("the call may have run: repeat it only if running it twice does no harm")
     })?;
-    let answer = called.map_err(|error| problem(service, name, error))?;
-    print_answer(&answer, output)
+    print_answer(&called.map_err(|error| problem(&method.service, &method.name, error))?, output)
 }
 
 fn print_answer(answer: &Value, output: OutputFormat) -> anyhow::Result<()> {

@@ -100,6 +100,9 @@ async fn a_talk_goes_both_ways_at_once() {
     let host = Host::new();
     let _dev = host.dev().await;
     let _other = host.start(&["serve", "clock.Clock", "--name", "b"]).await;
+    // Otherwise the command says that it waits.
+    host.eventually(&["services", "--node", "b"], |services| services.to_string().contains("echo.Echo"))
+        .await;
     // Served by the node that is asked, and by another one.
     for node in ["dev", "b"] {
         let mut talk = host.talk(&["call", "echo.Echo/Repeat", "--node", node]);

@@ -1,6 +1,6 @@
 //! What a call reads from standard input: its arguments, or the stream that it sends.
 
-use std::io::{IsTerminal as _, Read as _, stdin};
+use std::io::{IsTerminal as _, stdin};
 
 use anyhow::Context as _;
 use qmesh::{Failure, MethodInfo, Outcome, Reason, Sender};
@@ -13,13 +13,14 @@ use crate::exit::Problem;
 const LINE_MAX: usize = 4 << 20;
 
 /// The arguments, where `-` stands for them.
-pub(super) fn arguments(method: Option<&MethodInfo>) -> anyhow::Result<String> {
+pub(super) async fn arguments(method: Option<&MethodInfo>) -> anyhow::Result<String> {
     if let Some(method) = method.filter(|method| method.upload) {
         let what = format!("standard input is the stream that {}/{} takes", method.service, method.name);
         return Err(Problem::usage(what).hint("write the arguments on the command line").into());
     }
     let mut text = String::new();
-    stdin().read_to_string(&mut text).context("cannot read the arguments from standard input")?;
+    let read = tokio::io::stdin().read_to_string(&mut text).await;
+    read.context("cannot read the arguments from standard input")?;
     Ok(text)
 }
 
