@@ -96,9 +96,9 @@ async fn keeps_the_order(serving: Node, client: DiaryClient) {
         let pinned = pinned.clone();
         async move {
             match number % 30 {
-                0 => drop(pinned.enter(number, vec![7; 200_000]).await.unwrap()),
-                rest if rest % 2 == 0 => drop(pinned.enter(number, vec![]).await.unwrap()),
-                _ => pinned.note(number).await.unwrap(),
+                0 => drop(pinned.enter(number, vec![7; 100_000]).timeout(secs(60)).await.unwrap()),
+                rest if rest % 2 == 0 => drop(pinned.enter(number, vec![]).timeout(secs(60)).await.unwrap()),
+                _ => pinned.note(number).timeout(secs(60)).await.unwrap(),
             }
         }
     });
