@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc};
 pub(crate) use call::unreadable;
 pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
 pub use dynamic::{DynamicError, ServiceError};
-pub(crate) use dynamic::{call_json, journey, methods, ticket};
+pub(crate) use dynamic::{JsonCall, call_json, journey, methods, ticket};
 pub(crate) use engine::OwnChannel;
 pub use one_way::OneWay;
 pub(crate) use options::CallOptions;

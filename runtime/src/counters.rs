@@ -10,6 +10,7 @@ pub(crate) struct Counters {
     ran_cancelled: AtomicU64,
     refused_sessions: AtomicU64,
     broken_channels: AtomicU64,
+    refused_calls: AtomicU64,
 }
 
 /// A reading of a node's counters.
@@ -25,6 +26,8 @@ pub struct Counts {
     pub refused_sessions: u64,
     /// Channels that peers opened and that were closed because of what came on them, or did not come.
     pub broken_channels: u64,
+    /// Calls and one-way sends that a policy of a service of this node refused.
+    pub refused_calls: u64,
 }
 
 impl Counters {
@@ -44,12 +47,17 @@ impl Counters {
         self.broken_channels.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn refused_call(&self) {
+        self.refused_calls.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn read(&self) -> Counts {
         Counts {
             retries: self.retries.load(Relaxed),
             ran_cancelled: self.ran_cancelled.load(Relaxed),
             refused_sessions: self.refused_sessions.load(Relaxed),
             broken_channels: self.broken_channels.load(Relaxed),
+            refused_calls: self.refused_calls.load(Relaxed),
         }
     }
 }

@@ -64,13 +64,13 @@
 //! - A [`Failure`] says what is known of the execution: its [`Outcome`] is *not sent*, *not executed* or *unknown*.
 //! - The [`Directory`] is what this node knows of all others: immutable snapshots, and watches.
 //! - [`Config`] has every setting and bound, with presets for one host, one network and many.
+//! - [`Server::authorize`] and [`Rules`] say who may call what. Without them, whoever belongs to the mesh may.
 //! - A [`ControlClient`] asks a node about the mesh without being a member of it.
 //!
 //! # What it is not
 //!
 //! No broker: a call goes from node to node, and is stored nowhere. No promise of *exactly once*: a call whose outcome is
-//! unknown may have run. No order between calls that a balanced client spreads over endpoints. No rules of who may call
-//! what, yet. It reads no environment, and installs no subscriber, no crypto provider and no signal handler.
+//! unknown may have run. No order between calls that a balanced client spreads over endpoints. It reads no environment, and installs no subscriber, no crypto provider and no signal handler.
 //!
 //! # Modules, in reading order
 //!
@@ -79,12 +79,14 @@
 //! - `client`: a call, its patient way, its route, an endpoint elsewhere
 //! - `stream`: its two ends, in one process
 //! - `channel`, `wire`: calls and streams as bytes
+//! - `authorize`: who may call what
 //! - `call_tree`: what a call may spend, and what the calls of its handler inherit
 //! - `failure`, `codec`, `config`, `counters`, `metadata`: small nouns that all of them use
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
 
+mod authorize;
 mod call_tree;
 mod channel;
 mod client;
@@ -105,6 +107,7 @@ mod supervisor;
 mod task;
 mod wire;
 
+pub use authorize::{Decision, RuleError, Rules};
 pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError, StreamCall};
 pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};

@@ -39,7 +39,7 @@ pub(crate) use link::{Link, Served, Streams};
 pub(crate) use peer::Peer;
 
 use crate::{
-    client::{Client, DynamicError, ServiceClient},
+    client::{self, Client, DynamicError, JsonCall, ServiceClient},
     control_api::{NodeInfo, ServiceInfo},
     supervisor::ActorInfo,
 };
@@ -120,7 +120,8 @@ impl Node {
         arguments: &serde_json::Value,
         timeout: Duration,
     ) -> Result<serde_json::Value, DynamicError> {
-        crate::client::call_json(self.inner(), service, method, arguments, timeout).await
+        let call = JsonCall { service, method, arguments, timeout };
+        client::call_json(self.inner(), None, call).await
     }
 
     /// Who is alive in the mesh, and what they offer: snapshots, lookups and watches.
@@ -182,7 +183,7 @@ impl NodeHandle {
         &self,
         service: &'static str,
         methods: &'static [crate::service::Method],
-    ) -> Arc<crate::client::Route> {
+    ) -> Arc<client::Route> {
         self.0.typed_route(service, methods)
     }
 }

@@ -1,6 +1,7 @@
 //! A service: the contract that names its methods, and the actor behind it.
 
 mod actor;
+mod caller;
 mod cancel;
 mod context;
 mod contract;
@@ -10,7 +11,8 @@ mod reply;
 mod server;
 mod stream_reply;
 
-pub use context::{Caller, Context};
+pub use caller::Caller;
+pub use context::Context;
 pub use contract::{Contract, Method, Parameter, Serve, misrouted};
 pub use reply::{Never, Reply, Responder};
 pub use server::Server;
@@ -19,7 +21,7 @@ pub use stream_reply::{Ports, StreamReply};
 pub(crate) use cancel::{Cancel, CancelOnDrop};
 pub(crate) use context::{CallScope, Conditions};
 pub(crate) use contract::unreadable;
-pub(crate) use endpoint::{Endpoint, LocalEndpoint};
+pub(crate) use endpoint::{Endpoint, LocalEndpoint, method_name};
 pub(crate) use inbox::{BATCH, Batch, Envelope};
 pub(crate) use reply::{LocalAnswer, OneWays, RawReply, Replies, put_reply_head};
 pub(crate) use server::{AnyServer, Started};

@@ -33,6 +33,8 @@ pub struct Introduction {
     pub caller: String,
     /// The caller's id, which derives from its key.
     pub caller_id: String,
+    /// The command line for which the caller calls, if it says so.
+    pub on_behalf_of: Option<String>,
     /// The name of the node that answers.
     pub node: String,
 }
@@ -82,6 +84,7 @@ impl Echo for Hall {
         Introduction {
             caller: caller.name().to_owned(),
             caller_id: caller.id().to_string(),
+            on_behalf_of: cx.on_behalf_of().map(|guest| guest.name().to_owned()),
             node: cx.node().to_owned(),
         }
     }

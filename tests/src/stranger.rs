@@ -62,6 +62,15 @@ impl Stranger {
         Ok(Self { dialer: endpoint.dialer(), target: Address::memory(target), _socket: None })
     }
 
+    /// A command line in a network in memory, before the door of `target`.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn guest_in_memory(network: &MemoryNetwork, identity: &Identity, target: &str) -> Result<Self> {
+        let endpoint = network.bind("stranger", identity.client_credentials("stranger")?)?;
+        Ok(Self { dialer: endpoint.dialer(), target: Address::memory(target), _socket: None })
+    }
+
     /// A stranger on this host.
     ///
     /// # Errors
@@ -109,6 +118,20 @@ impl Stranger {
         ensure!(kind == kind::HELLO, "a frame of kind {kind:#04x} instead of a hello");
         Ok((session, control))
     }
+}
+
+/// Asks on the control channel of a command line, and waits for the answer.
+///
+/// # Errors
+/// The session ended, or the answer is none.
+pub async fn ask(control: &mut Channel, question: &serde_json::Value) -> Result<serde_json::Value> {
+    let request = [vec![0x08, 1], field(2, question.to_string().as_bytes())].concat();
+    control.writer.write_all(frame(kind::CONTROL, &field(4, &request))).await?;
+    let (kind, answer) = read_frame(control).await?.context("the control channel ended")?;
+    ensure!(kind == kind::CONTROL, "a frame of kind {kind:#04x} on the control channel");
+    // The answer's JSON is the last field of the message.
+    let begin = answer.iter().position(|byte| *byte == b'{').context("an answer without JSON")?;
+    Ok(serde_json::from_slice(&answer[begin..])?)
 }
 
 /// A channel of the session that says `bytes`.

@@ -184,6 +184,12 @@ impl ChannelCaller {
         self.opened.methods.get(method).is_some_and(|method| method.idempotent)
     }
 
+    /// Why this node may not send one way, if it may not.
+    fn forbidden(&self, method: usize) -> Option<&str> {
+        let forbidden = &self.opened.methods.get(method)?.forbidden;
+        (!forbidden.is_empty()).then_some(forbidden)
+    }
+
     /// Why the service refuses calls of this method, if it does.
     #[inline]
     fn check(&self, method: usize, head: &Head, length: usize) -> Result<(), Failure> {
@@ -254,7 +260,11 @@ impl ChannelCaller {
             });
         });
         match pushed {
-            Ok(_) if sent => TrySend::Sent,
+            // It went out all the same, for the service to count.
+            Ok(_) if sent => match self.forbidden(method) {
+                Some(why) => TrySend::Failed(Failure::not_executed(Reason::Refused, why)),
+                None => TrySend::Sent,
+            },
             Ok(_) => TrySend::Full,
             Err(_) => TrySend::Failed(Failure::not_sent(Reason::ConnectionLost, "the channel has ended")),
         }

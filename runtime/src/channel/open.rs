@@ -9,11 +9,12 @@ use qmesh_transport::{Channel, Session, WriteError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    authorize,
     channel::{FRAME_OVERHEAD, failure_code, head::Head},
     codec::Codec,
     config::Limits,
     failure::{Failure, Reason},
-    service::{Endpoint, Method},
+    service::{Caller, Endpoint, Method},
     wire::{
         frame::{self, FrameError, Frames, kind},
         messages::{Open, OpenMethod, Opened, OpenedMethod, WireFailure},
@@ -109,12 +110,39 @@ const METHODS_MAX: usize = 256;
 /// A peer that does not answer for so long does not serve us.
 const OPEN_MAX: Duration = Duration::from_secs(5);
 
+/// Who opens a channel: a peer, and the command line for which it calls, if it does. The policies must allow both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Callers<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) guest: Option<&'a Caller>,
+}
+
+impl Callers<'_> {
+    fn allow(self, endpoint: &dyn Endpoint, method: usize) -> bool {
+        endpoint.admits(self.caller, method) && self.guest.is_none_or(|guest| endpoint.admits(guest, method))
+    }
+
+    fn refusal(self, endpoint: &dyn Endpoint, method: usize) -> String {
+        let method = endpoint.methods().get(method).map_or("", |method| method.name);
+        authorize::refusal(self.caller, self.guest, (endpoint.name(), method))
+    }
+}
+
+/// Our side of one of the caller's methods.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AgreedMethod {
+    pub(crate) number: usize,
+    /// Whether the policies let this caller call it: who calls does not change on a channel.
+    pub(crate) is_allowed: bool,
+}
+
 /// What the service offers of what the caller asks: the answer, and for each of the caller's methods our own.
 pub(crate) fn negotiate(
     open: &Open,
     endpoint: &dyn Endpoint,
     limits: &Limits,
-) -> Result<(Codec, Vec<Option<usize>>, Opened), Failure> {
+    callers: Callers<'_>,
+) -> Result<(Codec, Vec<Option<AgreedMethod>>, Opened), Failure> {
     let Some(codec) = Codec::from_name(&open.codec) else {
         let detail = format!("{} speaks msgpack and json, not `{}`", open.service, open.codec);
         return Err(Failure::not_executed(Reason::UnknownCodec, detail));
@@ -124,16 +152,22 @@ pub(crate) fn negotiate(
             format!("{} methods are asked for; a contract has {METHODS_MAX} at most", open.methods.len());
         return Err(Failure::not_executed(Reason::Protocol, detail));
     }
+    let agreed = |number, mut method: OpenedMethod| {
+        let is_allowed = callers.allow(endpoint, number);
+        if method.one_way && !is_allowed {
+            method.forbidden = callers.refusal(endpoint, number);
+        }
+        (Some(AgreedMethod { number, is_allowed }), method)
+    };
     let (numbers, methods) = if open.methods.is_empty() {
-        endpoint
-            .methods()
-            .iter()
-            .map(described)
-            .enumerate()
-            .map(|(number, method)| (Some(number), method))
-            .unzip()
+        let all = endpoint.methods().iter().map(described).enumerate();
+        all.map(|(number, method)| agreed(number, method)).unzip()
     } else {
-        open.methods.iter().map(|asked| answer_for(asked, endpoint)).unzip()
+        let answer = |asked| match answer_for(asked, endpoint) {
+            (Some(number), method) => agreed(number, method),
+            (None, refused) => (None, refused),
+        };
+        open.methods.iter().map(answer).unzip()
     };
     let opened = Opened {
         methods,

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use crate::{
     call_tree::Allowance,
-    channel::{HIGH_WATER, head::Head, serve_stream},
+    channel::{HIGH_WATER, head::Head, open::AgreedMethod, serve_stream},
     codec::Codec,
     config::{Limits, deadline_after},
     node::Served,
     service::{
         BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, LocalEndpoint, OneWays, Replies,
-        Responder, unreadable,
+        Responder, method_name, unreadable,
     },
     wire::{
         frame::{self, Chunk, FrameError, Frames, kind},
@@ -29,6 +29,8 @@ pub(crate) struct ServedChannel {
     pub(crate) frames: Frames,
     pub(crate) writer: ChannelWriter,
     pub(crate) caller: Caller,
+    /// The command line for which the caller calls.
+    pub(crate) guest: Option<Caller>,
     pub(crate) agreed: Agreed,
 }
 
@@ -37,7 +39,7 @@ pub(crate) struct ServedChannel {
 pub(crate) struct Agreed {
     pub(crate) codec: Codec,
     /// For each of the caller's methods, ours.
-    pub(crate) methods: Vec<Option<usize>>,
+    pub(crate) methods: Vec<Option<AgreedMethod>>,
     pub(crate) limits: Limits,
     /// The most that a call may bring.
     pub(crate) allowance: Allowance,
@@ -67,11 +69,15 @@ pub(crate) async fn run<C: Contract>(
         }
         first => first,
     };
-    let ServedChannel { link, mut frames, mut writer, caller, agreed } = channel;
+    let ServedChannel { link, mut frames, mut writer, caller, guest, agreed } = channel;
     let age = Arc::clone(&endpoint.inbox.age);
     let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, agreed.limits.message_bytes_max));
-    let scope =
-        Arc::new(CallScope { caller, core: Arc::clone(&endpoint.core), replies: Some(Arc::clone(&replies)) });
+    let scope = Arc::new(CallScope {
+        caller,
+        guest,
+        core: Arc::clone(&endpoint.core),
+        replies: Some(Arc::clone(&replies)),
+    });
     let ending = Ending(Arc::clone(&replies));
     let batch_max = endpoint.inbox.capacity().min(BATCH);
     let mut serving = Serving {
@@ -163,11 +169,25 @@ impl<C: Contract> Serving<C> {
                 let (method, head) = self.agreed.take_call(&mut payload, kind)?;
                 let remaining = frame::take_varint(&mut payload, kind)?;
                 let deadline = deadline_after(now, Duration::from_millis(remaining));
-                self.call(call, method, Conditions::call(deadline, head), payload)
+                let cancel = self.replies.enter(call, self.agreed.limits.calls_per_channel);
+                let cancel = Some(cancel.ok_or(FrameError::Malformed(kind))?);
+                let conditions = Conditions { deadline: Some(deadline), cancel, head };
+                if method.is_allowed {
+                    self.call(call, method.number, conditions, payload);
+                } else {
+                    self.replies.send_failure(call, &self.scope.refuse(method_name::<C>(method.number)));
+                }
+                Ok(())
             }
             kind::ONE_WAY => {
                 let (method, head) = self.agreed.take_call(&mut payload, kind)?;
-                self.one_way(method, head, payload);
+                if method.is_allowed {
+                    self.one_way(method.number, head, payload);
+                } else {
+                    // Its sender was told when it opened the channel.
+                    drop(self.scope.refuse(method_name::<C>(method.number)));
+                    self.refuse_one_way();
+                }
                 Ok(())
             }
             kind::CANCEL => {
@@ -182,38 +202,32 @@ impl<C: Contract> Serving<C> {
         }
     }
 
-    fn call(
-        &mut self,
-        call: u32,
-        method: usize,
-        mut conditions: Conditions,
-        arguments: &[u8],
-    ) -> Result<(), FrameError> {
-        let calls_max = self.agreed.limits.calls_per_channel;
-        conditions.cancel =
-            Some(self.replies.enter(call, calls_max).ok_or(FrameError::Malformed(kind::CALL))?);
+    fn call(&mut self, call: u32, method: usize, conditions: Conditions, arguments: &[u8]) {
         let responder = || Responder::call(Arc::clone(&self.replies), call);
         match C::decode(method, self.agreed.codec, arguments, responder) {
             Ok(typed) => self.batch.push_back(Envelope::new(typed, method, conditions)),
-            Err(error) => {
-                self.replies.send_failure(call, &unreadable::<C>(method, &error));
-            }
+            Err(error) => self.replies.send_failure(call, &unreadable::<C>(method, &error)),
         }
-        Ok(())
     }
 
     fn one_way(&mut self, method: usize, head: Head, arguments: &[u8]) {
-        self.one_way += 1;
         match C::decode_one_way(method, self.agreed.codec, arguments) {
-            Ok(typed) => self.batch.push_back(Envelope::new(typed, method, Conditions::one_way(head))),
+            Ok(typed) => {
+                self.one_way += 1;
+                self.batch.push_back(Envelope::new(typed, method, Conditions::one_way(head)));
+            }
             Err(error) => {
                 let (service, caller) = (C::NAME, self.scope.caller.name());
                 tracing::debug!(target: "qmesh::service", service, caller, %error, "refused a one-way send");
-                // It counts as taken before it counts as refused.
-                self.replies.enter_one_way(std::mem::take(&mut self.one_way));
-                self.replies.finish_one_way(OneWays { refused: 1, ..OneWays::default() });
+                self.refuse_one_way();
             }
         }
+    }
+
+    fn refuse_one_way(&mut self) {
+        // It counts as taken before it counts as refused.
+        self.replies.enter_one_way(std::mem::take(&mut self.one_way) + 1);
+        self.replies.finish_one_way(OneWays { refused: 1, ..OneWays::default() });
     }
 
     /// Hands the batch to the service: at once if it has that many slots, else one after the other.
@@ -243,8 +257,12 @@ impl<C: Contract> Serving<C> {
 }
 
 impl Agreed {
-    /// Our number of the caller's method, and the head: a method that was refused at the opening is not called.
-    pub(crate) fn take_call(&self, payload: &mut &[u8], kind: u8) -> Result<(usize, Head), FrameError> {
+    /// Our side of the caller's method, and the head: a method that was not agreed on is not called.
+    pub(crate) fn take_call(
+        &self,
+        payload: &mut &[u8],
+        kind: u8,
+    ) -> Result<(AgreedMethod, Head), FrameError> {
         let (theirs, mut head) = Head::take(payload, kind, &self.limits)?;
         let ours =
             usize::try_from(theirs).ok().and_then(|theirs| self.methods.get(theirs).copied().flatten());

@@ -12,13 +12,14 @@ use crate::{
         failure_code,
         head::Head,
         items,
+        open::AgreedMethod,
         serve::{Agreed, ServedChannel},
     },
     config::deadline_after,
     failure::{Failure, Reason},
     service::{
         Answered, Batch, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
-        StreamAnswer, put_reply_head, unreadable,
+        StreamAnswer, method_name, put_reply_head, unreadable,
     },
     wire::frame::{self, Chunk, FrameError, kind, status},
 };
@@ -33,7 +34,7 @@ pub(crate) async fn run<C: Contract>(
     channel: ServedChannel,
     mut chunk: Chunk,
 ) -> Result<(), FrameError> {
-    let ServedChannel { link, mut frames, writer, caller, agreed } = channel;
+    let ServedChannel { link, mut frames, writer, caller, guest, agreed } = channel;
     let begun = begin(&mut chunk, &agreed);
     let Begin { method, head, remaining, arguments } =
         begun.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))?;
@@ -46,10 +47,16 @@ pub(crate) async fn run<C: Contract>(
     let (to, answer) = oneshot::channel();
     let codec = agreed.codec;
     let mut ports = Ports::new(codec, agreed.limits.message_bytes_max, to);
-    match C::decode_stream(method, codec, &arguments, &mut ports) {
+    let scope = CallScope { caller, guest, core: Arc::clone(&endpoint.core), replies: None };
+    let decoded = if method.is_allowed {
+        C::decode_stream(method.number, codec, &arguments, &mut ports)
+            .map_err(|error| unreadable::<C>(method.number, &error))
+    } else {
+        Err(scope.refuse(method_name::<C>(method.number)))
+    };
+    match decoded {
         Ok(call) => {
-            let scope = CallScope { caller, core: Arc::clone(&endpoint.core), replies: None };
-            let envelope = Envelope::new(call, method, conditions);
+            let envelope = Envelope::new(call, method.number, conditions);
             match endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await {
                 Ok(()) => endpoint.inbox.push_one(&Arc::new(scope), envelope, Instant::now()),
                 Err(failure) => {
@@ -57,7 +64,7 @@ pub(crate) async fn run<C: Contract>(
                 }
             }
         }
-        Err(error) => ports.refuse(unreadable::<C>(method, &error)),
+        Err(failure) => ports.refuse(failure),
     }
     let incoming = ports.incoming.take();
     drop(ports);
@@ -93,7 +100,7 @@ pub(crate) async fn run<C: Contract>(
 
 /// How a streaming call begins.
 struct Begin {
-    method: usize,
+    method: AgreedMethod,
     head: Head,
     remaining: Option<Duration>,
     arguments: Bytes,

@@ -12,7 +12,7 @@ use crate::{
     control_api::MethodInfo,
     failure::{CallError, Failure, Reason},
     node::NodeInner,
-    service::{Conditions, Endpoint, RawReply},
+    service::{Caller, Conditions, Endpoint, RawReply},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -37,7 +37,7 @@ pub(crate) async fn methods(
         Some(local) => local.methods().iter().map(open::described).collect(),
         None => {
             let ticket = ticket(node, timeout)?;
-            let own = journey(node, service, Vec::new(), ticket).open_own().await?;
+            let own = journey(node, None, (service, Vec::new()), ticket).open_own().await?;
             own.open.opened.methods
         }
     };
@@ -62,11 +62,11 @@ pub(crate) fn ticket(node: &NodeInner, timeout: Duration) -> Result<Ticket, Fail
     options.ticket(0, node.config(), Instant::now())
 }
 
-/// The way of a call for somebody who knows no contract.
+/// The way of a call for somebody who knows no contract: this node, or the command line that asks it.
 pub(crate) fn journey(
     node: &Arc<NodeInner>,
-    service: &str,
-    methods: Vec<OpenMethod>,
+    guest: Option<Caller>,
+    (service, methods): (&str, Vec<OpenMethod>),
     ticket: Ticket,
 ) -> Journey {
     let spec = RouteSpec {
@@ -75,21 +75,30 @@ pub(crate) fn journey(
         // Who knows no contract goes by the service's word.
         idempotent: vec![true; methods.len()],
         methods,
+        guest,
     };
     let config = node.config();
     let route = Arc::new(Route::new(spec, config.retries_per_second, config.retry_share));
     Journey::new(Arc::clone(node), route, ticket)
 }
 
-/// Calls a method by name.
+/// A call of a method by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JsonCall<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) arguments: &'a Value,
+    pub(crate) timeout: Duration,
+}
+
+/// Calls a method by name, for this node itself or for the command line that asks it to.
 pub(crate) async fn call_json(
     node: &Arc<NodeInner>,
-    service: &str,
-    method: &str,
-    arguments: &Value,
-    timeout: Duration,
+    guest: Option<Caller>,
+    call: JsonCall<'_>,
 ) -> Result<Value, DynamicError> {
-    let answer = raw_call(node, service, method, arguments, timeout).await;
+    let JsonCall { service, method, .. } = call;
+    let answer = raw_call(node, guest, call).await;
     let raw = answer.map_err(|failure| CallError::Failed(failure.of(service, method)))?;
     let value: Value = Codec::Json.decode(&raw.body).map_err(|error| {
         let detail = format!("the service ran, but its answer is no JSON: {error}");
@@ -100,22 +109,21 @@ pub(crate) async fn call_json(
 
 async fn raw_call(
     node: &Arc<NodeInner>,
-    service: &str,
-    method: &str,
-    arguments: &Value,
-    timeout: Duration,
+    guest: Option<Caller>,
+    JsonCall { service, method, arguments, timeout }: JsonCall<'_>,
 ) -> Result<RawReply, Failure> {
     let encoded = Codec::Json.encode(arguments)?;
     let mut ticket = ticket(node, timeout)?;
     if let Some(local) = node.service(service) {
-        return call_local(&*local, method, &encoded, &mut ticket).await;
+        return call_local(&*local, guest.as_ref(), method, &encoded, &mut ticket).await;
     }
     let methods = vec![OpenMethod { name: method.to_owned(), signature: String::new() }];
-    journey(node, service, methods, ticket).call_or_send(&encoded).await
+    journey(node, guest, (service, methods), ticket).call_or_send(&encoded).await
 }
 
 async fn call_local(
     local: &dyn Endpoint,
+    guest: Option<&Caller>,
     method: &str,
     arguments: &[u8],
     ticket: &mut Ticket,
@@ -129,5 +137,6 @@ async fn call_local(
     let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
     let deadline = ticket.terms.deadline;
     let conditions = Conditions::call(deadline, ticket.head());
-    timeout_at(deadline, local.call_single(Codec::Json, number, arguments, conditions)).await.map_err(late)?
+    let call = local.call_single(guest, number, (Codec::Json, arguments), conditions);
+    timeout_at(deadline, call).await.map_err(late)?
 }

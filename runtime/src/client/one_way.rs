@@ -116,8 +116,7 @@ where
             let detail = "the service has no place for a one-way send now";
             return Err(Failure::not_sent(Reason::Overloaded, detail));
         }
-        drop(local.enqueue((self.make)(arguments), self.method, Conditions::one_way(head), Instant::now()));
-        Ok(())
+        local.enqueue_one_way((self.make)(arguments), self.method, Conditions::one_way(head), Instant::now())
     }
 
     /// On an open channel, if there is room; the arguments stay where they are.
@@ -144,6 +143,8 @@ where
         Ok(match self.client.route().spec.codec.encode_in_scratch(arguments, send)? {
             TrySend::Sent => Now::Sent,
             TrySend::Full => Now::NoRoom,
+            // It went out, to be counted.
+            TrySend::Failed(refused) if refused.reason() == Reason::Refused => return Err(refused),
             // Another endpoint may do, or this one in a while.
             TrySend::Failed(_) => Now::NotReady,
         })
@@ -161,7 +162,7 @@ where
             return Ok(Some(self.start_pinned(Arc::clone(pin), arguments, journey, head)));
         }
         if let Some(local) = &client.route().table(node).local {
-            return Ok(self.start_local(downcast::<C>(Arc::clone(local))?, arguments, deadline, head));
+            return self.start_local(downcast::<C>(Arc::clone(local))?, arguments, deadline, head);
         }
         let encoded = client.route().spec.codec.encode(&arguments)?;
         Ok(Some(Box::pin(async move { journey.send(&head, &encoded).await })))
@@ -182,8 +183,7 @@ where
                 Place::Here(local) => {
                     let local = downcast::<C>(local)?;
                     admit(&local, journey.deadline()).await?;
-                    drop(local.enqueue(make(arguments), method, Conditions::one_way(head), Instant::now()));
-                    Ok(())
+                    local.enqueue_one_way(make(arguments), method, Conditions::one_way(head), Instant::now())
                 }
                 Place::There(remote, channel) => {
                     let encoded = journey.route.spec.codec.encode(&arguments)?;
@@ -200,18 +200,17 @@ where
         arguments: A,
         deadline: Instant,
         head: Head,
-    ) -> Option<BoxFuture<'static, Result<(), Failure>>> {
+    ) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
         let (method, make) = (self.method, self.make);
         let conditions = Conditions::one_way(head);
         if local.inbox.try_admit(1) {
-            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
-            return None;
+            local.enqueue_one_way(make(arguments), method, conditions, Instant::now())?;
+            return Ok(None);
         }
-        Some(Box::pin(async move {
+        Ok(Some(Box::pin(async move {
             admit(&local, deadline).await?;
-            drop(local.enqueue(make(arguments), method, conditions, Instant::now()));
-            Ok(())
-        }))
+            local.enqueue_one_way(make(arguments), method, conditions, Instant::now())
+        })))
     }
 }
 

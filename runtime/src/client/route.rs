@@ -23,7 +23,7 @@ use crate::{
     client::Remote,
     codec::Codec,
     node::NodeInner,
-    service::Endpoint,
+    service::{Caller, Endpoint},
     wire::messages::{Open, OpenMethod},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct RouteSpec {
     pub(crate) methods: Vec<OpenMethod>,
     /// For each method, whether a call whose outcome is unknown may be repeated.
     pub(crate) idempotent: Vec<bool>,
+    /// The command line for which this node calls.
+    pub(crate) guest: Option<Caller>,
 }
 
 /// The endpoints of one service. Shared by all its clients on a node.
@@ -80,6 +82,7 @@ impl Route {
             codec: self.spec.codec.name().to_owned(),
             methods: self.spec.methods.clone(),
             patience_ms: 0,
+            guest: self.spec.guest.as_ref().map(Caller::as_guest),
         }
     }
 

@@ -102,6 +102,7 @@ impl ControlClient {
             codec: Codec::Json.name().to_owned(),
             methods: vec![OpenMethod { name: method.name.clone(), signature: method.signature.clone() }],
             patience_ms: milliseconds(deadline.saturating_duration_since(Instant::now())).max(1),
+            guest: None,
         };
         let open = open::open(&self.session, request, &Limits::default(), deadline).await?;
         open::check(&open.opened, 0)?;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::{
     call_tree::Allowance,
     channel::{
-        open::{self, negotiate},
+        open::{self, Callers, negotiate},
         request_bytes_max,
         serve::{Agreed, ServedChannel},
     },
@@ -76,8 +76,7 @@ async fn serve(
     request: Open,
     channel: (Frames, ChannelWriter),
 ) {
-    let caller = Caller(Arc::new(link.session().peer().clone()));
-    if let Some(serving) = agree(node, link, caller, request, channel).await {
+    if let Some(serving) = agree(node, link, request, channel).await {
         report(node, peer, peer.start_channel(serving).await);
     }
 }
@@ -86,17 +85,20 @@ async fn serve(
 pub(crate) async fn agree(
     node: &Arc<NodeInner>,
     link: &Arc<Link>,
-    caller: Caller,
     request: Open,
     (mut frames, mut writer): (Frames, ChannelWriter),
 ) -> Option<Work> {
     let limits = node.config().limits.clone();
-    let endpoint = endpoint(node, &request.service);
-    let negotiated = endpoint
-        .and_then(|endpoint| negotiate(&request, &*endpoint, &limits).map(|agreed| (endpoint, agreed)));
+    let caller = Caller::proven(link.session().peer().clone());
+    let negotiated = guest(&request).and_then(|guest| {
+        let endpoint = endpoint(node, &request.service)?;
+        let agreed =
+            negotiate(&request, &*endpoint, &limits, Callers { caller: &caller, guest: guest.as_ref() })?;
+        Ok((endpoint, guest, agreed))
+    });
     // Decoded it may be 25 times what came, and the peer may not read the answer for a while.
     drop(request);
-    let (endpoint, (codec, methods, opened)) = match negotiated {
+    let (endpoint, guest, (codec, methods, opened)) = match negotiated {
         Ok(negotiated) => negotiated,
         Err(failure) => {
             refuse(node, &mut writer, &failure).await;
@@ -112,7 +114,7 @@ pub(crate) async fn agree(
     frames.set_share(link.large_frames(&limits));
     let link = link.serves();
     let agreed = Agreed { codec, methods, limits, allowance: Allowance::of(node.config()) };
-    let serving = endpoint.serve(ServedChannel { link, frames, writer, caller, agreed });
+    let serving = endpoint.serve(ServedChannel { link, frames, writer, caller, guest, agreed });
     let owner = Arc::clone(node);
     Some(Box::pin(async move {
         serving.await.map_err(|error| {
@@ -129,6 +131,13 @@ pub(crate) async fn refuse(node: &NodeInner, writer: &mut ChannelWriter, failure
     if let Ok(Ok(())) = timeout(node.config().limits.opening_timeout, told).await {
         drop(writer.finish());
     }
+}
+
+/// The command line for which the peer calls.
+fn guest(request: &Open) -> Result<Option<Caller>, Failure> {
+    let strange = || Failure::not_executed(Reason::Protocol, "the guest that is named cannot be one");
+    let named = request.guest.clone();
+    named.map(|guest| Caller::guest_elsewhere(guest).ok_or_else(strange)).transpose()
 }
 
 fn endpoint(node: &NodeInner, service: &str) -> Result<Arc<dyn crate::service::Endpoint>, Failure> {

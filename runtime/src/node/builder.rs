@@ -11,6 +11,7 @@ use qmesh_transport::{
 use tokio::sync::mpsc;
 
 use crate::{
+    authorize::{Decision, Policy, Rules},
     config::{Config, ConfigError},
     node::{
         Node, NodeInner, ROOT,
@@ -19,7 +20,7 @@ use crate::{
         inner::Parts,
         listener, peers, renewal, seeds,
     },
-    service::{AnyServer, Serve, Server},
+    service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
 };
 
@@ -36,6 +37,7 @@ pub struct NodeBuilder {
     data_dir: Option<PathBuf>,
     zone: Option<String>,
     config: Config,
+    policies: Vec<Policy>,
     servers: Vec<Box<dyn AnyServer>>,
 }
 
@@ -106,6 +108,7 @@ impl NodeBuilder {
             data_dir: None,
             zone: None,
             config: Config::default(),
+            policies: Vec::new(),
             servers: Vec::new(),
         }
     }
@@ -170,6 +173,21 @@ impl NodeBuilder {
         self
     }
 
+    /// Decides who may call what, for all services of the node (default: whoever belongs to the mesh may call
+    /// everything). A service's own policy must allow too: see [`Server::authorize`].
+    pub fn authorize(
+        mut self,
+        policy: impl Fn(&Caller, &str, &str) -> Decision + Send + Sync + 'static,
+    ) -> Self {
+        self.policies.push(Arc::new(policy));
+        self
+    }
+
+    /// As [`authorize`](Self::authorize), by rules: what they do not allow is denied.
+    pub fn authorize_by(self, rules: Rules) -> Self {
+        self.authorize(move |caller, service, method| rules.decide(caller, service, method))
+    }
+
     /// Serves a service: `.serve(ChatServer::new(Rooms::default))`.
     pub fn serve<C: Serve<S>, S: Send + Sync + 'static>(mut self, server: Server<C, S>) -> Self {
         self.servers.push(Box::new(server));
@@ -225,6 +243,7 @@ impl NodeBuilder {
             supervisor,
             tree,
             peer_events,
+            policies: std::mem::take(&mut self.policies),
         }));
         outlet.connect(&inner);
         // From here on, whatever fails, the node ends with this handle.

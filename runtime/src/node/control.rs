@@ -7,11 +7,12 @@ use prost::Message;
 use qmesh_transport::ChannelWriter;
 
 use crate::{
-    client,
+    client::{self, JsonCall},
     config::Limits,
     control_api::{self, Answer, Query},
     failure::CallError,
     node::{NodeInner, Peer, link::Link},
+    service::Caller,
     wire::{
         frame::{self, FrameError, Frames, kind},
         messages::{Control, Request, Response, control::Kind},
@@ -66,6 +67,7 @@ async fn read(
     link: &Link,
     frames: &mut Frames,
 ) -> Result<(), FrameError> {
+    let guest = Caller::proven(link.session().peer().clone());
     let mut answers = FuturesUnordered::new();
     loop {
         let frame = tokio::select! {
@@ -87,7 +89,7 @@ async fn read(
                 peer.inspect(|peer| peer.drains());
                 node.bump();
             }
-            Some(Kind::Request(request)) if peer.is_none() => answers.push(answer(node, request)),
+            Some(Kind::Request(request)) if peer.is_none() => answers.push(answer(node, &guest, request)),
             // Members ask each other nothing, and what a newer peer says beside this is for newer nodes.
             Some(Kind::Pong(_) | Kind::Request(_) | Kind::Response(_)) | None => {}
         }
@@ -95,16 +97,16 @@ async fn read(
     }
 }
 
-async fn answer(node: &Arc<NodeInner>, request: Request) -> Response {
+async fn answer(node: &Arc<NodeInner>, guest: &Caller, request: Request) -> Response {
     let answer = match serde_json::from_slice(&request.query) {
-        Ok(query) => answer_to(node, query).await,
+        Ok(query) => answer_to(node, guest, query).await,
         Err(error) => Answer::Unknown(error.to_string()),
     };
     let answer = serde_json::to_vec(&answer).unwrap_or_default();
     Response { id: request.id, answer: answer.into() }
 }
 
-async fn answer_to(node: &Arc<NodeInner>, query: Query) -> Answer {
+async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answer {
     match query {
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
@@ -117,7 +119,8 @@ async fn answer_to(node: &Arc<NodeInner>, query: Query) -> Answer {
         }
         Query::Call { service, method, arguments, timeout_ms } => {
             let timeout = control_api::timeout(timeout_ms);
-            match client::call_json(node, &service, &method, &arguments, timeout).await {
+            let call = JsonCall { service: &service, method: &method, arguments: &arguments, timeout };
+            match client::call_json(node, Some(guest.clone()), call).await {
                 Ok(value) => Answer::Value(value),
                 Err(CallError::Service(error)) => Answer::ServiceError(error.0),
                 Err(CallError::Failed(failure)) => Answer::Failed(failure),

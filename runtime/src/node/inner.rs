@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    authorize::Policy,
     channel::open,
     client::{Route, RouteSpec},
     codec::Codec,
@@ -53,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) supervisor: SupervisorRef,
     pub(crate) tree: Arc<Tree>,
     pub(crate) peer_events: mpsc::Sender<PeerEvent>,
+    /// In front of all its services.
+    pub(crate) policies: Vec<Policy>,
 }
 
 /// Why an address gave no session.
@@ -185,6 +188,7 @@ impl NodeInner {
                 codec: Codec::MessagePack,
                 methods: signatures.clone(),
                 idempotent: idempotent.clone(),
+                guest: None,
             };
             Arc::new(Route::new(spec, self.config().retries_per_second, self.config().retry_share))
         };
@@ -196,10 +200,15 @@ impl NodeInner {
 
     /// This node, as its own services see it.
     pub(crate) fn as_caller(&self) -> Caller {
-        Caller(Arc::new(self.parts.credentials.peer_identity()))
+        Caller::proven(self.parts.credentials.peer_identity())
     }
 
     // --- services ---
+
+    /// What is in front of every service.
+    pub(crate) fn policies(&self) -> &[Policy] {
+        &self.parts.policies
+    }
 
     pub(crate) fn service(&self, name: &str) -> Option<Arc<dyn Endpoint>> {
         self.services.get(name).map(|endpoint| Arc::clone(&endpoint))

@@ -1,4 +1,4 @@
-//! Channels that a command line opens: each is for one call with streams, which this node makes in its own name.
+//! Channels that a command line opens: each is for one call with streams, which this node makes on its behalf.
 //!
 //! What an endpoint on this node offers is served here. For any other, the channel is joined to one of an endpoint's:
 //! frames pass as they are, so that whoever does not read stops whoever writes, and an end, a reset or a loss on one
@@ -18,6 +18,7 @@ use crate::{
     client::{self, OwnChannel},
     control_api,
     node::{NodeInner, accept, hello::FIRST_FRAME_MAX, link::Link},
+    service::Caller,
     wire::{
         frame::{FrameError, Frames, kind},
         messages::Open,
@@ -47,7 +48,8 @@ async fn relay(node: &Arc<NodeInner>, link: &Arc<Link>, channel: Channel) {
     let limits = &node.config().limits;
     match timeout(limits.opening_timeout, open::read_request(&mut frames)).await {
         Ok(Ok(Some(request))) if node.service(&request.service).is_some() => {
-            let serving = accept::agree(node, link, node.as_caller(), request, (frames, writer)).await;
+            let request = Open { guest: None, ..request };
+            let serving = accept::agree(node, link, request, (frames, writer)).await;
             if let Some(serving) = serving {
                 // It has counted what the command line broke.
                 drop(serving.await);
@@ -56,7 +58,8 @@ async fn relay(node: &Arc<NodeInner>, link: &Arc<Link>, channel: Channel) {
         Ok(Ok(Some(request))) => {
             frames.set_limit(request_bytes_max(limits));
             frames.set_share(link.large_frames(limits));
-            elsewhere(node, request, frames, writer).await;
+            let guest = Caller::proven(link.session().peer().clone());
+            elsewhere(node, guest, request, (frames, writer)).await;
         }
         // Given up before anything was said.
         Ok(Ok(None)) => {}
@@ -68,12 +71,17 @@ async fn relay(node: &Arc<NodeInner>, link: &Arc<Link>, channel: Channel) {
 }
 
 /// Finds an endpoint on another node, and joins the channels.
-async fn elsewhere(node: &Arc<NodeInner>, request: Open, mut frames: Frames, mut writer: ChannelWriter) {
+async fn elsewhere(
+    node: &Arc<NodeInner>,
+    guest: Caller,
+    request: Open,
+    (mut frames, mut writer): (Frames, ChannelWriter),
+) {
     let ticket = match client::ticket(node, control_api::timeout(request.patience_ms)) {
         Ok(ticket) => ticket,
         Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
     };
-    let mut journey = client::journey(node, &request.service, request.methods, ticket);
+    let mut journey = client::journey(node, Some(guest), (&request.service, request.methods), ticket);
     let opened = tokio::select! {
         opened = journey.open_own() => opened,
         // The command line has given up.

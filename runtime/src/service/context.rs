@@ -2,16 +2,17 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use qmesh_transport::{NodeId, PeerIdentity};
 use tokio::time::Instant;
 
 use crate::{
+    authorize::Guard,
     call_tree::Inherited,
     channel::head::Head,
     client::ServiceClient,
+    failure::Failure,
     metadata::Metadata,
     node::NodeHandle,
-    service::{Cancel, OneWays, Replies},
+    service::{Caller, Cancel, OneWays, Replies},
     task::{self, Tasks},
 };
 
@@ -38,14 +39,12 @@ pub(crate) struct Conditions {
     pub(crate) head: Head,
 }
 
-/// Who calls, as the handshake proved it.
-#[derive(Clone, Debug)]
-pub struct Caller(pub(crate) Arc<PeerIdentity>);
-
 /// What all calls on one channel share.
 #[derive(Debug)]
 pub(crate) struct CallScope {
     pub(crate) caller: Caller,
+    /// The command line for which the caller calls.
+    pub(crate) guest: Option<Caller>,
     pub(crate) core: Arc<ServiceCore>,
     /// None for calls from this very node.
     pub(crate) replies: Option<Arc<Replies>>,
@@ -55,6 +54,7 @@ pub(crate) struct CallScope {
 pub(crate) struct ServiceCore {
     pub(crate) name: &'static str,
     pub(crate) node: NodeHandle,
+    pub(crate) guard: Guard,
     /// `&self` calls that did not finish at once.
     pub(crate) calls: Tasks,
     /// What handlers started, which ends with this life of the service.
@@ -66,11 +66,19 @@ impl Context {
         Self { scope, conditions }
     }
 
-    /// Who calls: the node or client at the other end of the session. A call that a command line makes through a node
-    /// comes from that node.
+    /// Who calls, as a handshake with this node proved it: the node at the other end of the session, this very node,
+    /// or the command line that asks this node. Where another node calls because a command line asked it to, the caller is that
+    /// node, and the command line is [`on_behalf_of`](Self::on_behalf_of).
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.scope.caller
+    }
+
+    /// The command line for which the calling node calls, if it says so. The node's word is all that is known of it, so it
+    /// may take rights away and must not give any.
+    #[must_use]
+    pub fn on_behalf_of(&self) -> Option<&Caller> {
+        self.scope.guest.as_ref()
     }
 
     /// When the caller stops waiting; `None` for one-way sends.
@@ -160,31 +168,18 @@ impl Conditions {
 }
 
 impl CallScope {
+    /// The refusal of a call that may not be made; counted and logged.
+    #[cold]
+    pub(crate) fn refuse(&self, method: &str) -> Failure {
+        self.core.node.inner().counters().refused_call();
+        self.core.guard.refuse(&self.caller, self.guest.as_ref(), (self.core.name, method))
+    }
+
     /// Counts one-way sends whose end has come.
     pub(crate) fn finish_one_way(&self, ended: OneWays) {
         if let Some(replies) = &self.replies {
             replies.finish_one_way(ended);
         }
-    }
-}
-
-impl Caller {
-    /// The caller's node id.
-    #[must_use]
-    pub fn id(&self) -> NodeId {
-        self.0.id()
-    }
-
-    /// The caller's name in its certificate.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    /// All that the handshake proved.
-    #[must_use]
-    pub fn identity(&self) -> &PeerIdentity {
-        &self.0
     }
 }
 

@@ -7,9 +7,10 @@ use qmesh_discovery::ServiceRecord;
 use ractor::{Actor, ActorCell, SpawnErr};
 
 use crate::{
+    authorize::{Decision, Guard, Policy, Rules},
     node::NodeHandle,
     service::{
-        CallScope, Contract, Endpoint, LocalEndpoint, Serve,
+        Caller, Contract, Endpoint, LocalEndpoint, Serve,
         actor::{ServiceActor, ServiceArguments},
         context::ServiceCore,
         inbox::Inbox,
@@ -27,6 +28,7 @@ pub struct Server<C, S> {
     restart: RestartPolicy,
     version: String,
     weight: u32,
+    policies: Vec<Policy>,
     contract: PhantomData<fn() -> C>,
 }
 
@@ -56,6 +58,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
             restart: RestartPolicy::default(),
             version: String::new(),
             weight: 1,
+            policies: Vec::new(),
             contract: PhantomData,
         }
     }
@@ -88,6 +91,33 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
         self.weight = weight;
         self
     }
+
+    /// Decides who may call what, by caller, service and method (default: whoever belongs to the mesh may call
+    /// everything). Added more than once, and beside [`NodeBuilder::authorize`](crate::NodeBuilder::authorize), every
+    /// policy must allow. One that panics denies.
+    ///
+    /// It is asked for each method when a caller opens a channel to the service, which then lasts as long as their nodes'
+    /// session: a call costs no further question, and a policy that changes its mind does so for new channels. For this
+    /// node's own calls it is asked at the start. A call that a command line makes through another node is one of
+    /// that node's, and asked about for both; so a node never lends its name to a guest.
+    ///
+    /// A refused call is *not executed*, for the reason [`Refused`](crate::Reason::Refused), and is not repeated. The caller
+    /// learns who it is and what it may not call; [`Counts::refused_calls`](crate::Counts::refused_calls) counts it, and the
+    /// log names one such caller per second.
+    #[must_use]
+    pub fn authorize(
+        mut self,
+        policy: impl Fn(&Caller, &str, &str) -> Decision + Send + Sync + 'static,
+    ) -> Self {
+        self.policies.push(Arc::new(policy));
+        self
+    }
+
+    /// As [`authorize`](Self::authorize), by rules: what they do not allow is denied.
+    #[must_use]
+    pub fn authorize_by(self, rules: Rules) -> Self {
+        self.authorize(move |caller, service, method| rules.decide(caller, service, method))
+    }
 }
 
 // === impl Server ===
@@ -113,10 +143,10 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
     fn start(self: Box<Self>, node: NodeHandle) -> Started {
         let inbox = Arc::new(Inbox::<C>::new(self.queue));
         let caller = node.inner().as_caller();
-        let core =
-            Arc::new(ServiceCore { name: C::NAME, node, calls: Tasks::default(), tasks: Tasks::default() });
-        let own = Arc::new(CallScope { caller, core: Arc::clone(&core), replies: None });
-        let endpoint = Arc::new(LocalEndpoint { inbox: Arc::clone(&inbox), core: Arc::clone(&core), own });
+        let guard = Guard::new([node.inner().policies(), &self.policies].concat());
+        let (calls, tasks) = (Tasks::default(), Tasks::default());
+        let core = Arc::new(ServiceCore { name: C::NAME, node, guard, calls, tasks });
+        let endpoint = Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), caller));
         let factory = self.factory;
         let spawn = move |supervisor: ActorCell| {
             let arguments = ServiceArguments {

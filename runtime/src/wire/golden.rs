@@ -82,7 +82,7 @@ fn opening() -> Open {
     let method =
         |name: &str, signature: &str| OpenMethod { name: name.to_owned(), signature: signature.to_owned() };
     let methods = vec![method("sign", "sign(text: String) -> usize"), method("gone", "")];
-    Open { service: "guests.Book".to_owned(), codec: "msgpack".to_owned(), methods, patience_ms: 0 }
+    Open { service: "guests.Book".to_owned(), codec: "msgpack".to_owned(), methods, ..Open::default() }
 }
 
 fn answer() -> Opened {

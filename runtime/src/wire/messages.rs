@@ -83,6 +83,9 @@ pub(crate) struct Open {
     /// How long a command line gives the node that it asks to find an endpoint; between nodes 0.
     #[prost(uint64, tag = "4")]
     pub(crate) patience_ms: u64,
+    /// The command line for which the caller calls.
+    #[prost(message, optional, tag = "5")]
+    pub(crate) guest: Option<Guest>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -137,6 +140,9 @@ pub(crate) struct OpenedMethod {
     /// Its signature, for who asked for all.
     #[prost(string, tag = "8")]
     pub(crate) signature: String,
+    /// Why the caller may not send one way; empty = it may. Calls of other methods are told in their reply.
+    #[prost(string, tag = "9")]
+    pub(crate) forbidden: String,
 }
 
 /// What is rare about a call. Absent fields are as usual.
@@ -150,6 +156,16 @@ pub(crate) struct CallHead {
     pub(crate) retries: Option<u32>,
     #[prost(btree_map = "string, string", tag = "3")]
     pub(crate) metadata: std::collections::BTreeMap<String, String>,
+}
+
+/// A command line, as the node that it asks knows it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Guest {
+    /// The 16 bytes of its id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) id: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
 }
 
 /// A channel that was not opened, or a call that failed. Numbers are those of [`crate::channel::failure_code`].

@@ -135,6 +135,9 @@ impl From<Failure> for Problem {
             Outcome::Unknown => Exit::Unknown,
         };
         let hint = match failure.outcome() {
+            _ if failure.reason() == Reason::Refused => {
+                "nothing was executed: who may call what is up to the node that serves"
+            }
             Outcome::Unknown => "it may have run: repeat it only if running it twice does no harm",
             _ if wrong => "nothing was executed: correct the call before you repeat it",
             Outcome::NotSent => "it never left the node: repeating it is safe",

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use qmesh::{Address, Config, Identity, Node, NodeBuilder, SeedSource, StartError};
+use qmesh::{Address, Config, Identity, Node, NodeBuilder, Rules, SeedSource, StartError};
 use qmesh_services::Stock;
 use serde::Serialize;
 
@@ -42,6 +42,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) hosting: &'a Hosting,
     pub(crate) services: &'a [Stock],
     pub(crate) mdns: bool,
+    /// Who may call what; all may where there are none.
+    pub(crate) rules: Option<&'a Rules>,
 }
 
 /// The last line before the logs.
@@ -98,6 +100,9 @@ impl Plan<'_> {
         }
         if let Some(zone) = &hosting.zone {
             node = node.zone(zone);
+        }
+        if let Some(rules) = self.rules {
+            node = node.authorize_by(rules.clone());
         }
         self.services.iter().fold(node, |node, stock| stock.serve(node))
     }

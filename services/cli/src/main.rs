@@ -13,6 +13,7 @@ mod hosting;
 mod logs;
 mod member;
 mod output;
+mod rules;
 mod signals;
 mod text;
 

@@ -42,14 +42,25 @@ fn control() -> impl Strategy<Value = Control> {
 
 fn open() -> impl Strategy<Value = Open> {
     let method = (text(), text()).prop_map(|(name, signature)| OpenMethod { name, signature });
-    let parts = (text(), text(), vec(method, 0..5), any::<u64>());
-    parts.prop_map(|(service, codec, methods, patience_ms)| Open { service, codec, methods, patience_ms })
+    let parts = (text(), text(), vec(method, 0..5), any::<u64>(), prop::option::of(guest()));
+    parts.prop_map(|(service, codec, methods, patience_ms, guest)| Open {
+        service,
+        codec,
+        methods,
+        patience_ms,
+        guest,
+    })
+}
+
+fn guest() -> impl Strategy<Value = Guest> {
+    (text(), vec(any::<u8>(), 0..20)).prop_map(|(name, id)| Guest { name, id })
 }
 
 fn opened() -> impl Strategy<Value = Opened> {
-    let method = ([text(), text(), text()], any::<[bool; 5]>()).prop_map(|(texts, flags)| {
-        let ([refused, name, signature], [unknown, one_way, idempotent, upload, download]) = (texts, flags);
-        OpenedMethod { refused, unknown, one_way, idempotent, upload, download, name, signature }
+    let method = ([text(), text(), text(), text()], any::<[bool; 5]>()).prop_map(|(texts, flags)| {
+        let [refused, name, signature, forbidden] = texts;
+        let [unknown, one_way, idempotent, upload, download] = flags;
+        OpenedMethod { refused, unknown, one_way, idempotent, upload, download, name, signature, forbidden }
     });
     let parts = (vec(method, 0..5), any::<[u64; 4]>());
     parts.prop_map(|(methods, [one_way_window, calls_max, message_bytes_max, metadata_bytes_max])| Opened {

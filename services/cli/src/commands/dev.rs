@@ -43,6 +43,7 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
         hosting: &args.hosting,
         services: &Stock::ALL,
         mdns: !args.no_mdns,
+        rules: None,
     };
     let node = start(plan, output, &args.data_dir).await?;
     Ok(signals::run_until_signal(node, signals).await)

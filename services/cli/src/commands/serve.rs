@@ -1,8 +1,8 @@
 //! `qmesh serve`: a node that serves stock services by name.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use qmesh::{DataDirError, Identity, Node, StartError};
+use qmesh::{DataDirError, Identity, Node, Rules, StartError};
 use qmesh_services::Stock;
 
 use crate::{
@@ -10,11 +10,13 @@ use crate::{
     hosting::{self, Hosting, Plan},
     member::Member,
     output::{self, OutputFormat},
+    rules,
     signals::{self, Signals},
 };
 
 /// The node to be.
 #[derive(Debug, clap::Args)]
+#[command(after_help = rules::HELP)]
 pub(crate) struct Args {
     /// The services, by name: clock.Clock, echo.Echo.
     #[arg(required = true, value_name = "SERVICE")]
@@ -25,6 +27,9 @@ pub(crate) struct Args {
     /// Find nodes in the local network, and be found there.
     #[arg(long)]
     mdns: bool,
+    /// A file that says who may call what (default: whoever belongs to the mesh may call everything).
+    #[arg(long, value_name = "FILE")]
+    authorize: Option<PathBuf>,
     #[command(flatten)]
     member: Member,
     #[command(flatten)]
@@ -42,52 +47,66 @@ pub(crate) async fn run(mut args: Args, output: OutputFormat) -> anyhow::Result<
     let signals = Signals::listen()?;
     args.services.sort_unstable();
     args.services.dedup();
+    let rules = args.authorize.as_deref().map(rules::read).transpose()?;
     let (identity, certified) = args.member.node()?;
+    let node = Serving { args: &args, identity: &identity, rules: rules.as_ref(), output };
     let node = match args.name.clone().or(certified) {
-        Some(name) => start(&args, &identity, &name, output).await.map_err(problem)?,
-        None => start_with_any_name(&args, &identity, output).await?,
+        Some(name) => node.start(&name).await.map_err(problem)?,
+        None => node.start_with_any_name().await?,
     };
     Ok(signals::run_until_signal(node, signals).await)
 }
 
-/// Names a node after its first service: `echo`, or `echo-2` where that runs already, so that it keeps its id when it is
-/// started again.
-async fn start_with_any_name(args: &Args, identity: &Identity, output: OutputFormat) -> anyhow::Result<Node> {
-    let service = args.services.first().map_or("node", |stock| stock.name());
-    let base = service.rsplit('.').next().unwrap_or(service).to_lowercase();
-    for number in 1..=NAMES_MAX {
-        let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
-        match start(args, identity, &name, output).await {
-            Err(Refused::Start(StartError::DataDir(DataDirError::InUse { .. }))) => {}
-            started => return started.map_err(problem),
+/// A node that has everything but its name.
+struct Serving<'a> {
+    args: &'a Args,
+    identity: &'a Identity,
+    rules: Option<&'a Rules>,
+    output: OutputFormat,
+}
+
+impl Serving<'_> {
+    /// Names a node after its first service: `echo`, or `echo-2` where that runs already, so that it keeps its id when it is
+    /// started again.
+    async fn start_with_any_name(&self) -> anyhow::Result<Node> {
+        let service = self.args.services.first().map_or("node", |stock| stock.name());
+        let base = service.rsplit('.').next().unwrap_or(service).to_lowercase();
+        for number in 1..=NAMES_MAX {
+            let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
+            match self.start(&name).await {
+                Err(Refused::Start(StartError::DataDir(DataDirError::InUse { .. }))) => {}
+                started => return started.map_err(problem),
+            }
         }
+        Err(Problem::usage(format!(
+            "{NAMES_MAX} nodes named after {service} run here; name this one: --name NAME"
+        ))
+        .into())
     }
-    Err(Problem::usage(format!(
-        "{NAMES_MAX} nodes named after {service} run here; name this one: --name NAME"
-    ))
-    .into())
+
+    async fn start(&self, name: &str) -> Result<Node, Refused> {
+        let Self { args, identity, rules, output } = *self;
+        let plan = Plan {
+            name,
+            identity,
+            data_dir: &args.member.data_dir.path,
+            hosting: &args.hosting,
+            services: &args.services,
+            mdns: args.mdns,
+            rules,
+        };
+        let node = plan.start().await.map_err(Refused::Start)?;
+        plan.announce(&node, output).map_err(Refused::Output)?;
+        if output == OutputFormat::Table {
+            output::line(hosting::HOW_TO_END).map_err(|error| Refused::Output(error.into()))?;
+        }
+        Ok(node)
+    }
 }
 
 enum Refused {
     Start(StartError),
     Output(anyhow::Error),
-}
-
-async fn start(args: &Args, identity: &Identity, name: &str, output: OutputFormat) -> Result<Node, Refused> {
-    let plan = Plan {
-        name,
-        identity,
-        data_dir: &args.member.data_dir.path,
-        hosting: &args.hosting,
-        services: &args.services,
-        mdns: args.mdns,
-    };
-    let node = plan.start().await.map_err(Refused::Start)?;
-    plan.announce(&node, output).map_err(Refused::Output)?;
-    if output == OutputFormat::Table {
-        output::line(hosting::HOW_TO_END).map_err(|error| Refused::Output(error.into()))?;
-    }
-    Ok(node)
 }
 
 fn problem(refused: Refused) -> anyhow::Error {

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod authorize;
 mod calls;
 mod endings;
 mod errors;
