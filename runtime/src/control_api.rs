@@ -67,6 +67,10 @@ pub struct ServiceInfo {
     pub nodes: Vec<String>,
     /// The versions that they announce, each once, empty ones left out.
     pub versions: Vec<String>,
+    /// The nodes that prepare it and take no calls yet, by name. They are in no directory: the node that is asked knows
+    /// only of itself.
+    #[serde(default)]
+    pub warming: Vec<String>,
 }
 
 /// A method of a service, as the service itself describes it.

@@ -125,7 +125,7 @@ pub use qmesh_transport::{
     Address, Authority, Credentials, Identity, IdentityError, IssueOptions, MemoryNetwork, NodeId,
     PeerIdentity, PrivateKey, QuicConfig, Role,
 };
-pub use service::{Caller, Context, Server};
+pub use service::{Caller, Context, Server, WarmUp};
 pub use stream::{Receiver, Sender, TrySendError, stream};
 pub use supervisor::{ActorInfo, ActorState, RestartPolicy};
 

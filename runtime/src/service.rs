@@ -10,6 +10,7 @@ mod inbox;
 mod reply;
 mod server;
 mod stream_reply;
+mod warm_up;
 
 pub use caller::Caller;
 pub use context::Context;
@@ -17,9 +18,10 @@ pub use contract::{Contract, Method, Parameter, Serve, misrouted};
 pub use reply::{Never, Reply, Responder};
 pub use server::Server;
 pub use stream_reply::{Ports, StreamReply};
+pub use warm_up::WarmUp;
 
 pub(crate) use cancel::{Cancel, CancelOnDrop};
-pub(crate) use context::{CallScope, Conditions};
+pub(crate) use context::{CallScope, Conditions, ServiceCore};
 pub(crate) use contract::unreadable;
 pub(crate) use endpoint::{Endpoint, LocalEndpoint, method_name};
 pub(crate) use inbox::{BATCH, Batch, Envelope};

@@ -17,7 +17,7 @@ pub(crate) use looper::{Work, looper};
 pub(crate) use policy::RestartHistory;
 pub use policy::RestartPolicy;
 pub use tree::{ActorInfo, ActorState};
-pub(crate) use tree::{Depth, Kind, Tree};
+pub(crate) use tree::{Glance, Kind, Look, Tree};
 
 /// How to start a child, now and after each failure.
 pub(crate) type Spawn =
@@ -36,8 +36,8 @@ pub(crate) struct ChildSpec {
     pub(crate) spawn: Spawn,
     /// Called once, with the reason, when the child failed more often than its policy allows.
     pub(crate) gave_up: Option<GaveUp>,
-    /// How deep the child's queue is, for the tree.
-    pub(crate) depth: Option<Depth>,
+    /// What the child has to do, for the tree.
+    pub(crate) look: Option<Look>,
 }
 
 /// A handle to a running supervisor.
@@ -193,7 +193,7 @@ impl State {
             return Err(format!("{path} runs already"));
         }
         let cell = (spec.spawn)(myself.get_cell()).await.map_err(|error| error.to_string())?;
-        self.tree.started(&path, spec.kind, spec.depth.clone());
+        self.tree.started(&path, spec.kind, spec.look.clone());
         self.generations += 1;
         let generation = self.generations;
         let child = Child { spec, cell: Some(cell), history: RestartHistory::default(), generation };

@@ -180,20 +180,35 @@ pub(crate) fn negotiate(
 }
 
 fn answer_for(asked: &OpenMethod, endpoint: &dyn Endpoint) -> (Option<usize>, OpenedMethod) {
+    match find(asked, endpoint) {
+        Ok((number, method)) => (Some(number), shape_of(method)),
+        Err(failure) => {
+            let unknown = failure.reason() == Reason::UnknownMethod;
+            let refused = failure.detail().to_owned();
+            (None, OpenedMethod { refused, unknown, ..OpenedMethod::default() })
+        }
+    }
+}
+
+/// The endpoint's method that is asked for, and its number.
+///
+/// # Errors
+/// It has none, or means something else by it: *not executed*.
+pub(crate) fn find(asked: &OpenMethod, endpoint: &dyn Endpoint) -> Result<(usize, &'static Method), Failure> {
     let service = endpoint.name();
     let found = endpoint.methods().iter().enumerate().find(|(_, method)| method.name == asked.name);
     let Some((number, method)) = found else {
         let known: Vec<_> = endpoint.methods().iter().map(|method| method.name).collect();
-        let refused = format!("{service} has no method `{}`; it has {}", asked.name, known.join(", "));
-        return (None, OpenedMethod { refused, unknown: true, ..OpenedMethod::default() });
+        let detail = format!("{service} has no method `{}`; it has {}", asked.name, known.join(", "));
+        return Err(Failure::not_executed(Reason::UnknownMethod, detail));
     };
     let ours = method.to_string();
     if !asked.signature.is_empty() && asked.signature != ours {
-        let refused =
+        let detail =
             format!("the method differs: the caller means `{}`, the service has `{ours}`", asked.signature);
-        return (None, OpenedMethod { refused, ..OpenedMethod::default() });
+        return Err(Failure::not_executed(Reason::Incompatible, detail));
     }
-    (Some(number), shape_of(method))
+    Ok((number, method))
 }
 
 fn shape_of(method: &Method) -> OpenedMethod {

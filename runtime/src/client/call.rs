@@ -241,8 +241,9 @@ where
                     return Err(failure);
                 }
                 let encoded = client.route().spec.codec.encode(&arguments)?;
-                let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), ticket);
+                let journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), ticket);
                 return journey
+                    .elsewhere()
                     .call(&encoded)
                     .await
                     .and_then(|raw| decode::<R>(client.route().spec.codec, &raw));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
     channel::open,
@@ -12,7 +12,7 @@ use crate::{
     control_api::MethodInfo,
     failure::{CallError, Failure, Reason},
     node::NodeInner,
-    service::{Caller, Conditions, Endpoint, RawReply},
+    service::{Caller, RawReply},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -113,30 +113,7 @@ async fn raw_call(
     JsonCall { service, method, arguments, timeout }: JsonCall<'_>,
 ) -> Result<RawReply, Failure> {
     let encoded = Codec::Json.encode(arguments)?;
-    let mut ticket = ticket(node, timeout)?;
-    if let Some(local) = node.service(service) {
-        return call_local(&*local, guest.as_ref(), method, &encoded, &mut ticket).await;
-    }
+    let ticket = ticket(node, timeout)?;
     let methods = vec![OpenMethod { name: method.to_owned(), signature: String::new() }];
     journey(node, guest, (service, methods), ticket).call_or_send(&encoded).await
-}
-
-async fn call_local(
-    local: &dyn Endpoint,
-    guest: Option<&Caller>,
-    method: &str,
-    arguments: &[u8],
-    ticket: &mut Ticket,
-) -> Result<RawReply, Failure> {
-    let number = local.methods().iter().position(|known| known.name == method);
-    let Some(number) = number else {
-        let known: Vec<_> = local.methods().iter().map(|method| method.name).collect();
-        let detail = format!("{} has no method `{method}`; it has {}", local.name(), known.join(", "));
-        return Err(Failure::not_executed(Reason::UnknownMethod, detail));
-    };
-    let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
-    let deadline = ticket.terms.deadline;
-    let conditions = Conditions::call(deadline, ticket.head());
-    let call = local.call_single(guest, number, (Codec::Json, arguments), conditions);
-    timeout_at(deadline, call).await.map_err(late)?
 }

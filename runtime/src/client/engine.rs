@@ -13,10 +13,10 @@ use crate::{
         head::Head,
         open::{self, OpenChannel},
     },
-    client::{Remote, Route, options::Ticket},
+    client::{Remote, Route, RouteSpec, options::Ticket, pinning::Place},
     failure::{Failure, Outcome, Reason},
     node::{Link, NodeInner, Streams},
-    service::RawReply,
+    service::{Conditions, Endpoint, RawReply},
 };
 
 /// A call, encoded, and what became of it so far.
@@ -31,6 +31,14 @@ pub(crate) struct Journey {
     pauses: u32,
     /// When the failed endpoints get another chance.
     retry_at: Option<Instant>,
+    /// Whether an endpoint on this node will not do.
+    elsewhere: bool,
+}
+
+/// An endpoint that is to be tried.
+enum Chosen {
+    Here(Arc<dyn Endpoint>),
+    There(Arc<Remote>),
 }
 
 /// A channel for one call, and the endpoint at its end.
@@ -44,7 +52,21 @@ pub(crate) struct OwnChannel {
 
 impl Journey {
     pub(crate) const fn new(node: Arc<NodeInner>, route: Arc<Route>, ticket: Ticket) -> Self {
-        Self { node, route, ticket, failed: Vec::new(), last: None, pauses: 0, retry_at: None }
+        Self {
+            node,
+            route,
+            ticket,
+            failed: Vec::new(),
+            last: None,
+            pauses: 0,
+            retry_at: None,
+            elsewhere: false,
+        }
+    }
+
+    /// To other nodes alone.
+    pub(crate) fn elsewhere(self) -> Self {
+        Self { elsewhere: true, ..self }
     }
 
     pub(crate) const fn deadline(&self) -> Instant {
@@ -88,7 +110,10 @@ impl Journey {
     /// Calls until there is an answer, a failure that must not be repeated, or no time left.
     pub(crate) async fn call(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         loop {
-            let (remote, channel) = self.reach().await?;
+            let (remote, channel) = match self.reach().await? {
+                Place::Here(local) => return self.call_here(&*local, arguments).await,
+                Place::There(remote, channel) => (remote, channel),
+            };
             let answer = match self.begin(&channel, arguments) {
                 Ok(call) => self.settle(call.await),
                 Err(failure) => Err(failure),
@@ -98,6 +123,20 @@ impl Journey {
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
         }
+    }
+
+    /// Calls an endpoint on this node, or sends one way.
+    async fn call_here(&mut self, local: &dyn Endpoint, arguments: &[u8]) -> Result<RawReply, Failure> {
+        let deadline = self.deadline();
+        let conditions = Conditions::call(deadline, self.ticket.head());
+        let RouteSpec { codec, methods, guest, .. } = &self.route.spec;
+        let asked = methods.get(self.ticket.method).ok_or_else(|| {
+            Failure::not_sent(Reason::Protocol, "the contract has no method of this number")
+        })?;
+        let (method, _) = open::find(asked, local)?;
+        let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
+        let call = local.call_single(guest.as_ref(), method, (*codec, arguments), conditions);
+        timeout_at(deadline, call).await.map_err(late)?
     }
 
     /// Begins one attempt.
@@ -120,7 +159,10 @@ impl Journey {
     /// Sends one way: done when the service's credit admits it.
     pub(crate) async fn send(&mut self, head: &Head, arguments: &[u8]) -> Result<(), Failure> {
         loop {
-            let (remote, channel) = self.reach().await?;
+            let (remote, channel) = match self.reach().await? {
+                Place::Here(local) => return self.call_here(&*local, arguments).await.map(drop),
+                Place::There(remote, channel) => (remote, channel),
+            };
             match self.send_on(&channel, head, arguments).await {
                 Err(failure) if failure.reason() != Reason::Overloaded => self.failed_at(&remote, failure)?,
                 sent => return sent.map_err(|failure| failure.at(remote.name())),
@@ -150,7 +192,10 @@ impl Journey {
 
     /// Calls, or sends one way, whichever the method is: for tools, who know no more of it than its name.
     pub(crate) async fn call_or_send(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
-        let (_, channel) = self.reach().await?;
+        let channel = match self.reach().await? {
+            Place::Here(local) => return self.call_here(&*local, arguments).await,
+            Place::There(_, channel) => channel,
+        };
         if channel.is_one_way(self.ticket.method) {
             let head = Head::new(Allowance::one_way(self.node.config().call_hops), None);
             self.send(&head, arguments).await?;
@@ -159,24 +204,28 @@ impl Journey {
         self.call(arguments).await
     }
 
-    /// An endpoint with an open channel.
-    pub(crate) async fn reach(&mut self) -> Result<(Arc<Remote>, Arc<ChannelCaller>), Failure> {
+    /// An endpoint on this node, which was not ready when the call began, or one with an open channel.
+    pub(crate) async fn reach(&mut self) -> Result<Place, Failure> {
         loop {
-            let remote = self.choose().await?;
+            let remote = match self.choose().await? {
+                Chosen::Here(local) => return Ok(Place::Here(local)),
+                Chosen::There(remote) => remote,
+            };
             if let Some(channel) = remote.channel() {
-                return Ok((remote, channel));
+                return Ok(Place::There(remote, channel));
             }
             match remote.open(&self.node, &self.route, self.deadline()).await {
-                Ok(channel) => return Ok((remote, channel)),
+                Ok(channel) => return Ok(Place::There(remote, channel)),
                 Err(failure) => self.failed_at(&remote, failure)?,
             }
         }
     }
 
-    /// An endpoint with a session.
+    /// An endpoint on another node with a session.
     async fn reach_session(&mut self) -> Result<(Arc<Remote>, Arc<Link>), Failure> {
+        self.elsewhere = true;
         loop {
-            let remote = self.choose().await?;
+            let Chosen::There(remote) = self.choose().await? else { continue };
             match remote.session(&self.node, self.deadline()).await {
                 Ok(link) => return Ok((remote, link)),
                 Err(failure) => self.failed_at(&remote, failure)?,
@@ -214,7 +263,7 @@ impl Journey {
     }
 
     /// An endpoint that has not failed this call lately; waits for one where need be.
-    async fn choose(&mut self) -> Result<Arc<Remote>, Failure> {
+    async fn choose(&mut self) -> Result<Chosen, Failure> {
         loop {
             if self.node.has_ended() {
                 return Err(
@@ -224,11 +273,14 @@ impl Journey {
             let mut changed = self.node.changed();
             let (picked, all_failed) = {
                 let table = self.route.table(&self.node);
+                if let Some(local) = table.local.as_ref().filter(|_| !self.elsewhere) {
+                    return Ok(Chosen::Here(Arc::clone(local)));
+                }
                 let picked = table.pick(&self.failed).map(|target| Arc::clone(&target.remote));
                 (picked, table.are_all_in(&self.failed))
             };
             if let Some(remote) = picked {
-                return Ok(remote);
+                return Ok(Chosen::There(remote));
             }
             let final_word = |last: &mut Failure| all_failed && is_the_same_everywhere(last.reason());
             if let Some(last) = self.last.take_if(final_word) {

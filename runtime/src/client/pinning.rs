@@ -58,7 +58,7 @@ impl Pinning {
         let turn = timeout_at(journey.deadline(), Arc::clone(&self.turn).lock_owned()).await.map_err(late)?;
         let known = self.place.lock().clone();
         let place = match known {
-            None => first(journey).await?,
+            None => journey.reach().await?,
             Some(Place::There(remote, channel)) if !channel.is_live() => {
                 successor(journey, remote, &channel).await?
             }
@@ -67,15 +67,6 @@ impl Pinning {
         *self.place.lock() = Some(place.clone());
         Ok((turn, place))
     }
-}
-
-async fn first(journey: &mut Journey) -> Result<Place, Failure> {
-    let local = journey.route.table(&journey.node).local.clone();
-    if let Some(local) = local {
-        return Ok(Place::Here(local));
-    }
-    let (remote, channel) = journey.reach().await?;
-    Ok(Place::There(remote, channel))
 }
 
 /// The channel in place of one that begins no further call, where another session took the place of its own.

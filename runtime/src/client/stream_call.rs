@@ -37,7 +37,7 @@ use crate::{
     codec::{BadArguments, Codec, EncodeError},
     config::deadline_after,
     failure::{CallError, Failure, Reason},
-    service::{Conditions, Contract, RawReply, StreamReply},
+    service::{Conditions, Contract, Endpoint, RawReply, StreamReply},
     stream::Receiver,
     wire::frame::status,
 };
@@ -206,7 +206,7 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     patience: Patience,
 ) -> StreamResult<R> {
     let local = match client.pin() {
-        None => client.route().table(client.node()).local.clone(),
+        None => somewhere(client, journey.deadline()).await,
         Some(pin) => match pin.next(&mut journey).await?.1 {
             Place::Here(local) => Some(local),
             Place::There(remote, _) => {
@@ -235,6 +235,21 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
     journey.ticket.terms.settle(Some(spent));
     answer
+}
+
+/// Waits until anybody serves, if there is time; the endpoint on this node, if it does.
+async fn somewhere<C: Contract>(client: &Client<C>, deadline: Instant) -> Option<Arc<dyn Endpoint>> {
+    let node = client.node();
+    loop {
+        let mut changed = node.changed();
+        let (local, nobody) = {
+            let table = client.route().table(node);
+            (table.local.clone(), table.is_empty())
+        };
+        if !nobody || node.has_ended() || timeout_at(deadline, changed.changed()).await.is_err() {
+            return local;
+        }
+    }
 }
 
 /// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end.

@@ -144,6 +144,10 @@ fn endpoint(node: &NodeInner, service: &str) -> Result<Arc<dyn crate::service::E
     if node.is_draining() {
         return Err(Failure::not_executed(Reason::Unavailable, format!("{} drains", node.name())));
     }
+    if node.is_warming(service) {
+        let detail = format!("{service} warms up on {}", node.name());
+        return Err(Failure::not_executed(Reason::Unavailable, detail));
+    }
     node.service(service).ok_or_else(|| {
         let known = node.own_service_names();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -291,11 +291,9 @@ impl NodeBuilder {
         events: mpsc::Receiver<peers::PeerEvent>,
         seeds: Vec<SeedSource>,
     ) -> Result<(), StartError> {
-        let mut records = Vec::new();
         for server in self.servers {
-            let (name, record) = (server.name(), server.record());
+            let name = server.name();
             node.start_service(server).await.map_err(|reason| StartError::Service { name, reason })?;
-            records.push(record);
         }
         let events = Arc::new(tokio::sync::Mutex::new(events));
         start(node, "peers", Kind::Peers, move |node| Box::pin(peers::run(node, Arc::clone(&events))))
@@ -313,7 +311,7 @@ impl NodeBuilder {
             .await?;
         node.gopher_map().announce(|own| {
             own.state = NodeState::Ready;
-            own.services = records;
+            own.services = node.offered();
         })?;
         Ok(())
     }
@@ -332,7 +330,7 @@ async fn start(
         None => Box::pin(std::future::ready(Ok(()))),
     });
     let restart = Some(RestartPolicy::forever());
-    let spec = ChildSpec { name: name.to_owned(), kind, restart, spawn, gave_up: None, depth: None };
+    let spec = ChildSpec { name: name.to_owned(), kind, restart, spawn, gave_up: None, look: None };
     node.supervisor().start(spec).await.map_err(StartError::Part)
 }
 

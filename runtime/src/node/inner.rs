@@ -1,10 +1,14 @@
 //! The state that all parts of a node share.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{AcqRel, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -12,7 +16,7 @@ use std::{
 use dashmap::DashMap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use qmesh_discovery::{Directory, GopherMap, NodeState, Snapshot};
+use qmesh_discovery::{AnnounceError, Directory, GopherMap, NodeState, ServiceRecord, Snapshot};
 use qmesh_transport::{Address, CloseCode, Credentials, Dialer, Listener, NodeId, QuicEndpoint};
 use tokio::{
     sync::{mpsc, watch},
@@ -34,8 +38,8 @@ use crate::{
         peers::PeerEvent,
         relay,
     },
-    service::{AnyServer, Caller, Endpoint, Method, Started},
-    supervisor::{ChildSpec, Kind, SupervisorRef, Tree},
+    service::{AnyServer, Caller, Endpoint, Method, ServiceCore, Started},
+    supervisor::{ChildSpec, Glance, Kind, SupervisorRef, Tree},
     task::Tasks,
     wire::messages::control::Kind as ControlKind,
 };
@@ -70,7 +74,7 @@ pub(crate) enum DialProblem {
 pub(crate) struct NodeInner {
     parts: Parts,
     peers: DashMap<NodeId, Arc<Peer>>,
-    services: DashMap<String, Arc<dyn Endpoint>>,
+    services: DashMap<String, Offer>,
     routes: DashMap<&'static str, Arc<Route>>,
     /// Grows with every change of this node's own services.
     services_version: AtomicU64,
@@ -82,6 +86,12 @@ pub(crate) struct NodeInner {
     ending: tokio::sync::Mutex<bool>,
     clients: AtomicU64,
     tasks: Tasks,
+}
+
+/// A service of this node.
+struct Offer {
+    endpoint: Arc<dyn Endpoint>,
+    record: ServiceRecord,
 }
 
 impl NodeInner {
@@ -210,8 +220,47 @@ impl NodeInner {
         &self.parts.policies
     }
 
+    /// A service that takes calls.
     pub(crate) fn service(&self, name: &str) -> Option<Arc<dyn Endpoint>> {
-        self.services.get(name).map(|endpoint| Arc::clone(&endpoint))
+        let offer = self.services.get(name)?;
+        offer.endpoint.is_ready().then(|| Arc::clone(&offer.endpoint))
+    }
+
+    pub(crate) fn is_warming(&self, name: &str) -> bool {
+        self.services.get(name).is_some_and(|offer| !offer.endpoint.is_ready())
+    }
+
+    /// What the directory is to say of this node's services: those that are ready.
+    pub(crate) fn offered(&self) -> Vec<ServiceRecord> {
+        let ready = self.services.iter().filter(|offer| offer.endpoint.is_ready());
+        let mut records: Vec<_> = ready.map(|offer| offer.record.clone()).collect();
+        records.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        records
+    }
+
+    /// A service takes calls from now on, or none for a while.
+    ///
+    /// # Errors
+    /// The directory cannot be told. The service takes no calls.
+    pub(crate) fn set_ready(&self, service: &ServiceCore, ready: bool) -> Result<(), String> {
+        if service.ready.swap(ready, AcqRel) == ready {
+            return Ok(());
+        }
+        self.services_changed();
+        self.announce_services().map_err(|error| {
+            service.ready.store(false, Release);
+            self.services_changed();
+            error.to_string()
+        })
+    }
+
+    /// Tells the directory; the builder does when the node starts.
+    fn announce_services(&self) -> Result<(), AnnounceError> {
+        self.gopher_map().announce(|own| {
+            if own.state != NodeState::Starting {
+                own.services = self.offered();
+            }
+        })
     }
 
     pub(crate) fn own_service_names(&self) -> Vec<String> {
@@ -227,12 +276,12 @@ impl NodeInner {
 
     /// Starts a service below the node's supervisor.
     pub(crate) async fn start_service(self: &Arc<Self>, server: Box<dyn AnyServer>) -> Result<(), String> {
-        let (name, restart) = (server.name(), server.restart());
+        let (name, record, restart) = (server.name(), server.record(), server.restart());
         if self.services.contains_key(name) {
             return Err(format!("{name} is served already"));
         }
         let Started { endpoint, spawn } = server.start(super::NodeHandle(Arc::clone(self)));
-        let depth_of = Arc::clone(&endpoint);
+        let seen = Arc::clone(&endpoint);
         let node = Arc::downgrade(self);
         let gave_up = move |reason: &str| {
             if let Some(node) = node.upgrade() {
@@ -245,9 +294,12 @@ impl NodeInner {
             restart: Some(restart),
             spawn,
             gave_up: Some(Box::new(gave_up)),
-            depth: Some(Arc::new(move |now| depth_of.depth(now))),
+            look: Some(Arc::new(move |now| {
+                let (depth, oldest) = seen.depth(now);
+                Glance { depth, oldest, is_warming: !seen.is_ready() }
+            })),
         };
-        self.services.insert(name.to_owned(), endpoint);
+        self.services.insert(name.to_owned(), Offer { endpoint, record });
         self.parts.supervisor.start(spec).await.inspect_err(|_| {
             self.services.remove(name);
         })?;
@@ -262,11 +314,12 @@ impl NodeInner {
 
     /// A service failed more often than its policy allows: it leaves the directory, and its queue is not executed.
     fn give_up(&self, name: &str, reason: &str) {
-        let Some((_, endpoint)) = self.services.remove(name) else { return };
-        endpoint.close(&format!("{name} failed too often on {} and was given up: {reason}", self.name()));
+        let Some((_, offer)) = self.services.remove(name) else { return };
+        offer
+            .endpoint
+            .close(&format!("{name} failed too often on {} and was given up: {reason}", self.name()));
         self.services_changed();
-        let announced = self.gopher_map().announce(|own| own.services.retain(|service| service.name != name));
-        if let Err(error) = announced {
+        if let Err(error) = self.announce_services() {
             tracing::error!(target: "qmesh::runtime", name, %error, "cannot be taken out of the directory");
         }
     }
@@ -361,7 +414,7 @@ impl NodeInner {
             })
         });
         let name = format!("client/{number}");
-        let spec = ChildSpec { name, kind: Kind::Session, restart: None, spawn, gave_up: None, depth: None };
+        let spec = ChildSpec { name, kind: Kind::Session, restart: None, spawn, gave_up: None, look: None };
         if let Err(why) = self.parts.supervisor.start(spec).await {
             tracing::warn!(target: "qmesh::runtime", why, "a command line was not served");
         }
@@ -408,11 +461,14 @@ impl NodeInner {
                 .collect();
             versions.sort_unstable();
             versions.dedup();
-            ServiceInfo { name: name.to_owned(), nodes, versions }
+            let warming = if self.is_warming(name) { vec![self.name().to_owned()] } else { Vec::new() };
+            ServiceInfo { name: name.to_owned(), nodes, versions, warming }
         };
-        let mut infos: Vec<_> = snapshot.service_names().map(info).collect();
-        infos.sort_by(|one, other| one.name.cmp(&other.name));
-        infos
+        let own = self.own_service_names();
+        let mut names: BTreeSet<_> = snapshot.service_names().collect();
+        names.extend(own.iter().map(String::as_str).filter(|name| self.is_warming(name)));
+        let infos = names.into_iter().map(info);
+        infos.collect()
     }
 
     // --- the end ---
@@ -444,7 +500,7 @@ impl NodeInner {
         for link in &links {
             control::send(&link.control, ControlKind::GoAway(true));
         }
-        let endpoints: Vec<_> = self.services.iter().map(|entry| Arc::clone(&entry)).collect();
+        let endpoints: Vec<_> = self.services.iter().map(|offer| Arc::clone(&offer.endpoint)).collect();
         let end = Instant::now() + self.config().drain_timeout;
         // Peers may have sent calls before they heard of it: an endpoint is idle when it stays so for a moment.
         let mut quiet = 0;
@@ -471,8 +527,8 @@ impl NodeInner {
                 link.close(CloseCode::SHUTDOWN, "the node stops");
             }
         }
-        for endpoint in &self.services {
-            endpoint.end(&format!("{} has stopped", self.name()));
+        for offer in &self.services {
+            offer.endpoint.end(&format!("{} has stopped", self.name()));
         }
         if let Some(data_dir) = &self.parts.data_dir {
             data_dir.release();

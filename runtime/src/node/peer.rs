@@ -172,7 +172,7 @@ impl Peer {
             restart: None,
             spawn,
             gave_up: None,
-            depth: None,
+            look: None,
         };
         supervisor.start(spec).await
     }

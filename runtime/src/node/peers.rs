@@ -128,7 +128,7 @@ fn spec(node: &Arc<NodeInner>, peer: &Arc<Peer>, name: String) -> ChildSpec {
                     None => Box::pin(std::future::ready(Ok(()))),
                 }),
                 gave_up: None,
-                depth: None,
+                look: None,
             };
             supervisor.start(session).await.map_err(|why| ractor::SpawnErr::StartupFailed(why.into()))?;
             Ok(supervisor.cell())
@@ -136,7 +136,7 @@ fn spec(node: &Arc<NodeInner>, peer: &Arc<Peer>, name: String) -> ChildSpec {
         spawned
     };
     let restart = Some(RestartPolicy::forever());
-    ChildSpec { name, kind: Kind::Connection, restart, spawn: Box::new(spawn), gave_up: None, depth: None }
+    ChildSpec { name, kind: Kind::Connection, restart, spawn: Box::new(spawn), gave_up: None, look: None }
 }
 
 fn apply(node: &Arc<NodeInner>, change: Change) {

@@ -33,6 +33,7 @@ use crate::{
         CallScope, Conditions, Context, Contract, Envelope, OneWays, Serve,
         context::ServiceCore,
         inbox::{Batch, Inbox},
+        warm_up::{Hook, WarmUp},
     },
     task,
 };
@@ -44,6 +45,8 @@ pub(crate) enum ServiceMessage {
     Work,
     /// A `&self` call panicked in its own task.
     Panicked,
+    /// The warm-up is over.
+    Warmed(Result<(), String>),
 }
 
 pub(crate) struct ServiceActor<C, S>(PhantomData<fn(S) -> C>);
@@ -52,6 +55,7 @@ pub(crate) struct ServiceArguments<C: Contract, S> {
     pub(crate) inbox: Arc<Inbox<C>>,
     pub(crate) core: Arc<ServiceCore>,
     pub(crate) factory: Arc<dyn Fn() -> S + Send + Sync>,
+    pub(crate) warm_up: Option<Hook>,
 }
 
 pub(crate) struct ServiceState<C: Contract, S> {
@@ -60,6 +64,7 @@ pub(crate) struct ServiceState<C: Contract, S> {
     life: Arc<Life>,
     inbox: Arc<Inbox<C>>,
     core: Arc<ServiceCore>,
+    warm_up: Option<Hook>,
     /// The empty buffer of the last batch.
     done: VecDeque<Envelope<C>>,
 }
@@ -95,12 +100,12 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         actor: ActorRef<ServiceMessage>,
         arguments: ServiceArguments<C, S>,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let ServiceArguments { inbox, core, factory } = arguments;
+        let ServiceArguments { inbox, core, factory, warm_up } = arguments;
         core.tasks.renew();
         let service = Arc::new(factory());
         let life =
             Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
-        Ok(ServiceState { service, life, inbox, core, done: VecDeque::new() })
+        Ok(ServiceState { service, life, inbox, core, warm_up, done: VecDeque::new() })
     }
 
     async fn post_start(
@@ -108,7 +113,10 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         actor: ActorRef<ServiceMessage>,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        state.inbox.attach(actor);
+        match state.warm_up.take() {
+            None => state.inbox.attach(actor),
+            Some(warm_up) => warm_up_in_a_task(&state.core, warm_up, actor),
+        }
         Ok(())
     }
 
@@ -118,8 +126,14 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         message: ServiceMessage,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        if let ServiceMessage::Panicked = message {
-            return Err(panicked());
+        match message {
+            ServiceMessage::Work => {}
+            ServiceMessage::Panicked => return Err(panicked()),
+            ServiceMessage::Warmed(warmed) => {
+                warmed.map_err(|why| format!("its warm-up failed: {why}"))?;
+                state.inbox.attach(actor);
+                return Ok(state.core.node.inner().set_ready(&state.core, true)?);
+            }
         }
         let done = std::mem::take(&mut state.done);
         let Some(batch) = state.inbox.take(done, Instant::now()) else { return Ok(()) };
@@ -128,6 +142,19 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         actor.cast(ServiceMessage::Work)?;
         Ok(())
     }
+}
+
+/// Takes the service out of the directory until it is warm. The actor has its turn meanwhile, so that it can be stopped.
+fn warm_up_in_a_task(core: &Arc<ServiceCore>, warm_up: Hook, actor: ActorRef<ServiceMessage>) {
+    if let Err(why) = core.node.inner().set_ready(core, false) {
+        tracing::warn!(target: "qmesh::service", service = core.name, why, "warms up, and stays in the directory");
+    }
+    let with = WarmUp { node: core.node.clone() };
+    task::spawn_in(&core.tasks, async move {
+        let warmed = warm_up.run(with).await;
+        // The actor may have been stopped.
+        drop(actor.cast(ServiceMessage::Warmed(warmed)));
+    });
 }
 
 fn panicked() -> ActorProcessingErr {

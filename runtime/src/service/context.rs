@@ -1,6 +1,10 @@
 //! What a handler may know of the call it serves.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -55,6 +59,8 @@ pub(crate) struct ServiceCore {
     pub(crate) name: &'static str,
     pub(crate) node: NodeHandle,
     pub(crate) guard: Guard,
+    /// Not before its warm-up is over.
+    pub(crate) ready: AtomicBool,
     /// `&self` calls that did not finish at once.
     pub(crate) calls: Tasks,
     /// What handlers started, which ends with this life of the service.

@@ -1,6 +1,11 @@
 //! A service on this node, as callers reach it.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, atomic::Ordering::Acquire},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::{sync::oneshot, time::Instant};
@@ -20,6 +25,8 @@ use crate::{
 pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn methods(&self) -> &'static [Method];
+    /// Whether it takes calls: not before its warm-up is over.
+    fn is_ready(&self) -> bool;
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
     /// Serves one channel until it ends; an error if its caller broke the protocol.
@@ -116,6 +123,10 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
 
     fn methods(&self) -> &'static [Method] {
         C::METHODS
+    }
+
+    fn is_ready(&self) -> bool {
+        self.core.ready.load(Acquire)
     }
 
     fn depth(&self, now: Instant) -> (usize, Duration) {

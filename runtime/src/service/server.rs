@@ -1,6 +1,10 @@
 //! A service to be: its factory and its settings, before a node runs it.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use futures_util::future::BoxFuture;
 use qmesh_discovery::ServiceRecord;
@@ -14,6 +18,7 @@ use crate::{
         actor::{ServiceActor, ServiceArguments},
         context::ServiceCore,
         inbox::Inbox,
+        warm_up::{Hook, WarmUp},
     },
     supervisor::RestartPolicy,
     task::Tasks,
@@ -29,6 +34,7 @@ pub struct Server<C, S> {
     version: String,
     weight: u32,
     policies: Vec<Policy>,
+    warm_up: Option<Hook>,
     contract: PhantomData<fn() -> C>,
 }
 
@@ -59,6 +65,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
             version: String::new(),
             weight: 1,
             policies: Vec::new(),
+            warm_up: None,
             contract: PhantomData,
         }
     }
@@ -89,6 +96,29 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
     #[must_use]
     pub const fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Prepares the service before it takes calls: fills a cache, say, that the factory's state shares.
+    ///
+    /// Until the future has resolved, the service is in no directory: callers go to other endpoints or wait for one, as they
+    /// do where nobody serves it, and a channel that is opened all the same is refused as *not executed*.
+    /// [`Node::tree`](crate::Node::tree) says that it warms up, and for how long: there is no limit of time but your own. The
+    /// node and its other services are ready meanwhile. An error or a panic is a failure of the service, which is
+    /// tried again by its [restart policy](Self::restart) and then given up.
+    ///
+    /// A service that is restarted warms up again, and leaves the directory for it. What waits in its queue, or comes on
+    /// channels that are open, waits for the warm-up as long as its deadline allows.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when the service stops.
+    #[must_use]
+    pub fn ready_when<F, E>(mut self, warm_up: impl Fn(WarmUp) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.warm_up = Some(Hook::new(warm_up));
         self
     }
 
@@ -145,14 +175,16 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let caller = node.inner().as_caller();
         let guard = Guard::new([node.inner().policies(), &self.policies].concat());
         let (calls, tasks) = (Tasks::default(), Tasks::default());
-        let core = Arc::new(ServiceCore { name: C::NAME, node, guard, calls, tasks });
+        let ready = AtomicBool::new(self.warm_up.is_none());
+        let core = Arc::new(ServiceCore { name: C::NAME, node, guard, ready, calls, tasks });
         let endpoint = Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), caller));
-        let factory = self.factory;
+        let (factory, warm_up) = (self.factory, self.warm_up);
         let spawn = move |supervisor: ActorCell| {
             let arguments = ServiceArguments {
                 inbox: Arc::clone(&inbox),
                 core: Arc::clone(&core),
                 factory: Arc::clone(&factory),
+                warm_up: warm_up.clone(),
             };
             let spawned = Actor::spawn_linked(None, ServiceActor::<C, S>::new(), arguments, supervisor);
             let spawned: BoxFuture<'static, _> = Box::pin(async { Ok(spawned.await?.0.get_cell()) });

@@ -6,8 +6,18 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// The queue of an actor: how many wait or run, and how long the oldest has waited.
-pub(crate) type Depth = Arc<dyn Fn(Instant) -> (usize, Duration) + Send + Sync>;
+/// A look at an actor with a queue.
+pub(crate) type Look = Arc<dyn Fn(Instant) -> Glance + Send + Sync>;
+
+/// What an actor with a queue has to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance {
+    /// How many calls wait or run.
+    pub(crate) depth: usize,
+    /// How long the oldest has waited.
+    pub(crate) oldest: Duration,
+    pub(crate) is_warming: bool,
+}
 
 /// What an actor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +44,7 @@ struct Entry {
     restarts: u64,
     since: Instant,
     last_failure: Option<String>,
-    depth: Option<Depth>,
+    look: Option<Look>,
 }
 
 /// One actor of a node.
@@ -66,6 +76,8 @@ pub struct ActorInfo {
 pub enum ActorState {
     /// It works.
     Running,
+    /// It prepares, and takes no calls yet.
+    Warming,
     /// It failed and waits for its restart.
     Restarting,
     /// It failed more often than its policy allows and was given up.
@@ -73,9 +85,9 @@ pub enum ActorState {
 }
 
 impl Tree {
-    pub(crate) fn started(&self, path: &str, kind: Kind, depth: Option<Depth>) {
+    pub(crate) fn started(&self, path: &str, kind: Kind, look: Option<Look>) {
         let state = ActorState::Running;
-        let entry = Entry { kind, state, restarts: 0, since: Instant::now(), last_failure: None, depth };
+        let entry = Entry { kind, state, restarts: 0, since: Instant::now(), last_failure: None, look };
         self.0.lock().insert(path.to_owned(), entry);
     }
 
@@ -126,16 +138,17 @@ impl Tree {
 
 impl Entry {
     fn info(&self, path: &str, now: Instant) -> ActorInfo {
-        let depth = self.depth.as_ref().map(|depth| depth(now));
+        let glance = self.look.as_ref().map(|look| look(now));
+        let warms = self.state == ActorState::Running && glance.is_some_and(|glance| glance.is_warming);
         ActorInfo {
             path: path.to_owned(),
             kind: format!("{:?}", self.kind).to_lowercase(),
-            state: self.state,
+            state: if warms { ActorState::Warming } else { self.state },
             restarts: self.restarts,
             since_ms: millis(now.saturating_duration_since(self.since)),
             last_failure: self.last_failure.clone(),
-            queue_depth: depth.map(|(depth, _)| depth),
-            oldest_ms: depth.map(|(_, oldest)| millis(oldest)),
+            queue_depth: glance.map(|glance| glance.depth),
+            oldest_ms: glance.map(|glance| millis(glance.oldest)),
         }
     }
 }

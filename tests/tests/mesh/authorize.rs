@@ -220,7 +220,7 @@ async fn asked(mesh: &Mesh, node: &str, method: &str) -> Value {
     let (_session, mut control) = guest.introduce("tests").await.unwrap();
     let call = json!({"service": "tests.Vault", "method": method, "arguments": {}, "timeout_ms": 1000});
     let answer = stranger::ask(&mut control, &json!({"call": call})).await.unwrap();
-    answer["failed"].as_object().map_or(answer.clone(), |failed| failed["detail"].clone())
+    answer["failed"].as_object().map_or_else(|| answer.clone(), |failed| failed["detail"].clone())
 }
 
 /// As [`asked`], with a channel of its own: what it is told.

@@ -17,3 +17,4 @@ mod queues;
 mod retries;
 mod rolling;
 mod streams;
+mod warm_up;

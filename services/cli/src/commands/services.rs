@@ -4,6 +4,8 @@ use std::{process::ExitCode, time::Duration};
 
 use qmesh::{ControlClient, MethodInfo};
 
+use qmesh::ServiceInfo;
+
 use crate::{
     exit::Problem,
     find::Target,
@@ -51,7 +53,7 @@ async fn services(mut client: ControlClient, output: OutputFormat) -> anyhow::Re
     for service in &services {
         table.row([
             (service.name.clone(), Shade::Name),
-            (service.nodes.join(", "), Shade::Plain),
+            (nodes(service), Shade::Plain),
             (service.versions.join(", "), Shade::Plain),
         ]);
     }
@@ -85,4 +87,10 @@ const fn streams(method: &MethodInfo) -> &'static str {
         (false, true) => "out",
         (true, true) => "in, out",
     }
+}
+
+/// The nodes that serve it, and those that are about to.
+fn nodes(service: &ServiceInfo) -> String {
+    let warming = service.warming.iter().map(|node| format!("{node} (warming up)"));
+    service.nodes.iter().cloned().chain(warming).collect::<Vec<_>>().join(", ")
 }

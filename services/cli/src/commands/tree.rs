@@ -76,6 +76,7 @@ fn parent<'a>(actors: &'a [ActorInfo], path: &str) -> Option<&'a str> {
 fn row(branch: String, actor: &ActorInfo) -> [(String, Shade); 7] {
     let (state, shade) = match actor.state {
         ActorState::Running => ("running", Shade::Good),
+        ActorState::Warming => ("warming up", Shade::Odd),
         ActorState::Restarting => ("restarting", Shade::Odd),
         ActorState::Failed => ("failed", Shade::Bad),
         _ => ("unknown", Shade::Odd),

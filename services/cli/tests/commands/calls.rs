@@ -29,8 +29,8 @@ async fn a_second_node_is_found_without_configuration() {
     assert_eq!(nodes[0]["id"], dev.about["id"]);
     assert_eq!(nodes[2]["zone"], "west");
     let all = json!([
-        {"name": "clock.Clock", "nodes": ["dev"], "versions": [env!("CARGO_PKG_VERSION")]},
-        {"name": "echo.Echo", "nodes": ["dev", "echo", "echo-2"], "versions": [env!("CARGO_PKG_VERSION")]},
+        {"name": "clock.Clock", "nodes": ["dev"], "versions": [env!("CARGO_PKG_VERSION")], "warming": []},
+        {"name": "echo.Echo", "nodes": ["dev", "echo", "echo-2"], "versions": [env!("CARGO_PKG_VERSION")], "warming": []},
     ]);
     host.eventually(&["services"], |services| *services == all).await;
 }
