@@ -7,11 +7,12 @@ mod reducer;
 mod snapshot;
 mod watch;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::pin, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use qmesh_transport::NodeId;
+use tokio::sync::Notify;
 
 use self::reducer::Reducer;
 pub use self::{
@@ -29,7 +30,8 @@ pub struct Directory {
 struct Shared {
     newest: ArcSwap<Snapshot>,
     reducer: Mutex<Reducer>,
-    version: tokio::sync::watch::Sender<u64>,
+    /// Wakes watches in the order in which they wait: tokio's `watch` leaves that to chance, which no seed replays.
+    changed: Notify,
 }
 
 impl Directory {
@@ -38,7 +40,7 @@ impl Directory {
         let shared = Shared {
             newest: ArcSwap::default(),
             reducer: Mutex::new(Reducer::new(own)),
-            version: tokio::sync::watch::Sender::new(0),
+            changed: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -59,7 +61,21 @@ impl Directory {
     /// nothing falls between a look and a watch.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch::new(self.clone(), self.shared.version.subscribe())
+        Watch::new(self.clone())
+    }
+
+    /// Waits until the newest view is another one than `seen`.
+    async fn newer_than(&self, seen: u64) -> Arc<Snapshot> {
+        loop {
+            let mut changed = pin!(self.shared.changed.notified());
+            // Listen first and look second, or a change between the two would be missed.
+            changed.as_mut().enable();
+            let newest = self.snapshot();
+            if newest.version() != seen {
+                return newest;
+            }
+            changed.await;
+        }
     }
 
     /// Takes in what gossip tells, and publishes a snapshot if it changes anything.
@@ -68,7 +84,7 @@ impl Directory {
         if reducer.apply(event) {
             let version = self.version() + 1;
             self.shared.newest.store(Arc::new(reducer.snapshot(version)));
-            self.shared.version.send_replace(version);
+            self.shared.changed.notify_waiters();
         }
     }
 }

@@ -147,17 +147,29 @@ impl GopherMap {
         let directory = Directory::new(credentials.id());
         let interval = config.interval;
         let gossip = Gossip::new(config, credentials.clone(), carrier, directory.clone());
-        Self::over(Node {
-            id: credentials.id(),
-            incarnation,
-            interval,
-            directory,
-            membership: Arc::new(gossip),
-            own: Mutex::new(Own { credentials, announcement, generation: 0, version: 0 }),
-            starting: tokio::sync::Mutex::default(),
-            suspicions: AtomicU64::new(0),
-        })
-        .await
+        let own = Own { credentials, announcement, generation: 0, version: 0 };
+        Self::over(Node::new(Arc::new(gossip), directory, interval, incarnation, own)).await
+    }
+
+    /// As [`start`](Self::start), over a stand-in for gossip that draws no random numbers: a simulation of the same seed
+    /// runs alike twice. It speaks to stand-ins alone, for up to 64 nodes.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was started.
+    #[cfg(feature = "testing")]
+    pub async fn start_replayable(
+        config: Config,
+        credentials: Credentials,
+        incarnation: u64,
+        announcement: Announcement,
+        carrier: Arc<dyn Carrier>,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        let directory = Directory::new(credentials.id());
+        let interval = config.interval;
+        let rounds = crate::rounds::Rounds::new(config, credentials.clone(), carrier, directory.clone());
+        let own = Own { credentials, announcement, generation: 0, version: 0 };
+        Self::over(Node::new(Arc::new(rounds), directory, interval, incarnation, own)).await
     }
 
     /// Starts a node over the membership protocol that it holds.
@@ -298,6 +310,25 @@ impl Own {
 // === impl Node ===
 
 impl Node {
+    fn new(
+        membership: Arc<dyn Membership>,
+        directory: Directory,
+        interval: Duration,
+        incarnation: u64,
+        own: Own,
+    ) -> Self {
+        Self {
+            id: own.credentials.id(),
+            incarnation,
+            interval,
+            directory,
+            membership,
+            own: Mutex::new(own),
+            starting: tokio::sync::Mutex::default(),
+            suspicions: AtomicU64::new(0),
+        }
+    }
+
     /// Signs the next version, and tells everybody. Nothing changes where it fails.
     fn publish(
         &self,

@@ -30,6 +30,7 @@
 //! - `carrier`: the port to the runtime's sessions
 //! - `membership`: the port to a membership protocol
 //! - `gossip`: chitchat behind that port, its driver, its wire format and the filter in front of it
+//! - `rounds` (feature `testing`): a stand-in for gossip without chance, for simulations
 //! - `gopher_map`: the handle that holds all of it together
 //! - `seeds`: whom to dial first
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
@@ -44,6 +45,8 @@ mod gopher_map;
 mod gossip;
 mod membership;
 mod record;
+#[cfg(feature = "testing")]
+mod rounds;
 mod seeds;
 mod stats;
 

@@ -1,7 +1,7 @@
 //! The port behind which a membership protocol sits.
 //!
-//! chitchat is one implementation, in `gossip`; nothing else names it. A deterministic stand-in (see this module's tests
-//! of [`GopherMap`](crate::GopherMap)) or a better protocol takes its place here.
+//! chitchat is one implementation, in `gossip`; nothing else names it. `rounds` is a deterministic one, for simulations;
+//! a better protocol takes its place here.
 
 use std::{collections::BTreeSet, sync::Arc};
 

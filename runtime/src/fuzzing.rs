@@ -128,7 +128,7 @@ pub fn runtime_caller(bytes: &[u8]) {
         message_bytes_max: LIMIT as u64,
         metadata_bytes_max: 0,
     };
-    let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), LIMIT));
+    let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), Arc::default()));
     let now = Instant::now();
     let (head, deadline) = (&Head::USUAL, now + Duration::from_secs(1));
     let _calls = [(); 2].map(|()| caller.start(Outbound { method: 0, head, arguments: b"", deadline }, now));

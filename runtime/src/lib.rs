@@ -101,10 +101,13 @@ mod failure;
 pub mod fuzzing;
 mod metadata;
 mod node;
+mod random;
 mod service;
 mod stream;
 mod supervisor;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod wire;
 
 pub use authorize::{Decision, RuleError, Rules};
@@ -113,7 +116,7 @@ pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
 pub use control_api::{MethodInfo, NodeInfo, ServiceInfo};
 pub use control_client::{ControlClient, ControlError, StreamAnswer};
-pub use counters::Counts;
+pub use counters::{Counts, OneWayCounts};
 pub use failure::{CallError, Failure, Outcome, Reason};
 pub use metadata::Metadata;
 pub use node::{DataDirError, Node, NodeBuilder, StartError};

@@ -13,6 +13,7 @@
 
 mod accept;
 mod builder;
+mod changes;
 mod connection;
 pub(crate) mod control;
 mod data_dir;
@@ -26,6 +27,7 @@ mod peers;
 mod relay;
 mod renewal;
 mod seeds;
+mod wall_clock;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -33,10 +35,13 @@ use qmesh_discovery::Directory;
 use qmesh_transport::{Address, NodeId};
 
 pub use builder::{NodeBuilder, StartError};
+pub(crate) use changes::Following;
 pub use data_dir::DataDirError;
 pub(crate) use inner::NodeInner;
 pub(crate) use link::{Link, Served, Streams};
 pub(crate) use peer::Peer;
+#[cfg(feature = "testing")]
+pub(crate) use wall_clock::WallClock;
 
 use crate::{
     client::{self, Client, DynamicError, JsonCall, ServiceClient},
@@ -77,7 +82,7 @@ impl Node {
         self.running.0.clone()
     }
 
-    fn inner(&self) -> &Arc<NodeInner> {
+    pub(crate) fn inner(&self) -> &Arc<NodeInner> {
         &self.running.0.0
     }
 

@@ -8,6 +8,7 @@
 //! - [`Background`]: callers that go on while a test does its worst
 //! - [`Stalls`]: what the machine itself cost
 //! - [`Process`]: an endpoint in a process of its own, to be killed
+//! - [`swarm`]: a mesh, a load and faults, all drawn from one seed
 //! - [`stranger`]: a peer with valid credentials that says what it likes
 
 mod background;
@@ -18,6 +19,7 @@ mod tally;
 
 pub mod shapes;
 pub mod stranger;
+pub mod swarm;
 pub mod watch;
 pub mod work;
 

@@ -220,6 +220,30 @@ fn one_file_of_the_runtime_spawns() {
 }
 
 #[test]
+fn what_a_seed_replays_leaves_nothing_to_chance() {
+    let mut rule = Rule::new("a simulation of one seed runs alike twice (ARCHITECTURE.md, Simulation)");
+    let simulated = |file: &str| {
+        let gossip = file.starts_with("discovery/src/gossip.rs") || file.starts_with("discovery/src/gossip/");
+        let real = file.starts_with("transport/src/quic") || file.starts_with("transport/src/identity");
+        !gossip && !real
+    };
+    let sources = sources(&packages(), &["qmesh-transport", "qmesh-discovery", "qmesh"]);
+    for (file, content) in sources.iter().filter(|(file, _)| simulated(file)) {
+        let lines: Vec<_> = code(content).collect();
+        for (at, (number, line)) in lines.iter().enumerate() {
+            let next = lines.get(at + 1).map_or("", |(_, next)| next.trim());
+            let place = || format!("{file}:{number} {}", line.trim());
+            rule.unless(!line.contains("select! {") || next == "biased;", place);
+            let chances = ["rand::random", "rand::rng(", "sync::watch", "thread_rng", "SystemTime::now"];
+            let allowed = ["runtime/src/random.rs", "runtime/src/node/wall_clock.rs"];
+            let chance = chances.iter().any(|chance| line.contains(chance));
+            rule.unless(!chance || allowed.contains(&file.as_str()), place);
+        }
+    }
+    rule.check();
+}
+
+#[test]
 fn libraries_read_no_environment() {
     let mut rule = Rule::new("only the command line reads the environment");
     for (file, content) in sources(&packages(), &LIBRARIES) {

@@ -47,6 +47,9 @@ enum Source {
     Dev { dir: PathBuf, authority: Authority },
     /// An authority at hand; the keys live as long as this value.
     Issued { authority: Authority, keys: Mutex<BTreeMap<(Role, String), PrivateKey>> },
+    /// As `Issued`, with keys that derive from a seed.
+    #[cfg(feature = "testing")]
+    Seeded { authority: Authority, seed: u64, since: SystemTime },
     /// Finished credentials from elsewhere.
     Given(Credentials),
     /// The same, in files that may be replaced.
@@ -81,6 +84,16 @@ impl Identity {
         Self(Arc::new(Source::Issued { authority: authority.clone(), keys: Mutex::default() }))
     }
 
+    /// As [`issued_by`](Self::issued_by), with keys that derive from `seed` and the owner's name, so that a simulation
+    /// has the same ids each time. Whoever knows the seed has the keys.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn seeded(authority: &Authority, seed: u64) -> Self {
+        // Certificates of one life each: a newer one would be renewed to, at a moment that no seed knows.
+        let since = SystemTime::now();
+        Self(Arc::new(Source::Seeded { authority: authority.clone(), seed, since }))
+    }
+
     /// An identity from three PEM files: the certificate (with those between it and the authority, if any), its private
     /// key, and the authority's certificate. They are read now, and by a running node every hour: replace them to renew
     /// a certificate.
@@ -111,6 +124,8 @@ impl Identity {
     pub fn mesh(&self) -> &str {
         match &*self.0 {
             Source::Dev { authority, .. } | Source::Issued { authority, .. } => authority.mesh(),
+            #[cfg(feature = "testing")]
+            Source::Seeded { authority, .. } => authority.mesh(),
             Source::Given(credentials) | Source::Files(PemFiles { first: credentials, .. }) => {
                 credentials.mesh()
             }
@@ -122,6 +137,8 @@ impl Identity {
     pub fn data_dir(&self) -> Option<&Path> {
         match &*self.0 {
             Source::Dev { dir, .. } => Some(dir),
+            #[cfg(feature = "testing")]
+            Source::Seeded { .. } => None,
             Source::Issued { .. } | Source::Given(_) | Source::Files(_) => None,
         }
     }
@@ -137,6 +154,10 @@ impl Identity {
         match &*self.0 {
             Source::Dev { dir, authority } => kept(&dir.join("nodes").join(name), authority, name),
             Source::Issued { authority, keys } => remembered(authority, keys, (Role::Node, name.to_owned())),
+            #[cfg(feature = "testing")]
+            Source::Seeded { authority, seed, since } => {
+                seeded(authority, (*seed, *since), (Role::Node, name))
+            }
             Source::Given(credentials) => given(credentials, name, Role::Node),
             Source::Files(files) => given(&read_pem_files(&files.paths)?, name, Role::Node),
         }
@@ -153,6 +174,10 @@ impl Identity {
             Source::Issued { authority, keys } => {
                 remembered(authority, keys, (Role::Client, name.to_owned()))
             }
+            #[cfg(feature = "testing")]
+            Source::Seeded { authority, seed, since } => {
+                seeded(authority, (*seed, *since), (Role::Client, name))
+            }
             Source::Given(credentials) => given(credentials, name, Role::Client),
             Source::Files(files) => given(&read_pem_files(&files.paths)?, name, Role::Client),
         }
@@ -166,6 +191,8 @@ impl fmt::Debug for Identity {
                 write!(f, "Identity(mesh {} in {})", authority.mesh(), dir.display())
             }
             Source::Issued { authority, .. } => write!(f, "Identity(mesh {} in memory)", authority.mesh()),
+            #[cfg(feature = "testing")]
+            Source::Seeded { authority, .. } => write!(f, "Identity(mesh {} of a seed)", authority.mesh()),
             Source::Given(credentials) | Source::Files(PemFiles { first: credentials, .. }) => {
                 write!(f, "Identity({credentials:?})")
             }
@@ -223,6 +250,18 @@ fn remembered(
         Entry::Vacant(vacant) => vacant.insert(PrivateKey::generate()?).clone(),
     };
     let options = IssueOptions { key: Some(key), ..IssueOptions::new(&owner.1, owner.0) };
+    authority.issue_with(&options)?.credentials()
+}
+
+#[cfg(feature = "testing")]
+fn seeded(
+    authority: &Authority,
+    (seed, since): (u64, SystemTime),
+    (role, name): (Role, &str),
+) -> Result<Credentials, IdentityError> {
+    let key = Some(PrivateKey::seeded(&format!("{seed} {role:?} {name}"))?);
+    let (not_before, not_after) = (since - CLOCK_SKEW, since + CERTIFICATE_LIFETIME);
+    let options = IssueOptions { name: name.to_owned(), role, not_before, not_after, key };
     authority.issue_with(&options)?.credentials()
 }
 

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use tokio::sync::watch;
-
 use super::{Directory, Snapshot};
 use crate::NodeRecord;
 
@@ -42,13 +40,11 @@ impl Change {
 pub struct Watch {
     directory: Directory,
     seen: Arc<Snapshot>,
-    version: watch::Receiver<u64>,
 }
 
 impl Watch {
-    pub(super) fn new(directory: Directory, mut version: watch::Receiver<u64>) -> Self {
-        version.mark_changed();
-        Self { directory, seen: Arc::default(), version }
+    pub(super) fn new(directory: Directory) -> Self {
+        Self { directory, seen: Arc::default() }
     }
 
     /// Waits until the directory differs from what this watch reported before, and tells how: at most one change per node, by
@@ -58,9 +54,7 @@ impl Watch {
     /// Cancelling loses no change.
     pub async fn next(&mut self) -> Vec<Change> {
         loop {
-            let closed = self.version.changed().await.is_err();
-            debug_assert!(!closed, "a watch holds its directory, which holds the sender");
-            let newest = self.directory.snapshot();
+            let newest = self.directory.newer_than(self.seen.version()).await;
             let changes = changes(&self.seen, &newest);
             self.seen = newest;
             if !changes.is_empty() {

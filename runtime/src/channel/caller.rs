@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{
             AtomicBool, AtomicU32, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     task::{Context, Poll},
@@ -27,7 +27,8 @@ use tokio::{
 };
 
 use crate::{
-    channel::{head::Head, open},
+    channel::{HIGH_WATER, head::Head, open},
+    counters::{OneWayCounts, OneWayTally},
     failure::{Failure, Reason},
     service::RawReply,
     wire::{
@@ -87,7 +88,11 @@ enum Slot {
 struct Credit {
     sent: AtomicU64,
     acknowledged: AtomicU64,
+    /// The last acknowledgement: handled, refused, unknown.
+    became: Mutex<[u64; 3]>,
     granted: Notify,
+    /// Where the sums go when the channel has ended.
+    tally: Arc<OneWayTally>,
 }
 
 /// What an endpoint has to do, as far as this node knows: the calls of ours that it has not answered, times how long
@@ -139,12 +144,12 @@ pub(crate) enum TrySend {
 }
 
 impl ChannelCaller {
-    pub(crate) fn new(opened: Opened, load: Arc<Load>, high_water: usize) -> Self {
+    pub(crate) fn new(opened: Opened, load: Arc<Load>, tally: Arc<OneWayTally>) -> Self {
         Self {
-            outbox: Outbox::new(high_water),
+            outbox: Outbox::new(HIGH_WATER),
             pending: Mutex::default(),
             timed: Notify::new(),
-            credit: Credit::default(),
+            credit: Credit { tally, ..Credit::default() },
             opened,
             load,
             ended: AtomicBool::new(false),
@@ -297,7 +302,9 @@ impl ChannelCaller {
         let taken = self.outbox.close();
         let in_order = self.ended.load(Relaxed) || (self.retired.load(Relaxed) && !self.is_busy());
         self.lost.fetch_or(!in_order, Release);
-        self.ended.store(true, Release);
+        if !self.ended.swap(true, AcqRel) {
+            self.credit.close();
+        }
         let mut pending = self.pending.lock();
         pending.ended.get_or_insert_with(|| why.to_owned());
         let calls = std::mem::take(&mut pending.calls);
@@ -319,6 +326,7 @@ impl ChannelCaller {
     pub(crate) async fn run(self: Arc<Self>, mut frames: Frames, mut writer: ChannelWriter) -> String {
         let why = {
             tokio::select! {
+                biased;
                 ended = self.read(&mut frames) => match ended {
                     Ok(()) => "the service closed the channel".to_owned(),
                     Err(error) => error.to_string(),
@@ -371,11 +379,11 @@ impl ChannelCaller {
                 self.reply(id, (status, body), spent)
             }
             kind::ACKNOWLEDGE => {
-                let mut done = 0_u64;
-                for _ in 0..3 {
-                    done = done.saturating_add(frame::take_varint(&mut bytes, kind)?);
+                let mut became = [0; 3];
+                for count in &mut became {
+                    *count = frame::take_varint(&mut bytes, kind)?;
                 }
-                self.credit.acknowledge(done).ok_or(FrameError::Malformed(kind))
+                self.credit.acknowledge(became).ok_or(FrameError::Malformed(kind))
             }
             other => Err(FrameError::Unexpected(other)),
         }
@@ -503,12 +511,21 @@ impl Credit {
         self.sent.load(Relaxed).saturating_sub(self.acknowledged.load(Relaxed))
     }
 
+    /// The channel has ended: nothing more is sent, and nothing more is heard.
+    fn close(&self) {
+        let (accepted, lost) = (self.sent.load(Relaxed), self.outstanding());
+        let [handled, refused, unknown] = *self.became.lock();
+        self.tally.add(OneWayCounts { accepted, handled, refused, unknown, lost });
+    }
+
     /// `None` when more is acknowledged than was sent, or less than before.
-    fn acknowledge(&self, done: u64) -> Option<()> {
+    fn acknowledge(&self, became: [u64; 3]) -> Option<()> {
+        let done = became.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
         if done > self.sent.load(Relaxed) || done < self.acknowledged.load(Relaxed) {
             return None;
         }
         self.acknowledged.store(done, Relaxed);
+        *self.became.lock() = became;
         self.granted.notify_waiters();
         Some(())
     }
@@ -564,7 +581,7 @@ mod tests {
         let methods = vec![OpenedMethod::default(); 2];
         let opened =
             Opened { methods, one_way_window: 2, calls_max: 2, message_bytes_max: 8, metadata_bytes_max: 8 };
-        Arc::new(ChannelCaller::new(opened, Arc::default(), 1024))
+        Arc::new(ChannelCaller::new(opened, Arc::default(), Arc::default()))
     }
 
     const USUAL: &Head = &Head::USUAL;
@@ -641,10 +658,10 @@ mod tests {
         assert!(matches!(caller.try_send(1, USUAL, b"one"), TrySend::Sent));
         assert!(matches!(caller.try_send(1, USUAL, b"two"), TrySend::Sent));
         assert!(matches!(caller.try_send(1, USUAL, b"three"), TrySend::Full));
-        assert_eq!(caller.credit.acknowledge(1), Some(()));
+        assert_eq!(caller.credit.acknowledge([1, 0, 0]), Some(()));
         assert!(matches!(caller.try_send(1, USUAL, b"three"), TrySend::Sent));
-        assert_eq!(caller.credit.acknowledge(4), None, "more than was sent");
-        assert_eq!(caller.credit.acknowledge(0), None, "less than before");
+        assert_eq!(caller.credit.acknowledge([1, 2, 1]), None, "more than was sent");
+        assert_eq!(caller.credit.acknowledge([0, 0, 0]), None, "less than before");
     }
 
     #[test]

@@ -162,6 +162,7 @@ pub(crate) async fn receive(
             }
         }
         let next = tokio::select! {
+            biased;
             next = frames.next() => Some(next),
             () = items.closed() => None,
         };

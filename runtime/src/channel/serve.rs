@@ -108,6 +108,7 @@ pub(crate) async fn run<C: Contract>(
         std::future::pending().await
     };
     let ended = tokio::select! {
+        biased;
         ended = read => ended,
         written = replies.outbox.write_to(&mut writer) => {
             if written.is_ok() {

@@ -78,6 +78,7 @@ pub(crate) async fn run<C: Contract>(
         let answering = respond(answer, writer);
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
+            biased;
             ended = &mut receiving => {
                 ended?;
                 answering.await;
@@ -122,6 +123,7 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWriter) -> bool {
     let without_a_word = || Failure::unknown(Reason::Unavailable, "the service ended without a word");
     let answer = tokio::select! {
+        biased;
         answer = answer => answer.unwrap_or_else(|_| (Err(without_a_word()), 0)),
         _ = writer.stopped() => return false,
     };

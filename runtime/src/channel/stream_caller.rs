@@ -58,6 +58,7 @@ impl StreamCaller {
         };
         let receiving = async {
             let first = tokio::select! {
+                biased;
                 first = first_reply(&mut frames) => first,
                 // The caller has given up.
                 () = answer.closed() => {

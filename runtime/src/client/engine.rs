@@ -15,7 +15,7 @@ use crate::{
     },
     client::{Remote, Route, RouteSpec, options::Ticket, pinning::Place},
     failure::{Failure, Outcome, Reason},
-    node::{Link, NodeInner, Streams},
+    node::{Following, Link, NodeInner, Streams},
     service::{Conditions, Endpoint, RawReply},
 };
 
@@ -291,17 +291,17 @@ impl Journey {
     }
 
     /// Waits for the mesh to change; endpoints that failed before get another chance after a while.
-    async fn pause(&mut self, changed: &mut tokio::sync::watch::Receiver<u64>) -> Result<(), Failure> {
+    async fn pause(&mut self, changed: &mut Following) -> Result<(), Failure> {
         if !self.failed.is_empty() && self.retry_at.is_none() {
             let backoff = Duration::from_millis(10 << self.pauses.min(5));
             self.pauses += 1;
-            self.retry_at = Some(Instant::now() + backoff.mul_f64(rand::random_range(0.5..1.0)));
+            self.retry_at = Some(Instant::now() + backoff.mul_f64(self.node.random().share(0.5..1.0)));
         }
         let deadline = self.deadline();
         tokio::select! {
+            biased;
             () = sleep_until(self.retry_at.map_or(deadline, |at| at.min(deadline))) => {}
-            // The node owns the other side for as long as this call holds the node.
-            _ = changed.changed() => {}
+            () = changed.changed() => {}
         }
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| at <= now) {

@@ -89,6 +89,7 @@ impl Idle {
         tokio::pin!(over);
         let failure = loop {
             let item = tokio::select! {
+                biased;
                 next = from.recv() => match next {
                     Ok(Some(item)) => item,
                     Ok(None) => return to.finish(),
@@ -102,6 +103,7 @@ impl Idle {
                 self.stand(true);
             }
             let sent = tokio::select! {
+                biased;
                 sent = to.send(item) => sent,
                 failure = &mut over => break failure,
             };

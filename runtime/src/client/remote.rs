@@ -12,7 +12,6 @@ use tokio::{
 
 use crate::{
     channel::{
-        HIGH_WATER,
         caller::{ChannelCaller, Load},
         open::{self, OpenChannel},
     },
@@ -125,7 +124,11 @@ impl Remote {
         let limits = &node.config().limits;
         let OpenChannel { opened, frames, writer } =
             open::open(link.session(), route.open_request(), limits, deadline).await?;
-        let channel = Arc::new(ChannelCaller::new(opened, Arc::clone(&self.load), HIGH_WATER));
+        let channel = Arc::new(ChannelCaller::new(
+            opened,
+            Arc::clone(&self.load),
+            Arc::clone(node.counters().one_way()),
+        ));
         link.carries(&channel);
         // Whoever gives up here leaves the channel to the next one.
         self.channel.store(Some(Arc::clone(&channel)));

@@ -23,6 +23,7 @@ use crate::{
     client::Remote,
     codec::Codec,
     node::NodeInner,
+    random::Random,
     service::{Caller, Endpoint},
     wire::messages::{Open, OpenMethod},
 };
@@ -56,6 +57,7 @@ pub(crate) struct Table {
     /// The endpoint on this node, if there is one.
     pub(crate) local: Option<Arc<dyn Endpoint>>,
     remotes: Vec<Target>,
+    random: Arc<Random>,
 }
 
 /// An endpoint on another node, and the channel to it if one was open when the table was made.
@@ -128,7 +130,7 @@ impl Route {
             target.remote.want(node);
         }
         let local = node.service(&self.spec.service);
-        self.table.store(Arc::new(Table { version, local, remotes }));
+        self.table.store(Arc::new(Table { version, local, remotes, random: Arc::clone(node.random()) }));
     }
 
     /// An endpoint that stays keeps its channel and its load.
@@ -171,8 +173,8 @@ impl Table {
             0 => None,
             1 => candidates().next(),
             count => {
-                let first = rand::random_range(0..count);
-                let second = (first + rand::random_range(1..count)) % count;
+                let first = self.random.below(count);
+                let second = (first + 1 + self.random.below(count - 1)) % count;
                 let (first, second) = (candidates().nth(first)?, candidates().nth(second)?);
                 let second_is_better = second.remote.score() < first.remote.score();
                 let (chosen, other) = if second_is_better { (second, first) } else { (first, second) };

@@ -30,11 +30,12 @@ pub(crate) async fn run(node: &Arc<NodeInner>, peer: &Arc<Peer>, link: &Arc<Link
     let openings_max = node.config().limits.openings;
     loop {
         tokio::select! {
+            biased;
+            Some(()) = openings.next() => {}
             accepted = link.session().accept(), if openings.len() < openings_max => match accepted {
                 Ok(channel) => openings.push(receive(node, peer, link, channel)),
                 Err(closed) => return closed.to_string(),
             },
-            Some(()) = openings.next() => {}
         }
     }
 }

@@ -15,11 +15,13 @@ use crate::{
     config::{Config, ConfigError},
     node::{
         Node, NodeInner, ROOT,
-        data_dir::{DataDir, DataDirError, now_ms},
+        data_dir::{DataDir, DataDirError},
         gossip::{self, Outlet},
         inner::Parts,
         listener, peers, renewal, seeds,
+        wall_clock::WallClock,
     },
+    random::Random,
     service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
 };
@@ -39,6 +41,11 @@ pub struct NodeBuilder {
     config: Config,
     policies: Vec<Policy>,
     servers: Vec<Box<dyn AnyServer>>,
+    random: Arc<Random>,
+    clock: WallClock,
+    /// Gossip without chance, for a simulation.
+    #[cfg(feature = "testing")]
+    replayable: bool,
 }
 
 /// Why a node did not start. Nothing of it runs.
@@ -110,6 +117,10 @@ impl NodeBuilder {
             config: Config::default(),
             policies: Vec::new(),
             servers: Vec::new(),
+            random: Arc::default(),
+            clock: WallClock::default(),
+            #[cfg(feature = "testing")]
+            replayable: false,
         }
     }
 
@@ -204,7 +215,8 @@ impl NodeBuilder {
         let credentials = identity.credentials(&self.name)?;
         let root = self.data_dir.take().or_else(|| identity.data_dir().map(PathBuf::from));
         let data_dir = root.as_deref().map(|root| DataDir::open(root, &self.name)).transpose()?;
-        let incarnation = data_dir.as_ref().map_or_else(|| Ok(now_ms()), DataDir::next_incarnation)?;
+        let now = self.clock.now_ms();
+        let incarnation = data_dir.as_ref().map_or(Ok(now), |data_dir| data_dir.next_incarnation(now))?;
         let bound = self.bind(&credentials)?;
         let addresses = self.addresses(&bound)?;
         let mut seeds = std::mem::take(&mut self.seeds);
@@ -221,10 +233,8 @@ impl NodeBuilder {
             zone: self.zone.take(),
             services: Vec::new(),
         };
-        let (config, carrier) = (self.config.clone(), Arc::clone(&outlet));
-        let gopher_map =
-            GopherMap::start(config.gossip.clone(), credentials.clone(), incarnation, announcement, carrier)
-                .await?;
+        let config = self.config.clone();
+        let gopher_map = self.gopher_map(&credentials, incarnation, announcement, &outlet).await?;
         let tree = Arc::<Tree>::default();
         let supervisor = SupervisorRef::root(ROOT, Arc::clone(&tree)).await;
         let supervisor = supervisor.map_err(|error| StartError::Part(error.to_string()))?;
@@ -244,6 +254,8 @@ impl NodeBuilder {
             tree,
             peer_events,
             policies: std::mem::take(&mut self.policies),
+            random: Arc::clone(&self.random),
+            clock: self.clock.clone(),
         }));
         outlet.connect(&inner);
         // From here on, whatever fails, the node ends with this handle.
@@ -253,6 +265,35 @@ impl NodeBuilder {
             .await?;
         inner.publish(&addresses)?;
         Ok(node)
+    }
+
+    fn gopher_map(
+        &self,
+        credentials: &Credentials,
+        incarnation: u64,
+        announcement: Announcement,
+        outlet: &Arc<Outlet>,
+    ) -> impl Future<Output = Result<GopherMap, GossipError>> + Send + use<> {
+        let (config, credentials) = (self.config.gossip.clone(), credentials.clone());
+        let carrier = Arc::clone(outlet);
+        #[cfg(feature = "testing")]
+        let replayable = self.replayable;
+        async move {
+            #[cfg(feature = "testing")]
+            if replayable {
+                return GopherMap::start_replayable(config, credentials, incarnation, announcement, carrier)
+                    .await;
+            }
+            GopherMap::start(config, credentials, incarnation, announcement, carrier).await
+        }
+    }
+
+    /// A node of a simulation: its chances come from a seed, its date from a clock of its own, and its gossip is one
+    /// without chance if it is to be replayed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn simulated(mut self, seed: u64, clock: WallClock, replayable: bool) -> Self {
+        (self.random, self.clock, self.replayable) = (Arc::new(Random::seeded(seed)), clock, replayable);
+        self
     }
 
     fn bind(&mut self, credentials: &Credentials) -> Result<Bound, StartError> {

@@ -43,7 +43,7 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
             Ended::Replaced(newer) => next = Some(newer),
             Ended::Lost(why) => {
                 pause = if since.elapsed() < SHORT_LIVED {
-                    jittered(node.config().redial.0)
+                    jittered(&node, node.config().redial.0)
                 } else {
                     Duration::ZERO
                 };
@@ -55,8 +55,8 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
     }
 }
 
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.5..1.0))
+fn jittered(node: &NodeInner, pause: Duration) -> Duration {
+    pause.mul_f64(node.random().share(0.5..1.0))
 }
 
 /// Waits for a session that the peer dialled, or dials when one is wanted, not before `first` is over.
@@ -68,6 +68,7 @@ async fn establish(
 ) -> Introduced {
     if !first.is_zero() {
         tokio::select! {
+            biased;
             Some(introduced) = adopted.recv() => return introduced,
             () = sleep(first) => {}
         }
@@ -102,8 +103,9 @@ async fn establish(
         peer.down(&why);
         node.bump();
         tokio::select! {
+            biased;
             Some(introduced) = adopted.recv() => return introduced,
-            () = sleep(jittered(pause)) => pause = (pause * 2).min(longest_pause),
+            () = sleep(jittered(node, pause)) => pause = (pause * 2).min(longest_pause),
         }
     }
 }
@@ -205,6 +207,7 @@ fn retire(node: &Arc<NodeInner>, peer: &Arc<Peer>, replaced: Introduced) {
         let Introduced { link, mut frames, mut writer, .. } = replaced;
         let Some(node) = weak.upgrade() else { return };
         tokio::select! {
+            biased;
             _ = link.session().closed() => {}
             _ = accept::run(&node, &peer, &link) => {}
             _ = control::run(&node, Some(&peer), &link, &mut frames, &mut writer) => {}

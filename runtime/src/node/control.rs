@@ -41,6 +41,7 @@ pub(crate) async fn run(
         frames.set_limit(question_bytes_max(&node.config().limits));
     }
     tokio::select! {
+        biased;
         ended = read(node, peer, link, frames) => match ended {
             Ok(()) => "the peer closed the control channel".to_owned(),
             Err(error) => error.to_string(),
@@ -71,11 +72,12 @@ async fn read(
     let mut answers = FuturesUnordered::new();
     loop {
         let frame = tokio::select! {
-            frame = frames.first(), if answers.len() < QUESTIONS_MAX => frame?,
+            biased;
             Some(response) = answers.next() => {
                 send(&link.control, Kind::Response(response));
                 continue;
             }
+            frame = frames.first(), if answers.len() < QUESTIONS_MAX => frame?,
         };
         let Some((kind, payload)) = frame else { return Ok(()) };
         if kind != kind::CONTROL {

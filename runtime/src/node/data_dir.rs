@@ -4,7 +4,6 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use qmesh_transport::Address;
@@ -56,14 +55,14 @@ impl DataDir {
     }
 
     /// The number of this life: above that of the last one, whatever the clock says.
-    pub(crate) fn next_incarnation(&self) -> Result<u64, DataDirError> {
+    pub(crate) fn next_incarnation(&self, now_ms: u64) -> Result<u64, DataDirError> {
         let path = self.folder.join("incarnation");
         let stored = match fs::read_to_string(&path) {
             Ok(text) => text.trim().parse().unwrap_or(0),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(source) => return Err(DataDirError::Io { path, source }),
         };
-        let next = now_ms().max(stored + 1);
+        let next = now_ms.max(stored + 1);
         self.write("incarnation", &next.to_string())?;
         Ok(next)
     }
@@ -90,23 +89,20 @@ impl DataDir {
     }
 }
 
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::wall_clock::WallClock;
 
     #[test]
     fn a_life_has_a_higher_number_than_the_last_one_also_when_the_clock_went_back() {
         let root = tempfile::tempdir().unwrap();
         let data = DataDir::open(root.path(), "lobby").unwrap();
-        let future = now_ms() + 1_000_000_000;
+        let now = WallClock::default().now_ms();
+        let future = now + 1_000_000_000;
         data.write("incarnation", &future.to_string()).unwrap();
-        assert_eq!(data.next_incarnation().unwrap(), future + 1);
-        assert_eq!(data.next_incarnation().unwrap(), future + 2);
+        assert_eq!(data.next_incarnation(now).unwrap(), future + 1);
+        assert_eq!(data.next_incarnation(now).unwrap(), future + 2);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The state that all parts of a node share.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc,
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use qmesh_discovery::{AnnounceError, Directory, GopherMap, NodeState, ServiceRecord, Snapshot};
 use qmesh_transport::{Address, CloseCode, Credentials, Dialer, Listener, NodeId, QuicEndpoint};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 
@@ -32,12 +32,17 @@ use crate::{
     control_api::{NodeInfo, ServiceInfo},
     counters::Counters,
     node::{
-        Peer, control,
+        Following, Peer,
+        changes::Changes,
+        control,
         data_dir::{DataDir, DataDirError},
         hello::{self, HelloError, Introduced, Own},
+        link::Link,
         peers::PeerEvent,
         relay,
+        wall_clock::WallClock,
     },
+    random::Random,
     service::{AnyServer, Caller, Endpoint, Method, ServiceCore, Started},
     supervisor::{ChildSpec, Glance, Kind, SupervisorRef, Tree},
     task::Tasks,
@@ -60,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) peer_events: mpsc::Sender<PeerEvent>,
     /// In front of all its services.
     pub(crate) policies: Vec<Policy>,
+    pub(crate) random: Arc<Random>,
+    pub(crate) clock: WallClock,
 }
 
 /// Why an address gave no session.
@@ -79,7 +86,7 @@ pub(crate) struct NodeInner {
     /// Grows with every change of this node's own services.
     services_version: AtomicU64,
     /// Grows with every change that a waiting call may have waited for.
-    changes: watch::Sender<u64>,
+    changes: Arc<Changes>,
     counters: Counters,
     draining: AtomicBool,
     ended: AtomicBool,
@@ -102,7 +109,7 @@ impl NodeInner {
             services: DashMap::new(),
             routes: DashMap::new(),
             services_version: AtomicU64::new(1),
-            changes: watch::Sender::new(0),
+            changes: Arc::default(),
             counters: Counters::default(),
             draining: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -155,6 +162,14 @@ impl NodeInner {
         &self.parts.tree
     }
 
+    pub(crate) const fn random(&self) -> &Arc<Random> {
+        &self.parts.random
+    }
+
+    pub(crate) const fn clock(&self) -> &WallClock {
+        &self.parts.clock
+    }
+
     pub(crate) const fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -181,12 +196,12 @@ impl NodeInner {
     }
 
     /// Follows what a waiting call may wait for: sessions, services, the directory.
-    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    pub(crate) fn changed(&self) -> Following {
+        self.changes.follow()
     }
 
     pub(crate) fn bump(&self) {
-        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+        self.changes.bump();
     }
 
     pub(crate) fn typed_route(&self, service: &'static str, methods: &'static [Method]) -> Arc<Route> {
@@ -406,6 +421,7 @@ impl NodeInner {
                 let (Some(node), Some(introduced)) = (node, introduced) else { return Ok(()) };
                 let Introduced { link, mut frames, mut writer, .. } = introduced;
                 tokio::select! {
+                    biased;
                     _ = link.session().closed() => {}
                     _ = control::run(&node, None, &link, &mut frames, &mut writer) => {}
                     () = relay::run(&node, &link) => {}
@@ -418,6 +434,32 @@ impl NodeInner {
         if let Err(why) = self.parts.supervisor.start(spec).await {
             tracing::warn!(target: "qmesh::runtime", why, "a command line was not served");
         }
+    }
+
+    /// The sessions that are up, by peer.
+    fn links(&self) -> Vec<Arc<Link>> {
+        let links = self.peers.iter().filter_map(|peer| Some((*peer.key(), peer.current()?)));
+        links.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
+    /// What is still under way on this node: calls that hold a slot, calls and sends that wait for their peer.
+    #[cfg(feature = "testing")]
+    pub(crate) fn busy(&self) -> Vec<String> {
+        let held = self.endpoints().into_iter().filter_map(|endpoint| {
+            let depth = endpoint.depth(Instant::now()).0;
+            (depth > 0).then(|| format!("{} on {} holds {depth} calls", endpoint.name(), self.name()))
+        });
+        let links = self.links().into_iter().filter(|link| link.is_calling());
+        let waits = links.map(|link| {
+            format!("calls or sends of {} to {} are under way", self.name(), link.session().peer().name())
+        });
+        held.chain(waits).collect()
+    }
+
+    /// The services that run here, by name.
+    pub(crate) fn endpoints(&self) -> Vec<Arc<dyn Endpoint>> {
+        let endpoints = self.services.iter().map(|entry| (entry.key().clone(), Arc::clone(&entry.endpoint)));
+        endpoints.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     // --- what people see ---
@@ -496,11 +538,11 @@ impl NodeInner {
         self.draining.store(true, Relaxed);
         // Only a node that has left already cannot say that it drains.
         let _left = self.gopher_map().announce(|own| own.state = NodeState::Draining);
-        let links: Vec<_> = self.peers.iter().filter_map(|peer| peer.current()).collect();
+        let links = self.links();
         for link in &links {
             control::send(&link.control, ControlKind::GoAway(true));
         }
-        let endpoints: Vec<_> = self.services.iter().map(|offer| Arc::clone(&offer.endpoint)).collect();
+        let endpoints = self.endpoints();
         let end = Instant::now() + self.config().drain_timeout;
         // Peers may have sent calls before they heard of it: an endpoint is idle when it stays so for a moment.
         let mut quiet = 0;
@@ -522,13 +564,11 @@ impl NodeInner {
         for listener in &self.parts.listeners {
             listener.close();
         }
-        for peer in &self.peers {
-            if let Some(link) = peer.current() {
-                link.close(CloseCode::SHUTDOWN, "the node stops");
-            }
+        for link in self.links() {
+            link.close(CloseCode::SHUTDOWN, "the node stops");
         }
-        for offer in &self.services {
-            offer.endpoint.end(&format!("{} has stopped", self.name()));
+        for endpoint in self.endpoints() {
+            endpoint.end(&format!("{} has stopped", self.name()));
         }
         if let Some(data_dir) = &self.parts.data_dir {
             data_dir.release();

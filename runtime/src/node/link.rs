@@ -118,8 +118,12 @@ impl Link {
 
     /// Whether calls are under way on this session, or may be: in the other direction, while a channel lives.
     pub(crate) fn is_busy(&self) -> bool {
-        self.served.load(Relaxed) > 0
-            || self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
+        self.served.load(Relaxed) > 0 || self.is_calling()
+    }
+
+    /// Whether calls of this node are unanswered on this session, or one-way sends unacknowledged.
+    pub(crate) fn is_calling(&self) -> bool {
+        self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
     }
 
     /// What the large frames of the peer share, on all channels of this session.

@@ -13,11 +13,12 @@ pub(crate) async fn run(node: Arc<NodeInner>, listener: Arc<dyn Listener>) -> Re
     let handshakes_max = node.config().limits.handshakes;
     loop {
         tokio::select! {
+            biased;
+            Some(()) = shaking.next() => {}
             incoming = listener.accept(), if shaking.len() < handshakes_max => match incoming {
                 Some(incoming) => shaking.push(welcome(&node, incoming)),
                 None => return Ok(()),
             },
-            Some(()) = shaking.next() => {}
         }
     }
 }

@@ -149,10 +149,8 @@ impl Peer {
                 return Err(Failure::not_sent(Reason::Unreachable, self.last_error.lock().clone()));
             }
             self.want(node);
-            match timeout_at(deadline, changed.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Failure::not_sent(Reason::Unreachable, "this node has stopped")),
-                Err(_) => return Err(Failure::not_sent(Reason::DeadlineExceeded, "no session in time")),
+            if timeout_at(deadline, changed.changed()).await.is_err() {
+                return Err(Failure::not_sent(Reason::DeadlineExceeded, "no session in time"));
             }
         }
     }

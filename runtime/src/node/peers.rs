@@ -40,10 +40,7 @@ pub(crate) async fn run(
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => handle(&node, event).await,
-                None => return Ok(()),
-            },
+            biased;
             changes = watch.next() => {
                 for change in changes {
                     if change.record().id != node.id() {
@@ -56,6 +53,10 @@ pub(crate) async fn run(
                 connect_all(&node);
                 node.prune_peers();
             }
+            event = events.recv() => match event {
+                Some(event) => handle(&node, event).await,
+                None => return Ok(()),
+            },
         }
     }
 }

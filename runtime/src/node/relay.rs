@@ -33,6 +33,7 @@ pub(crate) async fn run(node: &Arc<NodeInner>, link: &Arc<Link>) {
     let mut relays = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
             accepted = link.session().accept(), if relays.len() < RELAYS_MAX => match accepted {
                 Ok(channel) => relays.push(relay(node, link, channel)),
                 Err(_closed) => return,
@@ -83,6 +84,7 @@ async fn elsewhere(
     };
     let mut journey = client::journey(node, Some(guest), (&request.service, request.methods), ticket);
     let opened = tokio::select! {
+        biased;
         opened = journey.open_own() => opened,
         // The command line has given up.
         _ = writer.stopped() => return,
@@ -106,6 +108,7 @@ async fn elsewhere(
 async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
     let stopped = loop {
         let chunk = tokio::select! {
+            biased;
             next = from.next() => match next {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use qmesh_transport::Identity;
 use tokio::time::sleep;
 
-use crate::node::{NodeInner, data_dir::now_ms};
+use crate::node::NodeInner;
 
 /// How often the identity is asked for a newer certificate. A development authority issues one after half of the old
 /// one's life; PEM files are read again.
@@ -27,7 +27,7 @@ pub(crate) async fn run(node: Arc<NodeInner>, identity: Identity) -> Result<(), 
                 tracing::warn!(target: "qmesh::runtime", %error, "no newer certificate is to be had")
             }
         }
-        let now = std::time::UNIX_EPOCH + Duration::from_millis(now_ms());
+        let now = std::time::UNIX_EPOCH + Duration::from_millis(node.clock().now_ms());
         let left = current.expires_at().duration_since(now).unwrap_or_default();
         if left < WARN_BEFORE {
             let days = left.as_secs() / (24 * 60 * 60);

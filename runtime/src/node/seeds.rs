@@ -41,7 +41,7 @@ pub(crate) async fn run(node: Arc<NodeInner>, sources: Arc<Vec<SeedSource>>) -> 
         rounds_alone = if alone { rounds_alone + 1 } else { 0 };
         let hurry = if alone { 8 >> (rounds_alone / 8).min(3) } else { 1 };
         let interval = node.config().seed_interval / hurry;
-        sleep(interval.mul_f64(rand::random_range(0.75..1.25))).await;
+        sleep(interval.mul_f64(node.random().share(0.75..1.25))).await;
     }
 }
 
@@ -128,8 +128,11 @@ async fn contact(
             let mut changed = node.changed();
             node.adopt(introduced).await;
             // Another address may be the same node's: it is not to be dialled twice.
-            let linked =
-                async { while node.peer(id).current().is_none() && changed.changed().await.is_ok() {} };
+            let linked = async {
+                while node.peer(id).current().is_none() && !node.has_ended() {
+                    changed.changed().await;
+                }
+            };
             let _late = timeout(ADOPTION_MAX, linked).await;
             Ok(Some(id))
         }

@@ -272,6 +272,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let (slot, life) = (Slot(Arc::clone(&self.inbox)), Arc::clone(&self.life));
         task::spawn_in(&self.core.calls, async move {
             let whole = tokio::select! {
+                biased;
                 whole = &mut running => whole,
                 // Nobody waits for the answer any more.
                 () = abandoned(&conditions) => true,
@@ -299,6 +300,7 @@ async fn abandoned(conditions: &Conditions) {
         }
     };
     tokio::select! {
+        biased;
         () = late => {}
         () = conditions.cancelled() => {}
     }

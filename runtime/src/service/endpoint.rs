@@ -29,6 +29,9 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn is_ready(&self) -> bool;
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
+    /// How many calls can hold a slot.
+    #[cfg(feature = "testing")]
+    fn capacity(&self) -> usize;
     /// Serves one channel until it ends; an error if its caller broke the protocol.
     fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, Result<(), FrameError>>;
     /// Whether the policies let `caller` call the method of that number.
@@ -131,6 +134,11 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
 
     fn depth(&self, now: Instant) -> (usize, Duration) {
         (self.inbox.occupied(), self.inbox.oldest(now))
+    }
+
+    #[cfg(feature = "testing")]
+    fn capacity(&self) -> usize {
+        self.inbox.capacity()
     }
 
     fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, Result<(), FrameError>> {

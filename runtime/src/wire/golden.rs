@@ -108,7 +108,7 @@ fn openings() -> Vec<Vector> {
 /// A caller that has called, cancelled and sent one way; and what it wrote.
 async fn caller() -> (Arc<ChannelCaller>, [Bytes; 3]) {
     let opened = Opened { methods: vec![OpenedMethod::default(); 2], ..answer() };
-    let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), 1024));
+    let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), Arc::default()));
     let now = Instant::now();
     let arguments = Codec::MessagePack.encode(&("hi",)).unwrap();
     let deadline = now + Duration::from_secs(10);

@@ -282,7 +282,9 @@ fn params(
     params.distinguished_name.push(DnType::CommonName, subject);
     params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
     // By default the serial number derives from the key, which a renewed certificate keeps.
-    params.serial_number = Some(SerialNumber::from_slice(&(rand::random::<u128>() >> 1).to_be_bytes()));
+    // Its highest bit stays 0, as it is no negative number, and the next is 1, so that all are of one length.
+    let serial = rand::random::<u128>() >> 1 | 1 << 126;
+    params.serial_number = Some(SerialNumber::from_slice(&serial.to_be_bytes()));
     params.not_before = date(not_before)?;
     params.not_after = date(not_after)?;
     if params.not_before >= params.not_after {

@@ -20,6 +20,16 @@ impl PrivateKey {
         Ok(Self(Arc::new(KeyPair::generate_for(&PKCS_ED25519)?)))
     }
 
+    /// The Ed25519 key that derives from `seed`, of the text's SHA-256.
+    #[cfg(feature = "testing")]
+    pub(super) fn seeded(seed: &str) -> Result<Self, IdentityError> {
+        /// A version 1 PKCS #8 key of Ed25519, up to its 32 bytes (RFC 8410, section 7).
+        const HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        let secret = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, seed.as_bytes());
+        let der = rustls_pki_types::PrivatePkcs8KeyDer::from([&HEAD[..], secret.as_ref()].concat());
+        Ok(Self(Arc::new(KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519)?)))
+    }
+
     /// Reads a PKCS #8 key (Ed25519, or ECDSA on P-256 or P-384).
     ///
     /// # Errors

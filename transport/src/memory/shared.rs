@@ -94,6 +94,7 @@ impl Driving {
         let shared = &self.0;
         while let Some(due) = self.advance() {
             tokio::select! {
+                biased;
                 () = sleep_until(due) => {}
                 () = shared.0.sooner.notified() => {}
             }

@@ -1,0 +1,42 @@
+//! What a node believes the date to be. It numbers the node's lives, and says when a certificate is old.
+//!
+//! Everything that waits goes by tokio's clock instead.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// A clock that tells milliseconds since 1970.
+#[derive(Clone)]
+pub(crate) struct WallClock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl WallClock {
+    #[cfg(feature = "testing")]
+    pub(crate) fn of(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now_ms))
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+// === impl WallClock ===
+
+impl Default for WallClock {
+    /// The system's.
+    fn default() -> Self {
+        Self(Arc::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        }))
+    }
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WallClock").field(&self.now_ms()).finish()
+    }
+}
