@@ -27,6 +27,7 @@ mod peers;
 mod relay;
 mod renewal;
 mod seeds;
+mod sockets;
 mod wall_clock;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -204,5 +205,6 @@ impl fmt::Debug for Node {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.0.end_now();
+        self.0.0.let_go();
     }
 }

@@ -10,7 +10,10 @@ mod service;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::{join, join_all};
-use qmesh::testing::{CallKind, Log, Mesh, OneWayCounts, Sums, simulate};
+use qmesh::{
+    Config,
+    testing::{CallKind, Log, Mesh, OneWayCounts, Sums, simulate},
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -57,6 +60,8 @@ impl Run {
     }
 }
 
+/// What waits in front of slow services has had its turn by then.
+const SETTLED_MAX: Duration = Duration::from_secs(180);
 /// A run that is not over by then hangs.
 const VIRTUAL_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -78,7 +83,10 @@ async fn run_scenario(scenario: Scenario, chitchat: bool) -> Run {
     // The handlers write into the books of the mesh that is yet to be built.
     let ledger = qmesh::testing::Ledger::default();
     let books = ledger.clone();
-    let builder = Mesh::builder().nodes(scenario.nodes).seed(scenario.seed).link(scenario.link);
+    let mut config = Config::local();
+    config.limits.one_way_window = scenario.one_way_window;
+    let builder = Mesh::builder().nodes(scenario.nodes).seed(scenario.seed);
+    let builder = builder.link(scenario.link).config(config);
     let builder = builder.ledger(&ledger).furnish(move |site, node| match serving.get(site.number()) {
         Some(Some(queue)) => node.serve(service::server(site, &books, *queue, panics)),
         _ => node,
@@ -88,7 +96,8 @@ async fn run_scenario(scenario: Scenario, chitchat: bool) -> Run {
     let callers = (0..scenario.callers).map(|number| callers::run(&mesh, &scenario, number));
     join(mesh.play(&scenario.plan), join_all(callers)).await;
     let agreed_after = mesh.mend().await.as_secs_f64();
-    let mut broken = Vec::new();
+    // What was accepted is still to be handled.
+    let mut broken = mesh.settle(SETTLED_MAX).await;
     for number in 0..mesh.len() {
         broken.extend(probe(&mesh, number).await);
     }

@@ -6,7 +6,7 @@ use qmesh_discovery::{
     AnnounceError, Announcement, GopherMap, Mdns, NodeState, SeedError, SeedSource, StartError as GossipError,
 };
 use qmesh_transport::{
-    Address, BindError, Credentials, Dialer, Identity, IdentityError, Listener, MemoryNetwork, QuicEndpoint,
+    Address, BindError, Credentials, Identity, IdentityError, Listener, MemoryNetwork, QuicEndpoint,
 };
 use tokio::sync::mpsc;
 
@@ -19,6 +19,7 @@ use crate::{
         gossip::{self, Outlet},
         inner::Parts,
         listener, peers, renewal, seeds,
+        sockets::Sockets,
         wall_clock::WallClock,
     },
     random::Random,
@@ -92,14 +93,6 @@ pub enum StartError {
     /// A part of the node cannot start.
     #[error("{0}")]
     Part(String),
-}
-
-/// The sockets of a node.
-#[derive(Default)]
-struct Bound {
-    listeners: Vec<Arc<dyn Listener>>,
-    dialers: Vec<Arc<dyn Dialer>>,
-    quic: Vec<QuicEndpoint>,
 }
 
 impl NodeBuilder {
@@ -239,15 +232,13 @@ impl NodeBuilder {
         let supervisor = SupervisorRef::root(ROOT, Arc::clone(&tree)).await;
         let supervisor = supervisor.map_err(|error| StartError::Part(error.to_string()))?;
         let (peer_events, events) = mpsc::channel(peers::EVENTS);
-        let Bound { listeners, dialers, quic } = bound;
+        let listeners = bound.listeners.clone();
         let inner = Arc::new(NodeInner::new(Parts {
             credentials,
             config,
             incarnation,
             gopher_map,
-            dialers,
-            listeners: listeners.clone(),
-            quic,
+            sockets: bound,
             addresses: addresses.clone(),
             data_dir,
             supervisor,
@@ -296,8 +287,8 @@ impl NodeBuilder {
         self
     }
 
-    fn bind(&mut self, credentials: &Credentials) -> Result<Bound, StartError> {
-        let mut bound = Bound::default();
+    fn bind(&mut self, credentials: &Credentials) -> Result<Sockets, StartError> {
+        let mut bound = Sockets::default();
         if let Some(network) = self.memory.take() {
             let endpoint = network.bind(credentials.name(), credentials.clone())?;
             bound.listeners.push(endpoint.listener());
@@ -314,7 +305,7 @@ impl NodeBuilder {
         Ok(bound)
     }
 
-    fn addresses(&mut self, bound: &Bound) -> Result<Vec<Address>, StartError> {
+    fn addresses(&mut self, bound: &Sockets) -> Result<Vec<Address>, StartError> {
         let advertised = std::mem::take(&mut self.advertise);
         let local = || bound.listeners.iter().map(|listener| listener.local_address());
         if let Some(wildcard) = local().chain(advertised.clone()).find(Address::is_unspecified)

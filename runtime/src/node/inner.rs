@@ -17,7 +17,7 @@ use dashmap::DashMap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use qmesh_discovery::{AnnounceError, Directory, GopherMap, NodeState, ServiceRecord, Snapshot};
-use qmesh_transport::{Address, CloseCode, Credentials, Dialer, Listener, NodeId, QuicEndpoint};
+use qmesh_transport::{Address, CloseCode, Credentials, NodeId};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
@@ -40,6 +40,7 @@ use crate::{
         link::Link,
         peers::PeerEvent,
         relay,
+        sockets::Sockets,
         wall_clock::WallClock,
     },
     random::Random,
@@ -55,9 +56,7 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) incarnation: u64,
     pub(crate) gopher_map: GopherMap,
-    pub(crate) dialers: Vec<Arc<dyn Dialer>>,
-    pub(crate) listeners: Vec<Arc<dyn Listener>>,
-    pub(crate) quic: Vec<QuicEndpoint>,
+    pub(crate) sockets: Sockets,
     pub(crate) addresses: Vec<Address>,
     pub(crate) data_dir: Option<DataDir>,
     pub(crate) supervisor: SupervisorRef,
@@ -80,6 +79,8 @@ pub(crate) enum DialProblem {
 
 pub(crate) struct NodeInner {
     parts: Parts,
+    /// None are left when the node has ended.
+    sockets: Mutex<Sockets>,
     peers: DashMap<NodeId, Arc<Peer>>,
     services: DashMap<String, Offer>,
     routes: DashMap<&'static str, Arc<Route>>,
@@ -102,9 +103,11 @@ struct Offer {
 }
 
 impl NodeInner {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        let sockets = Mutex::new(std::mem::take(&mut parts.sockets));
         Self {
             parts,
+            sockets,
             peers: DashMap::new(),
             services: DashMap::new(),
             routes: DashMap::new(),
@@ -347,7 +350,7 @@ impl NodeInner {
 
     /// Proves itself with a newer certificate of the same key from now on.
     pub(crate) fn renew(&self, credentials: &Credentials) -> Result<(), String> {
-        for endpoint in &self.parts.quic {
+        for endpoint in self.sockets().quic {
             endpoint.renew(credentials.clone()).map_err(|error| error.to_string())?;
         }
         self.gopher_map().renew(credentials.clone()).map_err(|error| error.to_string())
@@ -395,7 +398,7 @@ impl NodeInner {
         expected: Option<NodeId>,
     ) -> Result<Introduced, DialProblem> {
         let mut why = format!("{address}: no transport for this scheme");
-        for dialer in &self.parts.dialers {
+        for dialer in self.sockets().dialers {
             match dialer.dial(address, expected).await {
                 Ok(session) => {
                     return hello::introduce(self.own(), session).await.map_err(|error| match error {
@@ -524,12 +527,13 @@ impl NodeInner {
         self.gopher_map().leave().await;
         self.end_now();
         self.parts.supervisor.end().await;
-        for endpoint in &self.parts.quic {
+        let quic = self.sockets().quic;
+        for endpoint in &quic {
             endpoint.close();
         }
-        let idle = self.parts.quic.iter().map(|endpoint| endpoint.wait_idle());
         // Whoever lives has heard it by then.
-        let _late = timeout(GOODBYE, join_all(idle)).await;
+        let _late = timeout(GOODBYE, join_all(quic.iter().map(|endpoint| endpoint.wait_idle()))).await;
+        self.let_go();
         *ended = true;
     }
 
@@ -558,10 +562,19 @@ impl NodeInner {
         sleep(QUIET_ROUND).await;
     }
 
+    fn sockets(&self) -> Sockets {
+        self.sockets.lock().clone()
+    }
+
+    /// Lets the sockets go: clients and handles may be kept for longer.
+    pub(crate) fn let_go(&self) {
+        drop(std::mem::take(&mut *self.sockets.lock()));
+    }
+
     /// Ends everything at once, as far as that needs no waiting.
     pub(crate) fn end_now(&self) {
         self.ended.store(true, Relaxed);
-        for listener in &self.parts.listeners {
+        for listener in self.sockets().listeners {
             listener.close();
         }
         for link in self.links() {

@@ -83,7 +83,7 @@ impl Mesh {
     /// Ends the nodes that run, in order and all at once, and says which rules were broken: the mesh's and those of its
     /// [`ledger`](Mesh::ledger). Whoever calls has stopped.
     pub async fn finish(mut self) -> Report {
-        let mut violations = self.settled().await;
+        let mut violations = self.settle(SETTLED_MAX).await;
         self.watcher = None;
         let nodes = self.nodes();
         futures_util::future::join_all(nodes.iter().map(Node::shutdown)).await;
@@ -119,10 +119,11 @@ impl Mesh {
         assert!(report.violations.is_empty(), "broken rules:\n  {}", report.violations.join("\n  "));
     }
 
-    /// Waits until nothing is under way: every place in a queue is free again, every send acknowledged.
-    async fn settled(&self) -> Vec<String> {
+    /// Waits until nothing is under way: every place in a queue is free again, every call answered, every send
+    /// acknowledged. Returns what is still under way after `limit`.
+    pub async fn settle(&self, limit: Duration) -> Vec<String> {
         let busy = || self.nodes().iter().flat_map(|node| node.inner().busy()).collect::<Vec<_>>();
-        let _late = within(SETTLED_MAX, || busy().is_empty()).await;
+        let _late = within(limit, || busy().is_empty()).await;
         busy()
     }
 }

@@ -185,6 +185,7 @@ impl Mesh {
         self.network.crash(&name);
         // Whoever still has a handle of it has one of a dead node.
         node.inner().end_now();
+        node.inner().let_go();
     }
 
     /// The node ends in order.

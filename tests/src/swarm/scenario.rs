@@ -18,6 +18,8 @@ pub(super) struct Scenario {
     /// The share of calls whose handler panics.
     pub(super) panics: f64,
     pub(super) link: Link,
+    /// One-way sends that may be unacknowledged on a channel: what is behind a slow service when all is mended.
+    pub(super) one_way_window: u64,
     pub(super) callers: usize,
     /// How often each kind of call is made.
     pub(super) weights: [u32; KINDS],
@@ -55,6 +57,7 @@ impl Scenario {
             serving,
             panics: if rng.random_bool(0.2) { 0.005 } else { 0.0 },
             link,
+            one_way_window: [1, 4, 16, 64][rng.random_range(0..4)],
             callers: rng.random_range(1..=12),
             weights,
             pace: millis(&mut rng, 200) + Duration::from_millis(1),

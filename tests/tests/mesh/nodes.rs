@@ -66,6 +66,30 @@ async fn a_dropped_node_leaves_nothing_that_its_handles_and_clients_keep() {
 }
 
 #[tokio::test]
+async fn a_node_that_has_ended_frees_its_address_though_clients_of_it_are_kept() {
+    let mesh = Mesh::new();
+    let node = mesh.node("node-0").serve(work::server()).start().await.unwrap();
+    let client = node.client::<WorkClient>();
+    node.shutdown().await;
+    mesh.node("node-0").start().await.unwrap().shutdown().await;
+
+    let first = mesh.quic_node("first", None).start().await.unwrap();
+    let (address, second_client) = (first.addresses().remove(0), first.client::<WorkClient>());
+    first.shutdown().await;
+    // quinn's task has to notice first that nobody is left.
+    let end = Instant::now() + secs(10);
+    let second = loop {
+        match mesh.quic_node("second", None).listen(address.clone()).start().await {
+            Ok(second) => break second,
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(millis(20)).await;
+    };
+    second.shutdown().await;
+    drop((client, second_client, node, first));
+}
+
+#[tokio::test]
 async fn two_nodes_with_one_data_directory_and_name_are_refused_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let builder = |name: &str| {
