@@ -80,6 +80,7 @@
 //! Nothing of it works on real sockets, and one-way cuts, delays and losses are those of sessions in memory: what lies
 //! below a session (packets, TLS) is not simulated.
 
+mod builder;
 mod checks;
 mod faults;
 mod ledger;
@@ -89,11 +90,12 @@ mod run;
 mod site;
 
 pub use self::{
+    builder::MeshBuilder,
     checks::Report,
     faults::{Fault, FaultPlan},
     ledger::{CallKind, Ledger, Sums, Ticket},
     log::{Log, LogEntry},
-    mesh::{Mesh, MeshBuilder},
+    mesh::Mesh,
     run::{each_seed, seeds, simulate},
     site::Site,
 };

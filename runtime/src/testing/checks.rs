@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Ledger, Mesh, mesh::Seat};
 use crate::{counters::OneWayCounts, node::Node, task};
 
+/// How long the nodes may take to agree, at the start and when all is mended. The swarm saw 5.3 s at most.
+pub(super) const AGREEMENT_MAX: Duration = Duration::from_secs(20);
 /// How often the queues are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long calls, channels and tasks may go on when nobody wants anything any more.

@@ -7,7 +7,7 @@ use qmesh_transport::Link;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::sleep;
 
-use super::{Mesh, mesh::AGREEMENT_MAX};
+use super::{Mesh, checks::AGREEMENT_MAX};
 
 /// Something that goes wrong, or is mended. Nodes go by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -168,7 +168,7 @@ impl Mesh {
     /// that took.
     ///
     /// # Panics
-    /// If they do not within a minute.
+    /// If they do not within 20 seconds.
     pub async fn mend(&self) -> Duration {
         self.log.note("mend");
         self.heal();

@@ -10,10 +10,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use qmesh_transport::{Address, Authority, Identity, Link, MemoryNetwork};
+use qmesh_transport::{Address, Identity, MemoryNetwork};
 use tokio::time::Instant;
 
-use super::{Ledger, Log, checks, site::Site};
+use super::{Ledger, Log, MeshBuilder, Site};
 use crate::{
     client::ServiceClient,
     config::Config,
@@ -25,11 +25,9 @@ use crate::{
 const SEEDS_MAX: usize = 3;
 /// The date at which a simulation begins, in milliseconds since 1970.
 const BEGINNING_MS: i64 = 1_700_000_000_000;
-/// How long the nodes may take to find each other at the start, and at the end of all faults.
-pub(super) const AGREEMENT_MAX: Duration = Duration::from_secs(60);
 
 /// What a node serves: the builder of a node, with what it is to have beside its place in the mesh.
-type Furnish = Arc<dyn Fn(&Site, NodeBuilder) -> NodeBuilder + Send + Sync>;
+pub(super) type Furnish = Arc<dyn Fn(&Site, NodeBuilder) -> NodeBuilder + Send + Sync>;
 
 /// Nodes of one mesh in this process, over a network in memory, to be broken and mended.
 ///
@@ -44,10 +42,10 @@ pub struct Mesh {
     /// Tasks of the runtime that are not ours.
     pub(super) tasks_before: usize,
     pub(super) watcher: Option<task::Owned>,
-    identity: Identity,
-    config: Config,
-    chitchat: bool,
-    furnish: Furnish,
+    pub(super) identity: Identity,
+    pub(super) config: Config,
+    pub(super) chitchat: bool,
+    pub(super) furnish: Furnish,
 }
 
 /// A place for a node, whether one runs there or not.
@@ -63,30 +61,23 @@ pub(super) struct Seat {
     clock_offset_ms: Arc<AtomicI64>,
 }
 
-/// A mesh to be. [`Mesh::builder`] makes one.
-#[must_use = "a builder does nothing until it is built"]
-pub struct MeshBuilder {
-    nodes: usize,
-    seed: u64,
-    chitchat: bool,
-    config: Config,
-    link: Link,
-    ledger: Ledger,
-    furnish: Furnish,
+impl Seat {
+    pub(super) fn new(number: usize) -> Self {
+        Self {
+            site: Site::new(number),
+            node: None,
+            stopping: None,
+            starting: Arc::default(),
+            lives: Vec::new(),
+            clock_offset_ms: Arc::default(),
+        }
+    }
 }
 
 impl Mesh {
     /// A mesh to be: three nodes, seed 0, [`Config::local`], links that take no time.
     pub fn builder() -> MeshBuilder {
-        MeshBuilder {
-            nodes: 3,
-            seed: 0,
-            chitchat: false,
-            config: Config::local(),
-            link: Link::default(),
-            ledger: Ledger::default(),
-            furnish: Arc::new(|_, node| node),
-        }
+        MeshBuilder::new()
     }
 
     /// How many places for nodes there are.
@@ -251,99 +242,7 @@ impl Mesh {
     }
 }
 
-impl MeshBuilder {
-    /// How many nodes (default 3, at most 64). Their names are `node-0`, `node-1` and so on.
-    pub const fn nodes(mut self, nodes: usize) -> Self {
-        self.nodes = nodes;
-        self
-    }
-
-    /// What every chance of the simulation derives from: keys, links, choices, pauses (default 0).
-    pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Every node's settings (default [`Config::local`]).
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Every link, until one is changed (default: no delay, no loss).
-    pub const fn link(mut self, link: Link) -> Self {
-        self.link = link;
-        self
-    }
-
-    /// The books that the mesh checks in the end (default: its own), for handlers to write into.
-    pub fn ledger(mut self, ledger: &Ledger) -> Self {
-        self.ledger = ledger.clone();
-        self
-    }
-
-    /// Gossips by chitchat, as a node outside of a simulation does, instead of the stand-in that draws no chances. The
-    /// run is then another one each time.
-    pub const fn chitchat(mut self) -> Self {
-        self.chitchat = true;
-        self
-    }
-
-    /// What each node serves, asked at its start and at each restart:
-    /// `.furnish(|site, node| node.serve(BookServer::new(Guests::default)))`.
-    pub fn furnish(
-        mut self,
-        furnish: impl Fn(&Site, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
-    ) -> Self {
-        self.furnish = Arc::new(furnish);
-        self
-    }
-
-    /// Starts the nodes, and waits until they agree on who there is.
-    ///
-    /// # Panics
-    /// If a node does not start, the nodes do not agree within a minute, or there are more than 64 of them.
-    pub async fn build(self) -> Mesh {
-        assert!(self.nodes <= 64, "a mesh for tests has 64 nodes at most");
-        let tasks_before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        let log = Log::current();
-        log.note(format!("mesh of {} nodes, seed {}", self.nodes, self.seed));
-        self.ledger.tell(&log);
-        let network = MemoryNetwork::new(self.seed);
-        network.set_default_link(self.link);
-        let authority = Authority::ephemeral("tests").expect("an authority needs nothing but random numbers");
-        let seat = |number| Seat {
-            site: Site::new(number),
-            node: None,
-            stopping: None,
-            starting: Arc::default(),
-            lives: Vec::new(),
-            clock_offset_ms: Arc::default(),
-        };
-        let mut mesh = Mesh {
-            seed: self.seed,
-            network,
-            log,
-            ledger: self.ledger,
-            seats: Arc::new(Mutex::new((0..self.nodes).map(seat).collect())),
-            start: Instant::now(),
-            tasks_before,
-            watcher: None,
-            identity: Identity::seeded(&authority, self.seed),
-            config: self.config,
-            chitchat: self.chitchat,
-            furnish: self.furnish,
-        };
-        for number in 0..self.nodes {
-            mesh.restart(number).await;
-        }
-        mesh.agree(AGREEMENT_MAX).await;
-        mesh.watcher = Some(checks::watch(&mesh));
-        mesh
-    }
-}
-
-// === impl Mesh, MeshBuilder ===
+// === impl Mesh ===
 
 impl Drop for Mesh {
     fn drop(&mut self) {
@@ -356,14 +255,5 @@ impl Drop for Mesh {
 impl fmt::Debug for Mesh {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mesh").field("seed", &self.seed).field("nodes", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for MeshBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MeshBuilder")
-            .field("nodes", &self.nodes)
-            .field("seed", &self.seed)
-            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! Many nodes find each other, and notice who is gone.
 
 use futures_util::future::join_all;
-use qmesh::{MemoryNetwork, Node};
+use qmesh::Node;
 use qmesh_tests::{Mesh, secs, watch, work};
 
 async fn fifty(mesh: &Mesh) -> Vec<Node> {
@@ -42,36 +42,6 @@ async fn fifty_nodes_that_join_through_one_seed_agree_and_notice_deaths_departur
     let took = watch::agree(&nodes, secs(2)).await;
     println!("a restarted one has replaced its former self everywhere after {took:?}");
     Mesh::end(nodes).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_mesh_cut_for_ten_minutes_heals() {
-    let mesh = Mesh::new();
-    let mut nodes = Vec::new();
-    for number in 0..6 {
-        nodes.push(mesh.node(&format!("node-{number}")).serve(work::server()).start().await.unwrap());
-    }
-    watch::agree(&nodes, secs(30)).await;
-
-    let (here, there) = nodes.split_at(3);
-    cut(&mesh.network, here, there);
-    watch::agree(here, secs(5)).await;
-    watch::agree(there, secs(5)).await;
-    tokio::time::sleep(secs(600)).await;
-
-    mesh.network.heal_all();
-    let took = watch::agree(&nodes, secs(20)).await;
-    println!("healed after {took:?}");
-    let client = nodes[5].client::<work::WorkClient>();
-    client.whoami().timeout(secs(2)).await.unwrap();
-    Mesh::end(nodes).await;
-}
-
-fn cut(network: &MemoryNetwork, here: &[Node], there: &[Node]) {
-    let names = |nodes: &[Node]| nodes.iter().map(|node| node.name().to_owned()).collect::<Vec<_>>();
-    let (here, there) = (names(here), names(there));
-    let [here, there] = [&here, &there].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
-    network.isolate(&[&here, &there]);
 }
 
 #[tokio::test(start_paused = true)]
