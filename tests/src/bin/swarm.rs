@@ -126,8 +126,8 @@ fn replay(seed: u64, chitchat: bool) -> anyhow::Result<ExitCode> {
 
 fn run_all(options: Options) -> anyhow::Result<ExitCode> {
     let (began, first) = (Instant::now(), options.first_seed);
+    eprintln!("{} seeds from {first} on", options.seeds);
     let bar = bar(options.seeds);
-    bar.println(format!("{} seeds from {first} on", options.seeds));
     let next = AtomicU64::new(0);
     let totals = Mutex::new(Totals { first_seed: first, seeds: options.seeds, ..Totals::default() });
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
