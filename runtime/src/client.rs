@@ -26,9 +26,12 @@ pub(crate) use stream_call::Patience;
 pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};
 
 use qmesh_transport::{Authority, Identity, MemoryNetwork};
+use tokio::time::Instant;
 
 use crate::{
     client::pinning::Pinning,
+    failure::Failure,
+    layer::{ClientLayer, Layers, Sealed},
     node::{Node, NodeHandle, NodeInner, StartError},
     service::{Contract, Serve, Server, StreamReply},
 };
@@ -39,6 +42,7 @@ use crate::{
 pub struct Client<C: Contract> {
     target: Arc<Target>,
     pin: Option<Arc<Pinning>>,
+    layers: Option<Arc<Layers>>,
     contract: std::marker::PhantomData<fn() -> C>,
 }
 
@@ -70,6 +74,22 @@ pub trait ServiceClient: Sized {
     #[must_use]
     fn pinned(&self) -> Self {
         Self::from_client(self.as_client().pinned())
+    }
+
+    /// A client whose calls go through a `tower` layer: a limit of their rate, say, a log, a fault for a test. Its clones share
+    /// the layer; this client goes on without it. The first of several layers is the outermost, as in a
+    /// `tower::ServiceBuilder`, which makes a layer of many by `into_inner`.
+    ///
+    /// Calls of every shape pass. A call is forwarded once at most, since a [`Request`](crate::Request) cannot be copied;
+    /// repeats of the runtime are below the layers. It was *not sent* if the layers drop it, fail, or are not ready before its
+    /// deadline; calls that wait for them to be ready come in the order of waiting. What a layer does with its error
+    /// after the call was forwarded is *unknown*, unless it passes on a [`Failure`](crate::Failure); dropping the future of the service
+    /// below cancels the call. A one-way send has its answer once it is sent, a call with streams once the service answers.
+    ///
+    /// A layer that hands a call to another task cuts it off from the call that a handler serves: it inherits nothing.
+    #[must_use]
+    fn layer(&self, layer: impl ClientLayer) -> Self {
+        Self::from_client(self.as_client().layered(layer))
     }
 
     /// A client of a service that runs in this process alone, for unit tests: calls go the same way as to any service of
@@ -125,6 +145,7 @@ impl<C: Contract> Client<C> {
         Self {
             target: Arc::new(Target { node, route, _local: local }),
             pin: None,
+            layers: None,
             contract: std::marker::PhantomData,
         }
     }
@@ -140,8 +161,36 @@ impl<C: Contract> Client<C> {
     }
 
     fn pinned(&self) -> Self {
-        let pin = Some(Arc::default());
-        Self { target: Arc::clone(&self.target), pin, contract: std::marker::PhantomData }
+        Self { pin: Some(Arc::default()), ..self.clone() }
+    }
+
+    fn layered(&self, layer: impl ClientLayer) -> Self {
+        let layers = Some(Arc::new(Layers::and(self.layers.as_deref(), layer)));
+        Self { layers, ..self.clone() }
+    }
+
+    /// Its layers, and the same client below them.
+    fn below_layers(&self) -> Option<(Arc<Layers>, Self)> {
+        let layers = Arc::clone(self.layers.as_ref()?);
+        Some((layers, Self { layers: None, ..self.clone() }))
+    }
+
+    const fn has_layers(&self) -> bool {
+        self.layers.is_some()
+    }
+
+    /// What layers are told of a call.
+    ///
+    /// # Errors
+    /// It cannot be made: *not sent*.
+    fn seal(&self, method: usize, options: &CallOptions) -> Result<Sealed, Failure> {
+        let ticket = options.ticket(method, self.node().config(), Instant::now())?;
+        Ok(Sealed {
+            service: C::NAME,
+            method: C::METHODS.get(method).map_or("", |method| method.name),
+            deadline: ticket.terms.deadline,
+            metadata: options.metadata.clone(),
+        })
     }
 
     const fn pin(&self) -> Option<&Arc<Pinning>> {
@@ -182,7 +231,12 @@ impl<C: Contract> Client<C> {
 
 impl<C: Contract> Clone for Client<C> {
     fn clone(&self) -> Self {
-        Self { target: Arc::clone(&self.target), pin: self.pin.clone(), contract: std::marker::PhantomData }
+        Self {
+            target: Arc::clone(&self.target),
+            pin: self.pin.clone(),
+            layers: self.layers.clone(),
+            contract: std::marker::PhantomData,
+        }
     }
 }
 

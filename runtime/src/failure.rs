@@ -112,6 +112,12 @@ impl Failure {
         Self::new(Outcome::Unknown, reason, detail)
     }
 
+    /// The call never left this node, whatever else is said of it.
+    pub(crate) fn unsent(mut self) -> Self {
+        self.0.outcome = Outcome::NotSent;
+        self
+    }
+
     pub(crate) fn of(mut self, service: &str, method: &str) -> Self {
         self.0.service = service.to_owned();
         self.0.method = method.to_owned();

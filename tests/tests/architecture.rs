@@ -134,7 +134,6 @@ fn what_a_layer_hides_is_named_nowhere_else() {
         ("mdns-sd", "qmesh-discovery"),
         ("hickory-resolver", "qmesh-discovery"),
         ("ractor", "qmesh"),
-        ("tower", "qmesh"),
         ("syn", "qmesh-macros"),
         ("clap", "qmesh-cli"),
     ];

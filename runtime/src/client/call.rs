@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
@@ -308,13 +309,30 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
         let this = self.get_mut();
+        let answer = ready!(this.poll_answer(cx));
+        let method = C::METHODS.get(this.method).map_or("", |method| method.name);
+        Poll::Ready(R::output(answer.map_err(|failure| failure.of(C::NAME, method))))
+    }
+}
+
+impl<C: Contract, A, R: Returns> Call<C, A, R>
+where
+    A: Serialize + Send + Unpin + 'static,
+{
+    /// The answer, before it becomes what the client gets.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<CallResult<R>> {
+        let this = self;
         let answer = loop {
             match &mut this.state {
                 State::New(_) => {
                     let State::New(arguments) = std::mem::replace(&mut this.state, State::Done) else {
                         continue;
                     };
-                    this.state = this.start(arguments);
+                    this.state = if this.client.has_layers() {
+                        this.through_layers(arguments)
+                    } else {
+                        this.start(arguments)
+                    };
                 }
                 State::Started { call, .. } => {
                     let answer = ready!(Pin::new(call).poll(cx));
@@ -334,8 +352,25 @@ where
             }
         };
         this.state = State::Done;
-        let method = C::METHODS.get(this.method).map_or("", |method| method.name);
-        Poll::Ready(R::output(answer.map_err(|failure| failure.of(C::NAME, method))))
+        Poll::Ready(answer)
+    }
+
+    fn through_layers(&self, arguments: A) -> State<A, R> {
+        let Some((layers, client)) = self.client.below_layers() else { return State::Done };
+        let sealed = match self.client.seal(self.method, &self.options) {
+            Ok(sealed) => sealed,
+            Err(failure) => return State::failed(failure),
+        };
+        let (method, options, make) = (self.method, self.options.clone(), self.make);
+        let deadline = sealed.deadline;
+        State::Patient(Box::pin(async move {
+            let call = move |metadata| {
+                let options = options.after_layers(deadline, metadata);
+                let mut below = Self { client, method, options, make, state: State::New(arguments) };
+                poll_fn(move |cx| below.poll_answer(cx))
+            };
+            layers.bring(sealed, call).await
+        }))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,7 +25,7 @@ use crate::{
         pinning::{Pinning, Place},
     },
     failure::{Failure, Reason},
-    service::{Conditions, Contract, LocalEndpoint},
+    service::{Conditions, Contract, LocalEndpoint, Never},
 };
 
 /// A one-way send: set its options, then await it. Nothing happens before that.
@@ -91,6 +91,11 @@ where
         let SendState::New(arguments) = std::mem::replace(&mut self.state, SendState::Done) else {
             return Err(self.named(Failure::not_sent(Reason::Cancelled, "the send has begun already")));
         };
+        if self.client.has_layers() {
+            let sent = self.through_layers(arguments, |below| std::future::ready(below.try_send()));
+            let held_up = || Err(Failure::not_sent(Reason::Overloaded, "a layer of the client is not ready"));
+            return sent.now_or_never().unwrap_or_else(held_up).map_err(|failure| self.named(failure));
+        }
         let refuse = |reason, detail| Err(Failure::not_sent(reason, detail));
         let sent = match self.send_now(&arguments) {
             Ok(Now::Sent) => Ok(()),
@@ -99,6 +104,32 @@ where
             Err(failure) => Err(failure),
         };
         sent.map_err(|failure| self.named(failure))
+    }
+
+    fn through_layers<F>(
+        &self,
+        arguments: A,
+        send: impl FnOnce(Self) -> F + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), Failure>>
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let below = self.client.below_layers();
+        let sealed = self.client.seal(self.method, &self.options);
+        let (method, options, make) = (self.method, self.options.clone(), self.make);
+        Box::pin(async move {
+            let ((layers, client), sealed) = below.zip(Some(sealed?)).ok_or_else(no_layers)?;
+            let deadline = sealed.deadline;
+            let send = move |metadata| {
+                let options = options.after_layers(deadline, metadata);
+                let sent = send(Self { client, method, options, make, state: SendState::New(arguments) });
+                async move { Ok(Ok::<_, Never>(sent.await?)) }
+            };
+            match layers.bring(sealed, send).await? {
+                Ok(()) => Ok(()),
+                Err(never) => match never {},
+            }
+        })
     }
 
     /// To the endpoint on this node.
@@ -214,6 +245,11 @@ where
     }
 }
 
+#[cold]
+fn no_layers() -> Failure {
+    Failure::not_sent(Reason::Unavailable, "the client has no layers")
+}
+
 /// Waits for a slot.
 async fn admit<C: Contract>(local: &LocalEndpoint<C>, deadline: Instant) -> Result<(), Failure> {
     let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
@@ -228,6 +264,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if this.client.has_layers()
+            && let SendState::New(_) = this.state
+            && let SendState::New(arguments) = std::mem::replace(&mut this.state, SendState::Done)
+        {
+            this.state = SendState::Patient(this.through_layers(arguments, |below| below));
+        }
         if let SendState::New(arguments) = &this.state {
             match this.send_now(arguments) {
                 Ok(Now::NoRoom | Now::NotReady) => {}

@@ -36,6 +36,12 @@ impl CallOptions {
         Arc::make_mut(self.metadata.get_or_insert_default()).set(key.into(), value.into());
     }
 
+    /// The same for what is left of the time until `deadline`, with that metadata: they have come through layers.
+    pub(crate) fn after_layers(self, deadline: Instant, metadata: Option<Arc<Metadata>>) -> Self {
+        let timeout = Some(deadline.saturating_duration_since(Instant::now()));
+        Self { timeout, metadata, ..self }
+    }
+
     /// The ticket of a call that begins now.
     ///
     /// # Errors

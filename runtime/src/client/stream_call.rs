@@ -173,7 +173,23 @@ where
     U: Upload,
     R: Answers,
 {
-    fn start(&self, arguments: A, mut upload: U) -> Started<R> {
+    fn start(&self, arguments: A, upload: U) -> Started<R> {
+        let Some((layers, client)) = self.client.below_layers() else { return self.begin(arguments, upload) };
+        let sealed = self.client.seal(self.method, &self.options);
+        let (method, options, idle, make) = (self.method, self.options.clone(), self.idle, self.make);
+        Box::pin(async move {
+            let sealed = sealed?;
+            let deadline = sealed.deadline;
+            let call = move |metadata| {
+                let options = options.after_layers(deadline, metadata);
+                let below = Self { client, method, options, idle, make, state: State::Done };
+                below.begin(arguments, upload)
+            };
+            layers.bring(sealed, call).await
+        })
+    }
+
+    fn begin(&self, arguments: A, mut upload: U) -> Started<R> {
         let (client, method, make) = (self.client.clone(), self.method, self.make);
         let config = client.node().config();
         let timeout = self.options.timeout.unwrap_or(config.call_timeout);

@@ -5,6 +5,7 @@
 mod authorize;
 mod compatibility;
 mod hostile;
+mod layers;
 mod membership;
 mod metadata;
 mod nested;
