@@ -37,7 +37,7 @@ const SPARE: usize = 16;
 /// The share of a call's time that it may have to wait, as far as is known when it comes.
 const WAIT_SHARE_MAX: f32 = 0.75;
 /// How many turns of the actor its pace is smoothed over.
-const PACE_OVER: u64 = 8;
+const PACE_OVER: u64 = 64;
 /// With no slot free, calls are refused once the oldest in the queue waits longer than this. A shorter wait is never
 /// reckoned with.
 pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
@@ -70,8 +70,17 @@ pub(crate) struct Inbox<C: Contract> {
 struct Pace {
     /// Calls in the queue.
     waiting: AtomicUsize,
-    /// What a call takes of the actor's time, in nanoseconds: a moving average.
+    /// What a call takes of the actor's time, in nanoseconds.
     cost: AtomicU64,
+}
+
+/// What the actor did of late: both fade alike, so that their quotient is a moving average over calls. One long pause among
+/// many calls says little.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recent {
+    nanos: u64,
+    /// In thousandths.
+    calls: u64,
 }
 
 /// What the actor took last.
@@ -85,6 +94,7 @@ struct Queue<C: Contract> {
     waiting: VecDeque<Batch<C>>,
     /// None when the actor has nothing to do.
     taken: Option<Taken>,
+    recent: Recent,
     /// Buffers of batches that are done, for those to come; given back when the service has nothing to do.
     spare: Vec<VecDeque<Envelope<C>>>,
     /// When the calls that the actor has in hand came.
@@ -155,6 +165,7 @@ impl<C: Contract> Inbox<C> {
         let queue = Queue {
             waiting: VecDeque::new(),
             taken: None,
+            recent: Recent::default(),
             spare: Vec::new(),
             working: None,
             actor: None,
@@ -281,7 +292,8 @@ impl<C: Contract> Inbox<C> {
     pub(crate) fn take(&self, done: VecDeque<Envelope<C>>, now: Instant) -> Option<Batch<C>> {
         let mut queue = self.queue.lock();
         if let Some(taken) = queue.taken.take() {
-            self.pace.took(now.saturating_duration_since(taken.at), taken.calls);
+            queue.recent.took(now.saturating_duration_since(taken.at), taken.calls);
+            self.pace.cost.store(queue.recent.cost(), Relaxed);
         }
         let Some(batch) = queue.waiting.pop_front() else {
             queue.told = false;
@@ -367,14 +379,19 @@ impl Pace {
         let calls = self.waiting.load(Relaxed) as u64;
         Duration::from_nanos(calls.saturating_mul(self.cost.load(Relaxed)))
     }
+}
 
+impl Recent {
     /// So many calls took the actor so long.
-    fn took(&self, time: Duration, calls: usize) {
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let Some(cost) = time.checked_div(calls as u64) else { return };
-        let before = self.cost.load(Relaxed);
-        let smooth = if before == 0 { cost } else { before - before / PACE_OVER + cost / PACE_OVER };
-        self.cost.store(smooth, Relaxed);
+    fn took(&mut self, time: Duration, calls: usize) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / PACE_OVER);
+        self.nanos = (self.nanos - self.nanos / PACE_OVER).saturating_add(nanos);
+        self.calls = (self.calls - self.calls / PACE_OVER).saturating_add(calls as u64 * 1000);
+    }
+
+    /// What a call took, in nanoseconds; 0 if that is not known.
+    fn cost(&self) -> u64 {
+        self.nanos.saturating_mul(1000).checked_div(self.calls).unwrap_or(0)
     }
 }
 

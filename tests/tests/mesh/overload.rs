@@ -109,8 +109,8 @@ async fn curve(queue: usize, here: bool) -> Vec<(u32, Curve)> {
 #[tokio::test(start_paused = true)]
 async fn four_times_too_much_costs_no_throughput() {
     for here in [true, false] {
-        // The short queue bounds the wait by itself. The long one holds ten seconds of work, five times what callers wait.
-        for (queue, longest) in [(20, millis(350)), (1024, TIMEOUT)] {
+        // The short queue bounds the wait by itself, to 200 ms; a few refused calls are repeated within the budget. The long one holds ten seconds of work, five times what callers wait.
+        for (queue, longest) in [(20, millis(700)), (1024, TIMEOUT)] {
             for (percent, point) in curve(queue, here).await {
                 println!(
                     "queue {queue:4}, load {percent:3} %: {} per s, {:?} to {:?}, {} refused after {:?}, {} late",
