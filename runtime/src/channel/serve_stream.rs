@@ -54,6 +54,7 @@ pub(crate) async fn run<C: Contract>(
     } else {
         Err(scope.refuse(method_name::<C>(method.number)))
     };
+    let is_refused = decoded.is_err();
     match decoded {
         Ok(call) => {
             let envelope = Envelope::new(call, method.number, conditions);
@@ -71,6 +72,11 @@ pub(crate) async fn run<C: Contract>(
     let receiving = async {
         match incoming {
             Some(items) => items::receive(chunk, &mut frames, items).await,
+            // Its caller may send a stream and not know yet.
+            None if is_refused => {
+                frames.stop(ResetCode::DROPPED);
+                Ok(())
+            }
             None => items::nothing_follows(chunk, &mut frames).await,
         }
     };
