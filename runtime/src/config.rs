@@ -52,7 +52,7 @@ pub struct Limits {
     /// The largest metadata of a call, in bytes: keys and values. Default 8 KiB. More is refused before it is sent.
     pub metadata_bytes_max: usize,
     /// Bytes of frames of more than 4 KiB that one peer has begun and not finished, on all channels of its session.
-    /// Default 16 MiB, and never less than one frame. Further ones wait.
+    /// Default 64 MiB, and never less than one frame. Eight further ones wait; beyond those, the channel ends.
     pub large_frames_bytes_max: usize,
     /// Handshakes of peers that knock, at a time. Default 64. Further ones wait.
     pub handshakes: usize,
@@ -154,7 +154,7 @@ impl Default for Limits {
             calls_per_channel: 4096,
             one_way_window: 8192,
             metadata_bytes_max: 8 << 10,
-            large_frames_bytes_max: 16 << 20,
+            large_frames_bytes_max: 64 << 20,
             handshakes: 64,
             openings: 64,
             opening_timeout: Duration::from_secs(5),

@@ -129,6 +129,11 @@ impl Failure {
         self
     }
 
+    pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.0.outcome = outcome;
+        self
+    }
+
     /// Adds half a sentence to the one for people.
     pub(crate) fn add(&mut self, more: &str) {
         self.0.detail = format!("{}; {more}", self.0.detail);

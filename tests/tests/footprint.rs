@@ -109,7 +109,7 @@ async fn a_member_costs_no_more_than_its_share() -> Result<()> {
     const CHANNELS: u64 = 4096;
     const SESSION_WINDOW: u64 = 16 * MIB;
     const SEND_WINDOW: u64 = 8 * MIB;
-    const LARGE_FRAMES: u64 = 16 * MIB;
+    const LARGE_FRAMES: u64 = 64 * MIB;
     const CHANNEL_BYTES: u64 = 32 << 10;
     let target = Target::start().await?;
     let stranger = Stranger::over_quic(&target.identity, target.address.clone())?;

@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     channel::failure_code,
     codec::Codec,
-    failure::{Failure, Reason},
+    failure::{Failure, Outcome, Reason},
     stream::{Receiver, Sender, stream},
     wire::{
         frame::{self, Chunk, FrameError, Frames, kind},
@@ -148,7 +148,8 @@ pub(crate) async fn receive(
                     let cut = WireFailure::decode(payload).map_err(|_bad| FrameError::Malformed(kind));
                     let told = cut.as_ref().map_or_else(
                         |error| Failure::unknown(Reason::Protocol, error.to_string()),
-                        |wire| failure_code::from_wire(wire.clone()),
+                        // Whatever it was at its source: this call has begun.
+                        |wire| failure_code::from_wire(wire.clone()).with_outcome(Outcome::Unknown),
                     );
                     items.fail(told);
                     cut?;
@@ -234,7 +235,7 @@ impl<T: Serialize + Send + 'static> Outgoing for Encoded<T> {
 
 impl<T: Serialize> Encoded<T> {
     fn put(&self, item: &T, buffer: &mut BytesMut) -> Result<(), Failure> {
-        self.codec.encode_in_scratch(item, |bytes| {
+        let written = self.codec.encode_in_scratch(item, |bytes| {
             if bytes.len() > self.limit {
                 let detail =
                     format!("an item of a stream is {} bytes; the limit is {}", bytes.len(), self.limit);
@@ -242,7 +243,11 @@ impl<T: Serialize> Encoded<T> {
             }
             frame::put(buffer, kind::ITEM, |buffer| buffer.put_slice(bytes));
             Ok(())
-        })?
+        });
+        written.unwrap_or_else(|error| {
+            let detail = format!("an item of a stream cannot be encoded: {error}");
+            Err(Failure::unknown(Reason::BadReply, detail))
+        })
     }
 }
 

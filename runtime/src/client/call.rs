@@ -183,7 +183,10 @@ where
                 Outbound { method, head: &head, arguments: &arguments, deadline: ticket.terms.deadline };
             return match channel.start(outbound, now) {
                 Ok(call) => State::Started { call, remote, arguments, ticket },
-                Err(failure) => State::failed(failure.at(remote.name())),
+                Err(failure) => {
+                    ticket.terms.settle(Some(0));
+                    State::failed(failure.at(remote.name()))
+                }
             };
         }
         let (pin, mut journey) = (Arc::clone(pin), self.journey(ticket));

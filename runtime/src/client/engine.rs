@@ -136,7 +136,10 @@ impl Journey {
         let (method, _) = open::find(asked, local)?;
         let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
         let call = local.call_single(guest.as_ref(), method, (*codec, arguments), conditions);
-        timeout_at(deadline, call).await.map_err(late)?
+        let answer = timeout_at(deadline, call).await.map_err(late).flatten();
+        // What it spent is not told here.
+        self.ticket.terms.settle(Some(0));
+        answer.map_err(|failure| failure.after(self.last.as_ref()))
     }
 
     /// Begins one attempt.

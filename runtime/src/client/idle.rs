@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
+    config::deadline_after,
     failure::{Failure, Reason},
     node::NodeInner,
     stream::{Receiver, Sender, stream},
@@ -55,8 +56,8 @@ impl Idle {
         loop {
             let now = Instant::now();
             let until = match *self.clock.lock() {
-                Clock { moved: Some(moved), stands: false } => moved + self.limit,
-                _ => now + self.limit,
+                Clock { moved: Some(moved), stands: false } => deadline_after(moved, self.limit),
+                _ => deadline_after(now, self.limit),
             };
             if until <= now {
                 let detail = format!("no item came or went for {:?}", self.limit);
@@ -107,10 +108,12 @@ impl Idle {
                 sent = to.send(item) => sent,
                 failure = &mut over => break failure,
             };
-            self.moved();
             if taker == Taker::Caller {
+                // There is room for one: it waits for the caller until he has taken it.
+                to.emptied().await;
                 self.stand(false);
             }
+            self.moved();
             if let Err(failure) = sent {
                 return from.give_up(failure);
             }

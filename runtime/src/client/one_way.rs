@@ -174,8 +174,7 @@ where
         Ok(match self.client.route().spec.codec.encode_in_scratch(arguments, send)? {
             TrySend::Sent => Now::Sent,
             TrySend::Full => Now::NoRoom,
-            // It went out, to be counted.
-            TrySend::Failed(refused) if refused.reason() == Reason::Refused => return Err(refused),
+            TrySend::Failed(failure) if failure.reason() != Reason::ConnectionLost => return Err(failure),
             // Another endpoint may do, or this one in a while.
             TrySend::Failed(_) => Now::NotReady,
         })

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::{
     sync::{MutexGuard, OwnedMutexGuard},
-    time::{sleep, timeout_at},
+    time::{error::Elapsed, sleep, timeout_at},
 };
 
 use crate::{
@@ -49,12 +49,6 @@ impl Pinning {
     /// # Cancel safety
     /// Cancelled, it gives its turn to the next.
     pub(crate) async fn next(&self, journey: &mut Journey) -> Result<(OwnedMutexGuard<()>, Place), Failure> {
-        let late = |_| {
-            Failure::not_sent(
-                Reason::DeadlineExceeded,
-                "calls before it on the pinned client did not begin in time",
-            )
-        };
         let turn = timeout_at(journey.deadline(), Arc::clone(&self.turn).lock_owned()).await.map_err(late)?;
         let known = self.place.lock().clone();
         let place = match known {
@@ -69,12 +63,21 @@ impl Pinning {
     }
 }
 
+/// It was not its turn before its time was over.
+fn late(_: Elapsed) -> Failure {
+    let detail = "calls before it on the pinned client did not begin in time";
+    Failure::not_sent(Reason::DeadlineExceeded, detail)
+}
+
 /// The channel in place of one that begins no further call, where another session took the place of its own.
 async fn successor(journey: &Journey, remote: Arc<Remote>, former: &ChannelCaller) -> Result<Place, Failure> {
     // What was asked before has begun once it has its answer.
-    while former.is_busy() {
-        sleep(LOOK).await;
-    }
+    let finished = async {
+        while former.is_busy() {
+            sleep(LOOK).await;
+        }
+    };
+    timeout_at(journey.deadline(), finished).await.map_err(late)?;
     let lost = || {
         let detail = "the endpoint to which the client is pinned was lost; pin anew for another one";
         Failure::not_sent(Reason::ConnectionLost, detail).at(remote.name())

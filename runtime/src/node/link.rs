@@ -8,12 +8,12 @@ use std::sync::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_transport::{CloseCode, Session};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::{
     channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
     config::Limits,
-    wire::outbox::Outbox,
+    wire::{frame::LargeFrames, outbox::Outbox},
 };
 
 /// A session with a peer that has introduced itself.
@@ -34,7 +34,7 @@ pub(crate) struct Link {
     /// Calls with streams, in either direction.
     streams: AtomicUsize,
     /// Room for large frames that the peer has begun, in bytes.
-    large_frames: OnceLock<Arc<Semaphore>>,
+    large_frames: OnceLock<Arc<LargeFrames>>,
 }
 
 #[derive(Debug, Default)]
@@ -127,9 +127,9 @@ impl Link {
     }
 
     /// What the large frames of the peer share, on all channels of this session.
-    pub(crate) fn large_frames(&self, limits: &Limits) -> Arc<Semaphore> {
+    pub(crate) fn large_frames(&self, limits: &Limits) -> Arc<LargeFrames> {
         let bytes = limits.large_frames_bytes_max.max(request_bytes_max(limits));
-        Arc::clone(self.large_frames.get_or_init(|| Arc::new(Semaphore::new(bytes))))
+        Arc::clone(self.large_frames.get_or_init(|| Arc::new(LargeFrames::new(bytes))))
     }
 
     /// A channel on which the peer calls belongs to this session.

@@ -25,8 +25,9 @@ use crate::{
 /// A handler takes it as first parameter, `cx: &Context`; the client does not see it.
 ///
 /// Calls that the handler makes, by whatever client, inherit from the call that it serves, without it: they end with
-/// its deadline and when it is given up, spend its repeats, and stop where calls stand on top of each other too deep. Work
-/// that is handed to another task inherits nothing.
+/// its deadline, spend its repeats, and stop where calls stand on top of each other too deep. When it is given up, a
+/// `&self` handler is dropped, and its calls with it; a `&mut self` one goes on with them. Work that is handed to another
+/// task inherits nothing.
 #[derive(Debug)]
 pub struct Context {
     scope: Arc<CallScope>,

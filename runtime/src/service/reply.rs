@@ -178,12 +178,12 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
 impl<T, E> Reply<T, E> {
     /// Answers that the call did not run.
     pub fn refuse(mut self, failure: Failure) {
-        self.fail(failure);
+        self.fail(failure, 0);
     }
 
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: Failure, spent: u32) {
         match self.to.take() {
-            Some(To::Local(to)) => drop(to.send((Err(failure), call_tree::spent()))),
+            Some(To::Local(to)) => drop(to.send((Err(failure), spent))),
             Some(To::Wire(responder, _)) => responder.fail(&failure),
             None => {}
         }
@@ -195,7 +195,9 @@ impl<T, E> Drop for Reply<T, E> {
         if self.to.is_none() {
             return;
         }
-        self.fail(unanswered(self.began));
+        // Dropped within another handler's poll, one that never began has spent nothing of that.
+        let spent = if self.began { call_tree::spent() } else { 0 };
+        self.fail(unanswered(self.began), spent);
     }
 }
 

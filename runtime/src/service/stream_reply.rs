@@ -74,13 +74,13 @@ impl<A: Answers> StreamReply<A> {
 
     /// Answers that the call did not run.
     pub fn refuse(mut self, failure: Failure) {
-        self.fail(failure);
+        self.fail(failure, 0);
     }
 
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: Failure, spent: u32) {
         match self.to.take() {
-            Some(To::Local(to)) => drop(to.send((Err(failure), call_tree::spent()))),
-            Some(To::Wire(to, ..)) => drop(to.send((Err(failure), call_tree::spent()))),
+            Some(To::Local(to)) => drop(to.send((Err(failure), spent))),
+            Some(To::Wire(to, ..)) => drop(to.send((Err(failure), spent))),
             None => {}
         }
     }
@@ -107,7 +107,8 @@ impl<A: Answers> Drop for StreamReply<A> {
         if self.to.is_none() {
             return;
         }
-        self.fail(unanswered(self.began));
+        let spent = if self.began { call_tree::spent() } else { 0 };
+        self.fail(unanswered(self.began), spent);
     }
 }
 

@@ -81,6 +81,8 @@ pub(crate) enum FrameError {
     Unexpected(u8),
     #[error("a malformed frame of kind {0:#04x}")]
     Malformed(u8),
+    #[error("too many large frames of the session have begun and not ended")]
+    Crowded,
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -124,6 +126,34 @@ pub(crate) fn take_u8(payload: &mut &[u8], kind: u8) -> Result<u8, FrameError> {
     Ok(byte)
 }
 
+/// Room for the large frames of one session that have begun and not ended.
+///
+/// What a frame that waits for room has sent lies in the session's window, and so takes it from those that have room.
+/// Were there enough of them, nobody could go on any more: so few may wait, and further ones are refused.
+#[derive(Debug)]
+pub(crate) struct LargeFrames {
+    room: Arc<Semaphore>,
+    places: Semaphore,
+}
+
+impl LargeFrames {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { room: Arc::new(Semaphore::new(bytes)), places: Semaphore::new(LARGE_WAITING_MAX) }
+    }
+
+    async fn acquire(&self, bytes: u32) -> Result<OwnedSemaphorePermit, FrameError> {
+        let room = Arc::clone(&self.room);
+        if let Ok(held) = Arc::clone(&room).try_acquire_many_owned(bytes) {
+            return Ok(held);
+        }
+        let _place = self.places.try_acquire().map_err(|_none| FrameError::Crowded)?;
+        room.acquire_many_owned(bytes).await.map_err(|_closed| FrameError::Crowded)
+    }
+}
+
+/// Large frames of one session that may wait for room: with the default windows, they hold 10 of its 16 MiB.
+const LARGE_WAITING_MAX: usize = 8;
+
 /// Reads frames: all that one read brought are handed on together.
 #[derive(Debug)]
 pub(crate) struct Frames {
@@ -132,7 +162,7 @@ pub(crate) struct Frames {
     limit: usize,
     /// What the larger frames of all channels of a session may hold while they come; none where the peer is trusted
     /// with the limit.
-    share: Option<Arc<Semaphore>>,
+    share: Option<Arc<LargeFrames>>,
     /// What the frame that comes has of it.
     held: Option<OwnedSemaphorePermit>,
 }
@@ -160,26 +190,24 @@ impl Frames {
                 self.held = None;
                 return Ok(Some(Chunk { bytes: self.buffer.split_to(whole).freeze(), at: 0 }));
             }
-            let room = self.room().await;
+            let room = self.room().await?;
             if self.reader.read(&mut self.buffer, room).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
         }
     }
 
-    /// How much to read. Waits until the session's share has room for the frame that comes, if it is a large one: a
-    /// frame that has room can come to its end whatever the others do.
-    async fn room(&mut self) -> usize {
-        let Some(length) = self.claim() else { return READ };
+    /// How much to read. Waits until the session's share has room for the frame that comes, if it is a large one.
+    async fn room(&mut self) -> Result<usize, FrameError> {
+        let Some(length) = self.claim() else { return Ok(READ) };
         if length > LARGE
             && self.held.is_none()
             && let Some(share) = &self.share
             && let Ok(bytes) = u32::try_from(length)
         {
-            // It is never closed.
-            self.held = Arc::clone(share).acquire_many_owned(bytes).await.ok();
+            self.held = Some(share.acquire(bytes).await?);
         }
-        if self.buffer.len() < LARGE { READ } else { (HEAD + length - self.buffer.len()).min(READ) }
+        Ok(if self.buffer.len() < LARGE { READ } else { (HEAD + length - self.buffer.len()).min(READ) })
     }
 
     /// The length that the frame which comes claims, once its header is there.
@@ -209,7 +237,7 @@ impl Frames {
     }
 
     /// Frames of more than 4 KiB wait for room in `share`, which has room for the largest.
-    pub(crate) fn set_share(&mut self, share: Arc<Semaphore>) {
+    pub(crate) fn set_share(&mut self, share: Arc<LargeFrames>) {
         self.share = Some(share);
     }
 

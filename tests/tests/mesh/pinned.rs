@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use qmesh::{Config, Context, MemoryNetwork, Node, Outcome, Reason, Receiver, ServiceClient};
-use qmesh_tests::{Mesh, millis, secs, watch};
-use tokio::time::sleep;
+use qmesh_tests::{Mesh, millis, secs, spawn, watch};
+use tokio::time::{Instant, sleep};
 
 #[qmesh::service(name = "tests.Diary")]
 pub(crate) trait Diary {
@@ -16,6 +16,8 @@ pub(crate) trait Diary {
     async fn note(&mut self, number: u64);
     #[oneway]
     async fn slow_note(&mut self, number: u64, pause: u64);
+    #[oneway]
+    async fn speak(&self, words: String);
     /// The numbers so far.
     async fn pages(&self) -> Vec<u64>;
     /// Who serves.
@@ -40,6 +42,8 @@ impl Diary for Pages {
         sleep(millis(pause)).await;
         self.0.lock().push(number);
     }
+
+    async fn speak(&self, _words: String) {}
 
     async fn pages(&self) -> Vec<u64> {
         self.0.lock().clone()
@@ -232,6 +236,8 @@ async fn trying_to_send_never_waits() {
     let failure = far.note(0).try_send().unwrap_err();
     assert_eq!((failure.outcome(), failure.reason()), (Outcome::NotSent, Reason::Unreachable), "{failure}");
     far.pages().await.unwrap();
+    let failure = far.speak("x".repeat(5 << 20)).try_send().unwrap_err();
+    assert_eq!((failure.outcome(), failure.reason()), (Outcome::NotSent, Reason::TooLarge), "{failure}");
     for client in [far.clone(), nodes[0].client(), far.pinned(), nodes[0].client::<DiaryClient>().pinned()] {
         client.pages().await.unwrap();
         let sent: Vec<_> = (0..20).map(|number| client.slow_note(number, 10).try_send()).collect();
@@ -247,4 +253,34 @@ async fn trying_to_send_never_waits() {
         client.note(0).try_send().unwrap();
     }
     Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_behind_a_retired_channel_ends_in_its_time() {
+    let mesh = Mesh::new();
+    let [host, other, guest] = library(&mesh).await;
+    other.shutdown().await;
+    let client = guest.client::<DiaryClient>();
+    let pinned = client.pinned();
+    pinned.pages().await.unwrap();
+    // Another client's calls keep the channel that both share.
+    client.slow_note(0, 20_000).await.unwrap();
+    let busy = spawn({
+        let client = client.clone();
+        async move { client.pages().timeout(secs(60)).await }
+    });
+    sleep(millis(10)).await;
+    let ending = spawn(async move { host.shutdown().await });
+    sleep(millis(50)).await;
+    let start = Instant::now();
+    let failure = pinned.pages().timeout(millis(200)).await.unwrap_err();
+    assert_eq!(
+        (failure.outcome(), failure.reason()),
+        (Outcome::NotSent, Reason::DeadlineExceeded),
+        "{failure}"
+    );
+    assert!(start.elapsed() < millis(250), "{:?}", start.elapsed());
+    busy.await.unwrap().unwrap();
+    ending.await.unwrap();
+    Mesh::end([guest]).await;
 }

@@ -1,6 +1,6 @@
 //! Calls with streams, in all their shapes, from the same node and from another one.
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
 use qmesh::{CallError, Failure, Node, Outcome, Reason, Receiver, Sender, stream};
 use qmesh_tests::{
     EXPECTED, Mesh, expect_panics, millis, secs, spawn,
@@ -29,8 +29,22 @@ pub(crate) trait Streams {
     async fn never(&self) -> Receiver<u64>;
     async fn blobs(&self, count: u64, bytes: u64) -> Receiver<Vec<u8>>;
     async fn stall(&self, after: u64, pause: u64) -> Receiver<u64>;
+    /// Two numbers, the second so many milliseconds after the first.
+    async fn two(&self, pause: u64) -> Receiver<u64>;
     async fn hold(&self, numbers: Receiver<u64>) -> u64;
     async fn ping(&self) -> u64;
+    async fn weigh(&self, items: Receiver<String>) -> u64;
+    async fn formless(&self) -> Receiver<Formless>;
+}
+
+/// What no codec has a form for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Formless;
+
+impl Serialize for Formless {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("no form"))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -57,6 +71,18 @@ impl Streams for Numbers {
 
     async fn double(&mut self, numbers: Receiver<u64>, factor: u64) -> Receiver<u64> {
         numbers.map(move |number| number * factor)
+    }
+
+    async fn weigh(&self, mut items: Receiver<String>) -> u64 {
+        let mut weight = 0;
+        while let Ok(Some(item)) = items.recv().await {
+            weight += item.len() as u64;
+        }
+        weight
+    }
+
+    async fn formless(&self) -> Receiver<Formless> {
+        Receiver::of([Formless])
     }
 
     async fn ignore(&self, numbers: Receiver<u64>) -> u64 {
@@ -86,6 +112,18 @@ impl Streams for Numbers {
                 sender.send(number).await.unwrap();
             }
             sender.closed().await;
+        });
+        receiver
+    }
+
+    async fn two(&self, pause: u64) -> Receiver<u64> {
+        let (sender, receiver) = stream(1);
+        spawn(async move {
+            for number in 0..2 {
+                sender.send(number).await.unwrap();
+                sleep(millis(pause)).await;
+            }
+            sender.finish();
         });
         receiver
     }
@@ -306,6 +344,16 @@ async fn what_moves_or_waits_for_the_caller_is_not_idle() {
         }
         assert_eq!(heard.collect().await.unwrap().len(), 195);
 
+        // What has come and was not received yet is the caller's to take, however late he is.
+        let mut heard = client.two(5000).idle_timeout(millis(2500)).await.unwrap();
+        sleep(secs(4)).await;
+        for number in 0..2 {
+            assert_eq!(heard.recv().await, Ok(Some(number)));
+        }
+        // The longest limit is none.
+        let mut heard = client.stall(1, 100).idle_timeout(std::time::Duration::MAX).await.unwrap();
+        assert_eq!(heard.recv().await, Ok(Some(0)));
+
         // Without a limit, streams take as long as they take.
         let mut heard = client.stall(1, 60_000).await.unwrap();
         assert_eq!(heard.recv().await, Ok(Some(0)));
@@ -383,4 +431,31 @@ async fn a_peer_that_dies_cuts_streams_in_both_directions() {
     assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
     drop(host);
     Mesh::end([guest]).await;
+}
+
+/// Frames that wait for room hold the session's window: they must leave enough for those that have room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_large_uploads_at_once_come_through_over_quic() {
+    let mesh = Mesh::new();
+    let host =
+        mesh.quic_node("host", None).serve(StreamsServer::new(Numbers::default)).start().await.unwrap();
+    let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
+    let client = guest.client::<StreamsClient>();
+    client.ping().await.unwrap();
+    let uploads = (0..18).map(|_| client.weigh(Receiver::of((0..3).map(|_| "x".repeat(4_000_000)))));
+    for weight in timeout(secs(60), join_all(uploads)).await.expect("they hold each other up") {
+        assert_eq!(weight.unwrap(), 12_000_000);
+    }
+    Mesh::end([guest, host]).await;
+}
+
+/// JSON has no form for a map with such keys, nor has this for anything.
+#[tokio::test(start_paused = true)]
+async fn an_item_that_cannot_be_encoded_cuts_a_stream_that_has_begun() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    let mut heard = nodes[1].client::<StreamsClient>().formless().await.unwrap();
+    let failure = heard.recv().await.unwrap_err();
+    assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::BadReply), "{failure}");
+    Mesh::end(nodes).await;
 }
