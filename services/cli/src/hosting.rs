@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use qmesh::{Address, Config, Identity, Node, NodeBuilder, Rules, SeedSource, StartError};
 use qmesh_services::Stock;
 use serde::Serialize;
@@ -31,6 +31,20 @@ pub(crate) struct Hosting {
     /// A label for placement, such as a rack or a region.
     #[arg(long)]
     zone: Option<String>,
+    /// How far apart the nodes of the mesh are (default: `local` if none is on another host, else `lan`).
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+}
+
+/// How soon silence means that a session is lost: the presets of [`Config`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Preset {
+    /// Within a second.
+    Local,
+    /// Within ten seconds.
+    Lan,
+    /// Within half a minute.
+    Wan,
 }
 
 /// A node to be.
@@ -156,7 +170,12 @@ impl Hosting {
     /// A node that others can only reach on this host notices a killed peer sooner.
     fn config(&self) -> Config {
         let mut places = self.listen.iter().chain(&self.advertise).chain(&self.seed);
-        if self.dns.is_empty() && places.all(is_here) { Config::local() } else { Config::lan() }
+        match self.preset {
+            Some(Preset::Local) => Config::local(),
+            Some(Preset::Wan) => Config::wan(),
+            None if self.dns.is_empty() && places.all(is_here) => Config::local(),
+            Some(Preset::Lan) | None => Config::lan(),
+        }
     }
 
     fn seeds_are_elsewhere(&self) -> bool {
@@ -178,7 +197,32 @@ fn dns(text: &str) -> Result<SeedSource, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        hosting: Hosting,
+    }
+
+    #[test]
+    fn silence_ends_a_session_as_soon_as_the_preset_says() {
+        let elsewhere = "--listen=quic://10.0.0.1:4433";
+        for (typed, secs) in [
+            (vec![], 1),
+            (vec![elsewhere], 10),
+            (vec![elsewhere, "--preset=local"], 1),
+            (vec!["--preset=lan"], 10),
+            (vec!["--preset=wan"], 30),
+        ] {
+            let hosting = Typed::parse_from([&["serve"], &typed[..]].concat()).hosting;
+            assert_eq!(hosting.config().quic.idle_timeout, Duration::from_secs(secs), "{typed:?}");
+        }
+    }
 
     #[test]
     fn a_dns_seed_is_a_host_and_a_port() {
