@@ -9,6 +9,7 @@
 //! - [`Stalls`]: what the machine itself cost
 //! - [`Process`]: an endpoint in a process of its own, to be killed
 //! - [`swarm`]: a mesh, a load and faults, all drawn from one seed
+//! - [`hosts`]: three hosts in network namespaces, whose links are cut
 //! - [`stranger`]: a peer with valid credentials that says what it likes
 
 mod background;
@@ -17,6 +18,7 @@ mod process;
 mod stalls;
 mod tally;
 
+pub mod hosts;
 pub mod shapes;
 pub mod stranger;
 pub mod swarm;
