@@ -2,15 +2,15 @@
 //!
 //! All of it lives in namespaces that nobody else sees (network, mounts, processes): they end with the program, however
 //! it ends, and with them every process, link, rule and file. Host `a` is called through: a command line asks it for
-//! `echo.Echo`, which `b` and `c` serve. The command line and those who watch the directories have a network card of
+//! `clock.Clock`, which `b` and `c` serve. The command line and those who watch the directories have a network card of
 //! their own on the bridge, and are never cut off.
 //!
-//! - [`network`]: the bridge, the hosts' namespaces, and the rules that cut links
-//! - [`host`]: one `qmesh serve`
-//! - [`directory`]: what a host's directory said, and when
-//! - [`callers`]: calls without end, and what became of them
-//! - [`world`]: all of these together
-//! - [`scenarios`]: what is done to them, and what must hold
+//! - `network`: the bridge, the hosts' namespaces, and the rules that cut links
+//! - `host`: one `qmesh serve`
+//! - `directory`: what a host's directory said, and when
+//! - `callers`: calls without end, and what became of them
+//! - `world`: all of these together
+//! - `scenarios`: what is done to them, and what must hold
 
 mod callers;
 mod directory;

@@ -34,7 +34,7 @@ pub(super) struct Host {
 pub(super) struct Serving {
     /// The binary.
     pub(super) qmesh: PathBuf,
-    pub(super) services: &'static [&'static str],
+    pub(super) service: &'static str,
     pub(super) seeds: Vec<String>,
     /// Certificate, key and all that the node remembers.
     pub(super) folder: PathBuf,
@@ -86,7 +86,7 @@ impl Serving {
     async fn start(&self, network: &Network) -> Result<Child> {
         let (name, url) = (network.name, format!("quic://{}:{PORT}", network.address));
         let mut serve = Command::new("ip");
-        serve.args(["netns", "exec", name]).arg(&self.qmesh).arg("serve").args(self.services);
+        serve.args(["netns", "exec", name]).arg(&self.qmesh).args(["serve", self.service]);
         serve.args(["-o", "json", "--preset", "local", "--listen", &url]);
         for seed in &self.seeds {
             serve.args(["--seed", seed]);

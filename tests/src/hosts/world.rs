@@ -17,9 +17,9 @@ use crate::{millis, secs};
 /// The command line of those who watch and call.
 pub(super) const GUEST: &str = "guest";
 
-/// The host that is called through; it serves no `echo.Echo`.
+/// The host that is called through; it serves no `clock.Clock`.
 pub(super) const A: usize = 0;
-/// A host that serves `echo.Echo`.
+/// A host that serves `clock.Clock`.
 pub(super) const B: usize = 1;
 /// The other one.
 pub(super) const C: usize = 2;
@@ -54,15 +54,14 @@ impl World {
         tool(&format!("{} ca init --mesh hosts --dir {FOLDER}/authority", qmesh.display()))?;
         tool(&format!("{issue}/{GUEST} {GUEST} --client"))?;
         // Nobody has `c` for a seed: only its record says where it is.
-        let echo = &["echo.Echo", "clock.Clock"][..];
         let plans: [(_, _, _, &[usize]); 3] =
-            [("a", A, &["clock.Clock"][..], &[B]), ("b", B, echo, &[A]), ("c", C, echo, &[A, B])];
+            [("a", A, "echo.Echo", &[B]), ("b", B, "clock.Clock", &[A]), ("c", C, "clock.Clock", &[A, B])];
         let mut hosts = Vec::new();
-        for (name, number, services, seeds) in plans {
+        for (name, number, service, seeds) in plans {
             tool(&format!("{issue}/{name} {name}"))?;
             let seeds = seeds.iter().map(|seed| format!("quic://{}:{PORT}", address(*seed))).collect();
             let folder = Path::new(FOLDER).join(name);
-            let serving = Serving { qmesh: qmesh.clone(), services, seeds, folder };
+            let serving = Serving { qmesh: qmesh.clone(), service, seeds, folder };
             hosts.push(Host::start(Network::add(name, address(number))?, serving).await?);
         }
         let folder = Path::new(FOLDER).join(GUEST);
