@@ -75,6 +75,8 @@ enum Now {
     NoRoom,
     /// No endpoint has an open channel, or it is others' turn.
     NotReady,
+    /// The endpoint that was picked does not take it; another one may.
+    Failed(Failure),
 }
 
 impl<C: Contract, A> OneWay<C, A>
@@ -100,7 +102,8 @@ where
         let sent = match self.send_now(&arguments) {
             Ok(Now::Sent) => Ok(()),
             Ok(Now::NoRoom) => refuse(Reason::Overloaded, "the service has no place for a one-way send now"),
-            Ok(Now::NotReady) => self.send_here_now(arguments),
+            Ok(Now::Failed(failure)) if failure.reason() != Reason::ConnectionLost => Err(failure),
+            Ok(Now::NotReady | Now::Failed(_)) => self.send_here_now(arguments),
             Err(failure) => Err(failure),
         };
         sent.map_err(|failure| self.named(failure))
@@ -174,9 +177,9 @@ where
         Ok(match self.client.route().spec.codec.encode_in_scratch(arguments, send)? {
             TrySend::Sent => Now::Sent,
             TrySend::Full => Now::NoRoom,
-            TrySend::Failed(failure) if failure.reason() != Reason::ConnectionLost => return Err(failure),
-            // Another endpoint may do, or this one in a while.
-            TrySend::Failed(_) => Now::NotReady,
+            // It went out, to be counted.
+            TrySend::Failed(refused) if refused.reason() == Reason::Refused => return Err(refused),
+            TrySend::Failed(failure) => Now::Failed(failure),
         })
     }
 
@@ -271,7 +274,7 @@ where
         }
         if let SendState::New(arguments) = &this.state {
             match this.send_now(arguments) {
-                Ok(Now::NoRoom | Now::NotReady) => {}
+                Ok(Now::NoRoom | Now::NotReady | Now::Failed(_)) => {}
                 sent => {
                     this.state = SendState::Done;
                     return Poll::Ready(sent.map(drop).map_err(|failure| this.named(failure)));

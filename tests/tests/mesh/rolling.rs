@@ -38,7 +38,7 @@ mod old {
     }
 }
 
-/// Version N+1: a parcel has one field more, and the depot one method more.
+/// Version N+1: a parcel has one field more, and the depot two methods more.
 mod new {
     use qmesh::prelude::*;
 
@@ -52,6 +52,8 @@ mod new {
     #[qmesh::service(name = "tests.Depot")]
     pub(crate) trait Depot {
         async fn count(&mut self, cx: &Context) -> String;
+        #[oneway]
+        async fn remark(&mut self, text: String);
         #[idempotent]
         async fn weigh(&self, cx: &Context, parcel: Parcel) -> String;
         async fn store(&mut self, cx: &Context, parcel: Parcel) -> String;
@@ -64,6 +66,8 @@ mod new {
         async fn count(&mut self, cx: &Context) -> String {
             cx.node().to_owned()
         }
+
+        async fn remark(&mut self, _text: String) {}
 
         async fn weigh(&self, cx: &Context, _parcel: Parcel) -> String {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -124,6 +128,7 @@ async fn roll(node: impl Fn(&str) -> NodeBuilder, [from, to]: [Version; 2], pace
         let client = guest.client::<new::DepotClient>();
         for _ in 0..20 {
             client.count().await?;
+            client.remark("counted").await?;
         }
         Ok(())
     };
