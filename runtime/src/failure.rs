@@ -118,6 +118,16 @@ impl Failure {
         self
     }
 
+    /// The answer of a call that has begun did not come in time.
+    pub(crate) fn unanswered_in_time() -> Self {
+        Self::unknown(Reason::DeadlineExceeded, "no answer within the call's time")
+    }
+
+    /// A service dropped a reply without answering it.
+    pub(crate) fn without_a_word() -> Self {
+        Self::unknown(Reason::Unavailable, "the service ended without a word")
+    }
+
     pub(crate) fn of(mut self, service: &str, method: &str) -> Self {
         self.0.service = service.to_owned();
         self.0.method = method.to_owned();

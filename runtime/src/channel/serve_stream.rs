@@ -16,7 +16,7 @@ use crate::{
         serve::{Agreed, ServedChannel},
     },
     config::deadline_after,
-    failure::{Failure, Reason},
+    failure::Failure,
     service::{
         Answered, Batch, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
         StreamAnswer, method_name, put_reply_head, unreadable,
@@ -127,10 +127,9 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
 async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWriter) -> bool {
-    let without_a_word = || Failure::unknown(Reason::Unavailable, "the service ended without a word");
     let answer = tokio::select! {
         biased;
-        answer = answer => answer.unwrap_or_else(|_| (Err(without_a_word()), 0)),
+        answer = answer => answer.unwrap_or_else(|_| (Err(Failure::without_a_word()), 0)),
         _ = writer.stopped() => return false,
     };
     if writer.write_all(reply(&answer)).await.is_err() {

@@ -20,7 +20,7 @@ use crate::{
     client::{
         Client,
         call::downcast,
-        engine::Journey,
+        engine::{Journey, no_further_sends},
         options::CallOptions,
         pinning::{Pinning, Place},
     },
@@ -98,10 +98,9 @@ where
             let held_up = || Err(Failure::not_sent(Reason::Overloaded, "a layer of the client is not ready"));
             return sent.now_or_never().unwrap_or_else(held_up).map_err(|failure| self.named(failure));
         }
-        let refuse = |reason, detail| Err(Failure::not_sent(reason, detail));
         let sent = match self.send_now(&arguments) {
             Ok(Now::Sent) => Ok(()),
-            Ok(Now::NoRoom) => refuse(Reason::Overloaded, "the service has no place for a one-way send now"),
+            Ok(Now::NoRoom) => Err(no_place_now()),
             Ok(Now::Failed(failure)) if failure.reason() != Reason::ConnectionLost => Err(failure),
             Ok(Now::NotReady | Now::Failed(_)) => self.send_here_now(arguments),
             Err(failure) => Err(failure),
@@ -147,8 +146,7 @@ where
         };
         let local = downcast::<C>(local.ok_or_else(not_ready)?)?;
         if !local.inbox.try_admit(1) {
-            let detail = "the service has no place for a one-way send now";
-            return Err(Failure::not_sent(Reason::Overloaded, detail));
+            return Err(no_place_now());
         }
         local.enqueue_one_way((self.make)(arguments), self.method, Conditions::one_way(head), Instant::now())
     }
@@ -252,10 +250,14 @@ fn no_layers() -> Failure {
     Failure::not_sent(Reason::Unavailable, "the client has no layers")
 }
 
+/// What never waits found no place.
+fn no_place_now() -> Failure {
+    Failure::not_sent(Reason::Overloaded, "the service has no place for a one-way send now")
+}
+
 /// Waits for a slot.
 async fn admit<C: Contract>(local: &LocalEndpoint<C>, deadline: Instant) -> Result<(), Failure> {
-    let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
-    timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(full)?
+    timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(|_| no_further_sends())?
 }
 
 impl<C: Contract, A> Future for OneWay<C, A>

@@ -29,15 +29,15 @@ use crate::{
     client::{
         CallResult, Client, Returns,
         call::{downcast, ended_without_a_word, unreadable},
-        engine::{Journey, OwnChannel},
+        engine::{Journey, Own, OwnChannel},
         idle::Idle,
         options::CallOptions,
         pinning::Place,
     },
     codec::{BadArguments, Codec, EncodeError},
     config::deadline_after,
-    failure::{CallError, Failure, Reason},
-    service::{Conditions, Contract, Endpoint, RawReply, StreamReply},
+    failure::{CallError, Failure},
+    service::{Conditions, Contract, RawReply, StreamReply},
     stream::Receiver,
     wire::frame::status,
 };
@@ -155,7 +155,7 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
     }
 
     /// How long its streams may be still (default: without limit). When no item has come or gone for so long, the call
-    /// ends with [`Reason::Idle`], *unknown*: what is received next is that failure, so is what is sent next, and the
+    /// ends with [`Reason::Idle`](crate::Reason::Idle), *unknown*: what is received next is that failure, so is what is sent next, and the
     /// service's streams are cut.
     ///
     /// It counts from the answer; where the caller sends a stream, from the call until that stream's end, too. While
@@ -221,22 +221,22 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     make: fn(A, U, StreamReply<R>) -> C::Call,
     patience: Patience,
 ) -> StreamResult<R> {
-    let local = match client.pin() {
-        None => somewhere(client, journey.deadline()).await,
+    let own = match client.pin() {
+        None => {
+            client.route().budget.deposit();
+            journey.reach_own().await?
+        }
         Some(pin) => match pin.next(&mut journey).await?.1 {
-            Place::Here(local) => Some(local),
+            Place::Here(local) => Own::Here(local),
             Place::There(remote, _) => {
-                let link = remote.session(client.node(), journey.deadline()).await?;
-                let own = journey.open_own_by(&remote, &link).await;
-                let own = own.map_err(|failure| failure.at(remote.name()))?;
-                return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await;
+                let own = journey.open_own(&remote).await;
+                Own::There(own.map_err(|failure| failure.at(remote.name()))?)
             }
         },
     };
-    let Some(local) = local else {
-        client.route().budget.deposit();
-        let own = journey.open_own().await?;
-        return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await;
+    let local = match own {
+        Own::Here(local) => local,
+        Own::There(own) => return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await,
     };
     let local = downcast::<C>(local)?;
     local.inbox.admit(journey.deadline(), Instant::now()).await?;
@@ -251,21 +251,6 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
     journey.ticket.terms.settle(Some(spent));
     answer
-}
-
-/// Waits until anybody serves, if there is time; the endpoint on this node, if it does.
-async fn somewhere<C: Contract>(client: &Client<C>, deadline: Instant) -> Option<Arc<dyn Endpoint>> {
-    let node = client.node();
-    loop {
-        let mut changed = node.changed();
-        let (local, nobody) = {
-            let table = client.route().table(node);
-            (table.local.clone(), table.is_empty())
-        };
-        if !nobody || node.has_ended() || timeout_at(deadline, changed.changed()).await.is_err() {
-            return local;
-        }
-    }
 }
 
 /// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end.
@@ -304,8 +289,7 @@ impl Patience {
                 failure = still(self.idle) => return Err(failure),
             },
         };
-        let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
-        timeout_at(deadline, answer).await.map_err(late)
+        timeout_at(deadline, answer).await.map_err(|_| Failure::unanswered_in_time())
     }
 }
 

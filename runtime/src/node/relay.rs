@@ -85,7 +85,7 @@ async fn elsewhere(
     let mut journey = client::journey(node, Some(guest), (&request.service, request.methods), ticket);
     let opened = tokio::select! {
         biased;
-        opened = journey.open_own() => opened,
+        opened = journey.reach_own_elsewhere() => opened,
         // The command line has given up.
         _ = writer.stopped() => return,
     };

@@ -199,9 +199,7 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
             self.inbox.push_one(&scope, Envelope::new(call, method, conditions), Instant::now());
             let answer = answer.await;
             cancel.done();
-            answer.unwrap_or_else(|_| {
-                Err(Failure::unknown(Reason::Unavailable, "the service ended without a word"))
-            })
+            answer.unwrap_or_else(|_| Err(Failure::without_a_word()))
         })
     }
 
