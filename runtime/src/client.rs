@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use crate::{
     client::pinning::Pinning,
     failure::Failure,
-    layer::{ClientLayer, Layers, Sealed},
+    layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
     service::{Contract, Serve, Server, StreamReply},
 };
@@ -88,7 +88,7 @@ pub trait ServiceClient: Sized {
     ///
     /// A layer that hands a call to another task cuts it off from the call that a handler serves: it inherits nothing.
     #[must_use]
-    fn layer(&self, layer: impl ClientLayer) -> Self {
+    fn layer(&self, layer: impl CallLayer) -> Self {
         Self::from_client(self.as_client().layered(layer))
     }
 
@@ -164,8 +164,8 @@ impl<C: Contract> Client<C> {
         Self { pin: Some(Arc::default()), ..self.clone() }
     }
 
-    fn layered(&self, layer: impl ClientLayer) -> Self {
-        let layers = Some(Arc::new(Layers::and(self.layers.as_deref(), layer)));
+    fn layered(&self, layer: impl CallLayer) -> Self {
+        let layers = Some(Arc::new(Layers::and(self.layers.as_deref(), Side::Client, layer)));
         Self { layers, ..self.clone() }
     }
 
@@ -188,8 +188,10 @@ impl<C: Contract> Client<C> {
         Ok(Sealed {
             service: C::NAME,
             method: C::METHODS.get(method).map_or("", |method| method.name),
-            deadline: ticket.terms.deadline,
+            caller: None,
+            deadline: Some(ticket.terms.deadline),
             metadata: options.metadata.clone(),
+            cancel: None,
         })
     }
 

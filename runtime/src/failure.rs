@@ -112,12 +112,6 @@ impl Failure {
         Self::new(Outcome::Unknown, reason, detail)
     }
 
-    /// The call never left this node, whatever else is said of it.
-    pub(crate) fn unsent(mut self) -> Self {
-        self.0.outcome = Outcome::NotSent;
-        self
-    }
-
     /// The answer of a call that has begun did not come in time.
     pub(crate) fn unanswered_in_time() -> Self {
         Self::unknown(Reason::DeadlineExceeded, "no answer within the call's time")

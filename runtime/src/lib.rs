@@ -77,7 +77,7 @@
 //! - `node`: the handle, its builder, and the loops of sessions, peers, gossip and seeds
 //! - `service`: contracts, the queue of a service, its actor, its replies
 //! - `client`: a call, its patient way, its route, an endpoint elsewhere
-//! - `layer`: what stands in front of a client's calls
+//! - `layer`: what stands in front of the calls of a client, or of a service
 //! - `stream`: its two ends, in one process
 //! - `channel`, `wire`: calls and streams as bytes
 //! - `authorize`: who may call what
@@ -120,7 +120,7 @@ pub use control_api::{MethodInfo, NodeInfo, ServiceInfo};
 pub use control_client::{ControlClient, ControlError, StreamAnswer};
 pub use counters::{Counts, OneWayCounts};
 pub use failure::{CallError, Failure, Outcome, Reason};
-pub use layer::{ClientLayer, Next, Request, Response};
+pub use layer::{CallLayer, Next, Request, Response};
 pub use metadata::Metadata;
 pub use node::{DataDirError, Node, NodeBuilder, StartError};
 pub use qmesh_discovery::{

@@ -7,13 +7,14 @@ use tokio::time::Instant;
 
 use crate::{
     call_tree::Allowance,
-    channel::{HIGH_WATER, head::Head, open::AgreedMethod, serve_stream},
+    channel::{HIGH_WATER, head::Head, open::AgreedMethod, serve_layered::LayeredCalls, serve_stream},
     codec::Codec,
     config::{Limits, deadline_after},
+    failure::Failure,
     node::Served,
     service::{
-        BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, LocalEndpoint, OneWays, Replies,
-        Responder, method_name, unreadable,
+        BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, Inbox, LocalEndpoint, OneWays,
+        Replies, Responder, method_name, unreadable,
     },
     wire::{
         frame::{self, Chunk, FrameError, Frames, kind},
@@ -50,6 +51,8 @@ struct Serving<C: Contract> {
     replies: Arc<Replies>,
     scope: Arc<CallScope>,
     agreed: Agreed,
+    /// In their place where the service has layers.
+    layered: Option<LayeredCalls<C>>,
     batch: VecDeque<Envelope<C>>,
     batch_max: usize,
     /// One-way sends in the batch.
@@ -81,6 +84,7 @@ pub(crate) async fn run<C: Contract>(
     let ending = Ending(Arc::clone(&replies));
     let batch_max = endpoint.inbox.capacity().min(BATCH);
     let mut serving = Serving {
+        layered: LayeredCalls::new(&endpoint, &replies, &scope),
         endpoint,
         replies: Arc::clone(&replies),
         scope,
@@ -147,7 +151,7 @@ impl<C: Contract> Serving<C> {
             let now = Instant::now();
             while let Some((kind, payload)) = chunk.next() {
                 self.receive(kind, &chunk.bytes[payload], now)?;
-                if self.batch.len() >= self.batch_max {
+                if self.gathered() >= self.batch_max {
                     self.hand_over(now).await;
                 }
             }
@@ -176,7 +180,7 @@ impl<C: Contract> Serving<C> {
                 if method.is_allowed {
                     self.call(call, method.number, conditions, payload);
                 } else {
-                    self.replies.send_failure(call, &self.scope.refuse(method_name::<C>(method.number)));
+                    self.replies.send_failure(call, &self.scope.refuse(method_name::<C>(method.number)), 0);
                 }
                 Ok(())
             }
@@ -203,11 +207,23 @@ impl<C: Contract> Serving<C> {
         }
     }
 
+    /// How many calls wait to be handed over.
+    fn gathered(&self) -> usize {
+        self.batch.len() + self.layered.as_ref().map_or(0, LayeredCalls::len)
+    }
+
     fn call(&mut self, call: u32, method: usize, conditions: Conditions, arguments: &[u8]) {
-        let responder = || Responder::call(Arc::clone(&self.replies), call);
-        match C::decode(method, self.agreed.codec, arguments, responder) {
-            Ok(typed) => self.batch.push_back(Envelope::new(typed, method, conditions)),
-            Err(error) => self.replies.send_failure(call, &unreadable::<C>(method, &error)),
+        let codec = self.agreed.codec;
+        let taken = match &mut self.layered {
+            None => {
+                let responder = || Responder::call(Arc::clone(&self.replies), call);
+                C::decode(method, codec, arguments, responder)
+                    .map(|typed| self.batch.push_back(Envelope::new(typed, method, conditions)))
+            }
+            Some(layered) => layered.call((call, method), conditions, (codec, arguments)),
+        };
+        if let Err(error) = taken {
+            self.replies.send_failure(call, &unreadable::<C>(method, &error), 0);
         }
     }
 
@@ -215,7 +231,11 @@ impl<C: Contract> Serving<C> {
         match C::decode_one_way(method, self.agreed.codec, arguments) {
             Ok(typed) => {
                 self.one_way += 1;
-                self.batch.push_back(Envelope::new(typed, method, Conditions::one_way(head)));
+                let envelope = Envelope::new(typed, method, Conditions::one_way(head));
+                match &mut self.layered {
+                    None => self.batch.push_back(envelope),
+                    Some(layered) => layered.send(envelope),
+                }
             }
             Err(error) => {
                 let (service, caller) = (C::NAME, self.scope.caller.name());
@@ -235,6 +255,9 @@ impl<C: Contract> Serving<C> {
     async fn hand_over(&mut self, now: Instant) {
         let inbox = &self.endpoint.inbox;
         self.replies.enter_one_way(std::mem::take(&mut self.one_way));
+        if let Some(layered) = &mut self.layered {
+            return layered.hand_over(now).await;
+        }
         if self.batch.is_empty() {
             return;
         }
@@ -243,17 +266,25 @@ impl<C: Contract> Serving<C> {
             return;
         }
         for envelope in self.batch.drain(..) {
-            let admitted = match envelope.conditions.deadline {
-                Some(deadline) => inbox.admit(deadline, now).await,
-                None => inbox.admit_patiently().await,
-            };
-            match admitted {
+            match admit(inbox, &envelope.conditions, now).await {
                 Ok(()) => inbox.push_one(&self.scope, envelope, Instant::now()),
                 Err(failure) => {
                     Batch::new(Arc::clone(&self.scope), VecDeque::from([envelope]), now).refuse(&failure);
                 }
             }
         }
+    }
+}
+
+/// Takes a slot for a call that came at `since`.
+pub(super) async fn admit<C: Contract>(
+    inbox: &Inbox<C>,
+    conditions: &Conditions,
+    since: Instant,
+) -> Result<(), Failure> {
+    match conditions.deadline {
+        Some(deadline) => inbox.admit(deadline, since).await,
+        None => inbox.admit_patiently().await,
     }
 }
 

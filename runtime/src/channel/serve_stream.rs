@@ -1,8 +1,9 @@
 //! The serving end of a streaming call, which has its channel to itself.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::Either;
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::{sync::oneshot, time::Instant};
@@ -16,9 +17,8 @@ use crate::{
         serve::{Agreed, ServedChannel},
     },
     config::deadline_after,
-    failure::Failure,
     service::{
-        Answered, Batch, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
+        Answered, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
         StreamAnswer, method_name, put_reply_head, unreadable,
     },
     wire::frame::{self, Chunk, FrameError, kind, status},
@@ -55,18 +55,17 @@ pub(crate) async fn run<C: Contract>(
         Err(scope.refuse(method_name::<C>(method.number)))
     };
     let is_refused = decoded.is_err();
-    match decoded {
+    let admitted = match decoded {
         Ok(call) => {
-            let envelope = Envelope::new(call, method.number, conditions);
-            match endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await {
-                Ok(()) => endpoint.inbox.push_one(&Arc::new(scope), envelope, Instant::now()),
-                Err(failure) => {
-                    Batch::new(Arc::new(scope), VecDeque::from([envelope]), now).refuse(&failure);
-                }
-            }
+            let admitted = endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await;
+            admitted.map(|()| Envelope::new(call, method.number, conditions))
         }
-        Err(failure) => ports.refuse(failure),
-    }
+        Err(failure) => Err(failure),
+    };
+    let answer = match admitted {
+        Ok(envelope) => Either::Left(endpoint.run(&Arc::new(scope), envelope, answer, Instant::now())),
+        Err(failure) => Either::Right(ready((Err(failure), 0))),
+    };
     let incoming = ports.incoming.take();
     drop(ports);
     let receiving = async {
@@ -126,10 +125,10 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 }
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
-async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWriter) -> bool {
+async fn respond(answer: impl Future<Output = StreamAnswer>, mut writer: ChannelWriter) -> bool {
     let answer = tokio::select! {
         biased;
-        answer = answer => answer.unwrap_or_else(|_| (Err(Failure::without_a_word()), 0)),
+        answer = answer => answer,
         _ = writer.stopped() => return false,
     };
     if writer.write_all(reply(&answer)).await.is_err() {

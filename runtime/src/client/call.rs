@@ -5,9 +5,9 @@
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{self, poll_fn},
     marker::PhantomData,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -31,7 +31,7 @@ use crate::{
     },
     codec::{BadArguments, Codec},
     failure::{CallError, Failure, Reason},
-    service::{Conditions, Contract, Endpoint, LocalAnswer, LocalEndpoint, Never, RawReply, Reply},
+    service::{Conditions, Contract, Endpoint, LocalEndpoint, Never, RawReply, Reply},
     wire::frame::status,
 };
 
@@ -183,9 +183,15 @@ where
                     let local = downcast::<C>(local)?;
                     local.inbox.admit(journey.deadline(), Instant::now()).await?;
                     let answer =
-                        call_here::<C, A, R>(&local, (arguments, make), journey.ticket, Instant::now());
+                        call_here::<C, A, R>(&local, (arguments, make), journey.ticket, Instant::now())?;
+                    let mut answer = pin!(answer);
+                    // Where the service has layers, it has come to them then.
+                    let first = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
                     drop(turn);
-                    answer.await
+                    match first {
+                        Poll::Ready(answer) => answer,
+                        Poll::Pending => answer.await,
+                    }
                 }
                 Place::There(remote, channel) => {
                     let arguments = codec.encode(&arguments)?;
@@ -214,7 +220,10 @@ where
     ) -> BoxFuture<'static, CallResult<R>> {
         let (client, make) = (self.client.clone(), self.make);
         if local.inbox.admit_at_once(1) {
-            return Box::pin(call_here::<C, A, R>(&local, (arguments, make), ticket, now));
+            return match call_here::<C, A, R>(&local, (arguments, make), ticket, now) {
+                Ok(answer) => Box::pin(answer),
+                Err(failure) => Box::pin(future::ready(Err(failure))),
+            };
         }
         Box::pin(async move {
             if let Err(failure) = local.inbox.admit(ticket.terms.deadline, now).await {
@@ -230,7 +239,7 @@ where
                     .await
                     .and_then(|raw| decode::<R>(client.route().spec.codec, &raw));
             }
-            call_here::<C, A, R>(&local, (arguments, make), ticket, Instant::now()).await
+            call_here::<C, A, R>(&local, (arguments, make), ticket, Instant::now())?.await
         })
     }
 }
@@ -245,29 +254,24 @@ pub(crate) fn downcast<C: Contract>(local: Arc<dyn Endpoint>) -> Result<Arc<Loca
     })
 }
 
-/// Queues a call whose slot is taken at an endpoint of this node; what it returns waits for the answer.
+/// Brings a call whose slot is taken to an endpoint of this node; what it returns waits for the answer.
 fn call_here<C: Contract, A, R: Returns>(
-    local: &LocalEndpoint<C>,
+    local: &Arc<LocalEndpoint<C>>,
     (arguments, make): (A, Make<C, A, R>),
     mut ticket: Ticket,
     now: Instant,
-) -> impl Future<Output = CallResult<R>> + use<C, A, R> {
+) -> Result<impl Future<Output = CallResult<R>> + use<C, A, R>, Failure> {
     let (to, answer) = oneshot::channel();
     let deadline = ticket.terms.deadline;
     let conditions = Conditions::call(deadline, ticket.head());
-    let cancel = local.enqueue(make(arguments, Reply::local(to)), ticket.method, conditions, now);
-    async move {
-        let answer = timeout_at(deadline, answer).await.map_err(|_| Failure::unanswered_in_time())?;
-        cancel.done();
-        let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
+    let call = make(arguments, Reply::local(to));
+    let answer = local.run_own((call, ticket.method), conditions, answer, now)?;
+    Ok(async move {
+        let answer = timeout_at(deadline, answer).await;
+        let (answer, spent) = answer.map_err(|_late| Failure::unanswered_in_time())?;
         ticket.terms.settle(Some(spent));
         answer
-    }
-}
-
-/// What a service on this node says that has dropped a reply without answering it.
-pub(crate) fn ended_without_a_word<T, E>() -> LocalAnswer<T, E> {
-    (Err(Failure::without_a_word()), 0)
+    })
 }
 
 pub(crate) fn decode<R: Returns>(codec: Codec, raw: &RawReply) -> CallResult<R> {
@@ -379,7 +383,7 @@ impl<C: Contract, A, R: Returns> Call<C, A, R> {
 
 impl<A, R: Returns> State<A, R> {
     fn failed(failure: Failure) -> Self {
-        Self::Patient(Box::pin(std::future::ready(Err(failure))))
+        Self::Patient(Box::pin(future::ready(Err(failure))))
     }
 
     fn patient(mut journey: Journey, arguments: Vec<u8>) -> Self {

@@ -9,7 +9,7 @@ use tower::retry::budget::Budget;
 use crate::{
     call_tree::Allowance,
     channel::{
-        caller::{ChannelCaller, TrySend},
+        caller::{Answer, ChannelCaller, TrySend},
         head::Head,
         open::{self, OpenChannel},
     },
@@ -118,7 +118,7 @@ impl Journey {
     pub(crate) async fn call(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         loop {
             let (remote, channel) = match self.reach().await? {
-                Place::Here(local) => return self.call_here(&*local, arguments).await,
+                Place::Here(local) => return self.call_here(local, arguments).await,
                 Place::There(remote, channel) => (remote, channel),
             };
             let answer = match self.ticket.begin(&channel, arguments, Instant::now()) {
@@ -133,26 +133,28 @@ impl Journey {
     }
 
     /// Calls an endpoint on this node, or sends one way.
-    async fn call_here(&mut self, local: &dyn Endpoint, arguments: &[u8]) -> Result<RawReply, Failure> {
+    async fn call_here(&mut self, local: Arc<dyn Endpoint>, arguments: &[u8]) -> Result<RawReply, Failure> {
         let deadline = self.deadline();
         let conditions = Conditions::call(deadline, self.ticket.head());
         let RouteSpec { codec, methods, guest, .. } = &self.route.spec;
         let asked = methods.get(self.ticket.method).ok_or_else(|| {
             Failure::not_sent(Reason::Protocol, "the contract has no method of this number")
         })?;
-        let (method, _) = open::find(asked, local)?;
+        let (method, _) = open::find(asked, &*local)?;
         let call = local.call_single(guest.as_ref(), method, (*codec, arguments), conditions);
-        let answer = timeout_at(deadline, call).await.map_err(|_| Failure::unanswered_in_time()).flatten();
-        // What it spent is not told here.
-        self.ticket.terms.settle(Some(0));
-        answer.map_err(|failure| failure.after(self.last.as_ref()))
+        let (result, spent) = match timeout_at(deadline, call).await {
+            Ok(Ok((result, spent))) => (result, Some(spent)),
+            Ok(Err(failure)) => (Err(failure), Some(0)),
+            Err(_) => (Err(Failure::unanswered_in_time()), None),
+        };
+        self.ticket.settle(Answer { result, spent }).map_err(|failure| failure.after(self.last.as_ref()))
     }
 
     /// Sends one way: done when the service's credit admits it.
     pub(crate) async fn send(&mut self, head: &Head, arguments: &[u8]) -> Result<(), Failure> {
         loop {
             let (remote, channel) = match self.reach().await? {
-                Place::Here(local) => return self.call_here(&*local, arguments).await.map(drop),
+                Place::Here(local) => return self.call_here(local, arguments).await.map(drop),
                 Place::There(remote, channel) => (remote, channel),
             };
             match self.send_on(&channel, head, arguments).await {
@@ -175,7 +177,7 @@ impl Journey {
                 TrySend::Failed(failure) => return Err(failure),
                 TrySend::Full => {
                     let room = timeout_at(self.deadline(), channel.send_room());
-                    room.await.map_err(|_| no_further_sends())?;
+                    room.await.map_err(|_late| no_further_sends())?;
                 }
             }
         }
@@ -184,7 +186,7 @@ impl Journey {
     /// Calls, or sends one way, whichever the method is: for tools, who know no more of it than its name.
     pub(crate) async fn call_or_send(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         let channel = match self.reach().await? {
-            Place::Here(local) => return self.call_here(&*local, arguments).await,
+            Place::Here(local) => return self.call_here(local, arguments).await,
             Place::There(_, channel) => channel,
         };
         if channel.is_one_way(self.ticket.method) {

@@ -25,7 +25,7 @@ use crate::{
         pinning::{Pinning, Place},
     },
     failure::{Failure, Reason},
-    service::{Conditions, Contract, LocalEndpoint, Never},
+    service::{Conditions, Contract, LocalEndpoint},
 };
 
 /// A one-way send: set its options, then await it. Nothing happens before that.
@@ -95,8 +95,8 @@ where
         };
         if self.client.has_layers() {
             let sent = self.through_layers(arguments, |below| std::future::ready(below.try_send()));
-            let held_up = || Err(Failure::not_sent(Reason::Overloaded, "a layer of the client is not ready"));
-            return sent.now_or_never().unwrap_or_else(held_up).map_err(|failure| self.named(failure));
+            let sent = sent.now_or_never().unwrap_or_else(|| Err(held_up("client")));
+            return sent.map_err(|failure| self.named(failure));
         }
         let sent = match self.send_now(&arguments) {
             Ok(Now::Sent) => Ok(()),
@@ -124,13 +124,9 @@ where
             let deadline = sealed.deadline;
             let send = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                let sent = send(Self { client, method, options, make, state: SendState::New(arguments) });
-                async move { Ok(Ok::<_, Never>(sent.await?)) }
+                send(Self { client, method, options, make, state: SendState::New(arguments) })
             };
-            match layers.bring(sealed, send).await? {
-                Ok(()) => Ok(()),
-                Err(never) => match never {},
-            }
+            layers.bring(sealed, send).await
         })
     }
 
@@ -148,7 +144,11 @@ where
         if !local.inbox.try_admit(1) {
             return Err(no_place_now());
         }
-        local.enqueue_one_way((self.make)(arguments), self.method, Conditions::one_way(head), Instant::now())
+        let call = ((self.make)(arguments), self.method);
+        match local.send_own(call, Conditions::one_way(head), Instant::now())? {
+            None => Ok(()),
+            Some(sending) => sending.now_or_never().unwrap_or_else(|| Err(held_up("service"))),
+        }
     }
 
     /// On an open channel, if there is room; the arguments stay where they are.
@@ -214,7 +214,8 @@ where
                 Place::Here(local) => {
                     let local = downcast::<C>(local)?;
                     admit(&local, journey.deadline()).await?;
-                    local.enqueue_one_way(make(arguments), method, Conditions::one_way(head), Instant::now())
+                    let call = (make(arguments), method);
+                    send_here(&local, call, Conditions::one_way(head)).await
                 }
                 Place::There(remote, channel) => {
                     let encoded = journey.route.spec.codec.encode(&arguments)?;
@@ -235,14 +236,19 @@ where
         let (method, make) = (self.method, self.make);
         let conditions = Conditions::one_way(head);
         if local.inbox.try_admit(1) {
-            local.enqueue_one_way(make(arguments), method, conditions, Instant::now())?;
-            return Ok(None);
+            return local.send_own((make(arguments), method), conditions, Instant::now());
         }
         Ok(Some(Box::pin(async move {
             admit(&local, deadline).await?;
-            local.enqueue_one_way(make(arguments), method, conditions, Instant::now())
+            send_here(&local, (make(arguments), method), conditions).await
         })))
     }
+}
+
+/// What never waits found layers that are not ready.
+#[cold]
+fn held_up(side: &str) -> Failure {
+    Failure::not_sent(Reason::Overloaded, format!("a layer of the {side} is not ready"))
 }
 
 #[cold]
@@ -257,7 +263,19 @@ fn no_place_now() -> Failure {
 
 /// Waits for a slot.
 async fn admit<C: Contract>(local: &LocalEndpoint<C>, deadline: Instant) -> Result<(), Failure> {
-    timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(|_| no_further_sends())?
+    timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(|_late| no_further_sends())?
+}
+
+/// Sends to an endpoint of this node, whose slot is taken.
+async fn send_here<C: Contract>(
+    local: &Arc<LocalEndpoint<C>>,
+    call: (C::Call, usize),
+    conditions: Conditions,
+) -> Result<(), Failure> {
+    match local.send_own(call, conditions, Instant::now())? {
+        None => Ok(()),
+        Some(sending) => sending.await,
+    }
 }
 
 impl<C: Contract, A> Future for OneWay<C, A>

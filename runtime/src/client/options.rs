@@ -41,8 +41,8 @@ impl CallOptions {
     }
 
     /// The same for what is left of the time until `deadline`, with that metadata: they have come through layers.
-    pub(crate) fn after_layers(self, deadline: Instant, metadata: Option<Arc<Metadata>>) -> Self {
-        let timeout = Some(deadline.saturating_duration_since(Instant::now()));
+    pub(crate) fn after_layers(self, deadline: Option<Instant>, metadata: Option<Arc<Metadata>>) -> Self {
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         Self { timeout, metadata, ..self }
     }
 

@@ -28,7 +28,7 @@ use crate::{
     },
     client::{
         CallResult, Client, Returns,
-        call::{downcast, ended_without_a_word, unreadable},
+        call::{downcast, unreadable},
         engine::{Journey, Own, OwnChannel},
         idle::Idle,
         options::CallOptions,
@@ -245,10 +245,8 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     let cancel = Some(Arc::default());
     let conditions =
         Conditions { deadline: patience.handler_deadline(), cancel, head: journey.ticket.head() };
-    let cancel = local.enqueue(call, journey.ticket.method, conditions, Instant::now());
-    let answer = patience.wait_for(answer).await?;
-    cancel.done();
-    let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
+    let answer = local.run_own((call, journey.ticket.method), conditions, answer, Instant::now())?;
+    let (answer, spent) = patience.wait_for(answer).await?;
     journey.ticket.terms.settle(Some(spent));
     answer
 }
@@ -289,7 +287,7 @@ impl Patience {
                 failure = still(self.idle) => return Err(failure),
             },
         };
-        timeout_at(deadline, answer).await.map_err(|_| Failure::unanswered_in_time())
+        timeout_at(deadline, answer).await.map_err(|_late| Failure::unanswered_in_time())
     }
 }
 

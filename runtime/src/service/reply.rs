@@ -24,6 +24,7 @@ use crate::{
     channel::failure_code,
     codec::{Codec, EncodeError},
     failure::{Failure, Reason},
+    layer::LayeredAnswer,
     service::Cancel,
     wire::{
         frame::{self, FrameError, kind, status},
@@ -36,11 +37,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Never {}
 
-/// What a local caller waits for.
-pub(crate) type CallAnswer<T, E> = Result<Result<T, E>, Failure>;
+/// An answer, or why there is none, and how many repeats the handler and all below it spent.
+pub(crate) type Settled<T> = (Result<T, Failure>, u32);
 
-/// The answer, and how many repeats the handler and all below it spent.
-pub(crate) type LocalAnswer<T, E> = (CallAnswer<T, E>, u32);
+/// What a local caller waits for.
+pub(crate) type LocalAnswer<T, E> = Settled<Result<T, E>>;
 
 /// Where the answer of one call goes.
 #[derive(Debug)]
@@ -62,8 +63,8 @@ pub struct Responder(Target);
 #[derive(Debug)]
 enum Target {
     Call(Arc<Replies>, u32),
-    /// A call without a channel: a tool asks this node for one of its own services.
-    Single(oneshot::Sender<Result<RawReply, Failure>>),
+    /// A call whose answer does not go straight to a channel: it has none, or layers are in between.
+    Single(oneshot::Sender<Settled<RawReply>>),
 }
 
 /// The status and body of an answer, or why there is none.
@@ -96,6 +97,12 @@ impl RawReply {
     /// The answer `value`.
     pub(crate) fn of(codec: Codec, value: &impl Serialize) -> Result<Self, Failure> {
         Ok(Self { status: status::VALUE, body: codec.encode(value)?.into() })
+    }
+}
+
+impl LayeredAnswer for RawReply {
+    fn is_service_error(&self) -> bool {
+        self.status == status::SERVICE_ERROR
     }
 }
 
@@ -169,7 +176,7 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
         match (self.to.take(), encoded) {
             (Some(To::Local(to)), _) => drop(to.send((Ok(answer), call_tree::spent()))),
             (Some(To::Wire(responder, _)), Some(Ok((status, body)))) => responder.send(status, body),
-            (Some(To::Wire(responder, _)), Some(Err(failure))) => responder.fail(&failure),
+            (Some(To::Wire(responder, _)), Some(Err(failure))) => responder.fail(failure, call_tree::spent()),
             _ => {}
         }
     }
@@ -184,7 +191,7 @@ impl<T, E> Reply<T, E> {
     fn fail(&mut self, failure: Failure, spent: u32) {
         match self.to.take() {
             Some(To::Local(to)) => drop(to.send((Err(failure), spent))),
-            Some(To::Wire(responder, _)) => responder.fail(&failure),
+            Some(To::Wire(responder, _)) => responder.fail(failure, spent),
             None => {}
         }
     }
@@ -229,25 +236,23 @@ impl Responder {
         Self(Target::Call(replies, call))
     }
 
-    pub(crate) const fn single(to: oneshot::Sender<Result<RawReply, Failure>>) -> Self {
+    pub(crate) const fn single(to: oneshot::Sender<Settled<RawReply>>) -> Self {
         Self(Target::Single(to))
     }
 
     fn send(self, status: u8, body: Vec<u8>) {
+        let spent = call_tree::spent();
         match self.0 {
-            Target::Call(replies, call) if body.len() > replies.body_bytes_max => {
-                replies.send_failure(call, &too_large(body.len(), replies.body_bytes_max));
-            }
-            Target::Call(replies, call) => replies.send(call, status, &body),
+            Target::Call(replies, call) => replies.send_answer(call, (status, &body), spent),
             // The asker may be gone.
-            Target::Single(to) => drop(to.send(Ok(RawReply { status, body: body.into() }))),
+            Target::Single(to) => drop(to.send((Ok(RawReply { status, body: body.into() }), spent))),
         }
     }
 
-    fn fail(self, failure: &Failure) {
+    fn fail(self, failure: Failure, spent: u32) {
         match self.0 {
-            Target::Call(replies, call) => replies.send_failure(call, failure),
-            Target::Single(to) => drop(to.send(Err(failure.clone()))),
+            Target::Call(replies, call) => replies.send_failure(call, &failure, spent),
+            Target::Single(to) => drop(to.send((Err(failure), spent))),
         }
     }
 }
@@ -311,12 +316,20 @@ impl Replies {
         }
     }
 
-    fn send(&self, call: u32, status: u8, body: &[u8]) {
+    /// Answers, unless the answer is larger than allowed.
+    pub(crate) fn send_answer(&self, call: u32, (status, body): (u8, &[u8]), spent: u32) {
+        if body.len() > self.body_bytes_max {
+            return self.send_failure(call, &too_large(body.len(), self.body_bytes_max), spent);
+        }
+        self.send(call, (status, body), spent);
+    }
+
+    fn send(&self, call: u32, (status, body): (u8, &[u8]), spent: u32) {
         let age = queue_age_byte(self.queue_age.load(Relaxed));
         let pushed = self.outbox.push(|buffer| {
             frame::put(buffer, kind::REPLY, |buffer| {
                 frame::put_varint(buffer, call.into());
-                put_reply_head(buffer, status, age, call_tree::spent());
+                put_reply_head(buffer, status, age, spent);
                 buffer.put_slice(body);
             });
             // The id is free for the caller once it reads this.
@@ -328,8 +341,9 @@ impl Replies {
         }
     }
 
-    pub(crate) fn send_failure(&self, call: u32, failure: &Failure) {
-        self.send(call, status::FAILURE, &failure_code::to_wire(failure).encode_to_vec());
+    pub(crate) fn send_failure(&self, call: u32, failure: &Failure, spent: u32) {
+        let body = failure_code::to_wire(failure).encode_to_vec();
+        self.send(call, (status::FAILURE, &body), spent);
     }
 
     /// Counts one-way sends whose end has come, and tells the sender how far they have come: every so often, and when

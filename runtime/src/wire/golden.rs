@@ -150,7 +150,7 @@ async fn replies() -> Vec<Vector> {
             .answer(Ok(7_u8));
     });
     vectors.push(("reply_spent", taken(&replies).await));
-    replies.send_failure(0, &Failure::not_executed(Reason::Overloaded, "full"));
+    replies.send_failure(0, &Failure::not_executed(Reason::Overloaded, "full"), 0);
     vectors.push(("reply_failure", taken(&replies).await));
     replies.enter_one_way(1);
     replies.finish_one_way(OneWays { handled: 1, ..OneWays::default() });

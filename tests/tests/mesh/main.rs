@@ -17,5 +17,6 @@ mod pinned;
 mod queues;
 mod retries;
 mod rolling;
+mod service_layers;
 mod streams;
 mod warm_up;

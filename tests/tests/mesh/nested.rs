@@ -11,6 +11,7 @@ use std::{
 use qmesh::{Config, Context, Failure, Node, Outcome, Reason, RestartPolicy};
 use qmesh_tests::{EXPECTED, Mesh, expect_panics, millis, secs, spawn, watch, work};
 use tokio::time::{sleep, timeout};
+use tower::layer::util::Identity;
 
 /// The two call each other, so that every call crosses from one node to the other.
 #[qmesh::service(name = "tests.Ping")]
@@ -42,6 +43,8 @@ struct Players {
     executions: Arc<AtomicU64>,
     was_dropped: Arc<AtomicBool>,
     failure: Arc<parking_lot::Mutex<Option<Failure>>>,
+    /// Whether a layer stands in front of the services.
+    layered: bool,
 }
 
 /// Tells when it goes.
@@ -118,6 +121,10 @@ async fn court(mesh: &Mesh, players: &Players) -> [Node; 3] {
     let (one, other) = (players.clone(), players.clone());
     let ping = PingServer::new(move || one.clone()).restart(restart);
     let pong = PongServer::new(move || other.clone()).restart(restart);
+    let (ping, pong) = match players.layered {
+        true => (ping.layer(Identity::new()), pong.layer(Identity::new())),
+        false => (ping, pong),
+    };
     let nodes = [
         mesh.node("node-0").config(config.clone()).serve(ping).start().await.unwrap(),
         mesh.node("pong").config(config.clone()).serve(pong).start().await.unwrap(),
@@ -164,19 +171,21 @@ async fn giving_a_call_up_ends_the_calls_that_were_made_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn repeats_of_a_chain_are_not_multiplied() {
-    let mesh = Mesh::new();
-    let players = Players { last: Last::Panics, ..Players::default() };
-    let nodes = court(&mesh, &players).await;
-    let failure = nodes[2].client::<PingClient>().ping(4).retries(3).timeout(secs(60)).await.unwrap_err();
-    assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Panicked), "{failure}");
-    assert!(failure.detail().contains("call tree"), "{failure}");
-    let last = players.executions_of_last.swap(0, Relaxed);
-    assert_eq!(last, 4, "one attempt and three repeats, wherever they were spent");
+    for layered in [false, true] {
+        let mesh = Mesh::new();
+        let players = Players { last: Last::Panics, layered, ..Players::default() };
+        let nodes = court(&mesh, &players).await;
+        let failure = nodes[2].client::<PingClient>().ping(4).retries(3).timeout(secs(60)).await.unwrap_err();
+        assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Panicked), "{failure}");
+        assert!(failure.detail().contains("call tree"), "{failure}");
+        let last = players.executions_of_last.swap(0, Relaxed);
+        assert_eq!(last, 4, "one attempt and three repeats, wherever they were spent");
 
-    // By default there are more, and no more than these.
-    nodes[2].client::<PingClient>().ping(4).timeout(secs(60)).await.unwrap_err();
-    assert_eq!(players.executions_of_last.load(Relaxed), 17);
-    Mesh::end(nodes).await;
+        // By default there are more, and no more than these.
+        nodes[2].client::<PingClient>().ping(4).timeout(secs(60)).await.unwrap_err();
+        assert_eq!(players.executions_of_last.load(Relaxed), 17);
+        Mesh::end(nodes).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
