@@ -19,12 +19,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::ReusableBoxFuture;
 
 use crate::{
     channel::head::Head,
@@ -67,6 +67,8 @@ pub(crate) struct ServiceState<C: Contract, S> {
     warm_up: Option<Hook>,
     /// The empty buffer of the last batch.
     done: VecDeque<Envelope<C>>,
+    /// The room of the last `&self` call that was finished at once.
+    room: Option<ReusableBoxFuture<'static, bool>>,
 }
 
 /// What the tasks of one life of the service share.
@@ -105,7 +107,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         let service = Arc::new(factory());
         let life =
             Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
-        Ok(ServiceState { service, life, inbox, core, warm_up, done: VecDeque::new() })
+        Ok(ServiceState { service, life, inbox, core, warm_up, done: VecDeque::new(), room: None })
     }
 
     async fn post_start(
@@ -246,7 +248,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let conditions = envelope.conditions.clone();
         let mut inherited = conditions.inherited();
         let scope = Arc::clone(scope);
-        let mut running: BoxFuture<'static, bool> = Box::pin(async move {
+        let running = async move {
             let Some(service) = held.service.as_deref() else { return true };
             let mut one_way = Begun::new(&scope);
             one_way.begun = u64::from(envelope.is_one_way());
@@ -263,9 +265,19 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
                 held.life.panicked.store(true, Ordering::Release);
             }
             whole
-        });
-        match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
-            Poll::Ready(true) => return Ok(true),
+        };
+        let mut running = match self.room.take() {
+            Some(mut room) => {
+                room.set(running);
+                room
+            }
+            None => ReusableBoxFuture::new(running),
+        };
+        match poll_fn(|cx| Poll::Ready(running.poll(cx))).await {
+            Poll::Ready(true) => {
+                self.room = Some(running);
+                return Ok(true);
+            }
             Poll::Ready(false) => return Err(panicked()),
             Poll::Pending => {}
         }

@@ -67,9 +67,6 @@ enum Target {
     Single(oneshot::Sender<Settled<RawReply>>),
 }
 
-/// The status and body of an answer, or why there is none.
-type Encoded = Result<(u8, Vec<u8>), Failure>;
-
 /// An answer that came, or would go, over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawReply {
@@ -121,8 +118,15 @@ pub(crate) struct Replies {
 /// A place for each call id; ids are small, as callers use them anew.
 #[derive(Debug, Default)]
 struct Running {
-    calls: Vec<Option<Arc<Cancel>>>,
+    calls: Vec<Place>,
     count: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Place {
+    /// Of the call that has the place, or of the last one, to be used anew.
+    cancel: Arc<Cancel>,
+    is_taken: bool,
 }
 
 /// One-way sends whose end has come.
@@ -168,16 +172,25 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
 
     /// Answers with what the handler returned.
     pub fn answer(mut self, answer: Result<T, E>) {
-        // Encoded before the reply is taken: an answer whose `Serialize` panics is still answered.
-        let encoded = match &self.to {
-            Some(To::Wire(_, codec)) => Some(encode(*codec, &answer)),
-            _ => None,
+        let Some(To::Wire(_, codec)) = self.to else {
+            if let Some(To::Local(to)) = self.to.take() {
+                // The caller may be gone.
+                drop(to.send((Ok(answer), call_tree::spent())));
+            }
+            return;
         };
-        match (self.to.take(), encoded) {
-            (Some(To::Local(to)), _) => drop(to.send((Ok(answer), call_tree::spent()))),
-            (Some(To::Wire(responder, _)), Some(Ok((status, body)))) => responder.send(status, body),
-            (Some(To::Wire(responder, _)), Some(Err(failure))) => responder.fail(failure, call_tree::spent()),
-            _ => {}
+        // Taken once it is encoded: an answer whose `Serialize` panics is still answered.
+        let mut send = |status, body: &[u8]| {
+            if let Some(To::Wire(responder, _)) = self.to.take() {
+                responder.send(status, body);
+            }
+        };
+        let sent = match &answer {
+            Ok(value) => codec.encode_in_scratch(value, |body| send(status::VALUE, body)),
+            Err(error) => codec.encode_in_scratch(error, |body| send(status::SERVICE_ERROR, body)),
+        };
+        if let Err(error) = sent {
+            self.fail(not_encodable(&error), call_tree::spent());
         }
     }
 }
@@ -240,12 +253,14 @@ impl Responder {
         Self(Target::Single(to))
     }
 
-    fn send(self, status: u8, body: Vec<u8>) {
+    fn send(self, status: u8, body: &[u8]) {
         let spent = call_tree::spent();
         match self.0 {
-            Target::Call(replies, call) => replies.send_answer(call, (status, &body), spent),
+            Target::Call(replies, call) => replies.send_answer(call, (status, body), spent),
             // The asker may be gone.
-            Target::Single(to) => drop(to.send((Ok(RawReply { status, body: body.into() }), spent))),
+            Target::Single(to) => {
+                drop(to.send((Ok(RawReply { status, body: Bytes::copy_from_slice(body) }), spent)));
+            }
         }
     }
 
@@ -255,15 +270,6 @@ impl Responder {
             Target::Single(to) => drop(to.send((Err(failure), spent))),
         }
     }
-}
-
-/// The status and body of an answer.
-fn encode<T: Serialize, E: Serialize>(codec: Codec, answer: &Result<T, E>) -> Encoded {
-    let encoded = match answer {
-        Ok(value) => codec.encode(value).map(|body| (status::VALUE, body)),
-        Err(error) => codec.encode(error).map(|body| (status::SERVICE_ERROR, body)),
-    };
-    encoded.map_err(|error| not_encodable(&error))
 }
 
 // === impl Replies ===
@@ -283,10 +289,15 @@ impl Replies {
         let at = usize::try_from(call).ok().filter(|at| *at < limit)?;
         let mut running = self.running.lock();
         if running.calls.len() <= at {
-            running.calls.resize(at + 1, None);
+            running.calls.resize_with(at + 1, Place::default);
         }
-        let place = running.calls.get_mut(at).filter(|place| place.is_none())?;
-        let cancel = place.insert(Arc::default()).clone();
+        let place = running.calls.get_mut(at).filter(|place| !place.is_taken)?;
+        place.is_taken = true;
+        // The last call may still be at work on it, or have been cancelled.
+        if !Arc::get_mut(&mut place.cancel).is_some_and(|cancel| !cancel.is_cancelled()) {
+            place.cancel = Arc::default();
+        }
+        let cancel = Arc::clone(&place.cancel);
         running.count += 1;
         Some(cancel)
     }
@@ -297,21 +308,22 @@ impl Replies {
     }
 
     pub(crate) fn cancel(&self, call: u32) {
-        if let Some(Some(cancel)) = self.running.lock().calls.get(call as usize) {
+        if let Some(Place { cancel, is_taken: true }) = self.running.lock().calls.get(call as usize) {
             cancel.cancel();
         }
     }
 
     /// The caller is gone: everything it asked for is cancelled.
     pub(crate) fn cancel_all(&self) {
-        for cancel in self.running.lock().calls.drain(..).flatten() {
-            cancel.cancel();
+        for place in self.running.lock().calls.drain(..).filter(|place| place.is_taken) {
+            place.cancel.cancel();
         }
     }
 
     fn leave(&self, call: u32) {
         let mut running = self.running.lock();
-        if running.calls.get_mut(call as usize).and_then(Option::take).is_some() {
+        if let Some(place) = running.calls.get_mut(call as usize).filter(|place| place.is_taken) {
+            place.is_taken = false;
             running.count -= 1;
         }
     }
