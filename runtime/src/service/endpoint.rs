@@ -8,10 +8,14 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     channel::serve::{self, ServedChannel},
+    client::no_further_sends,
     codec::{BadArguments, Codec},
     failure::{Failure, Reason},
     service::{
@@ -187,7 +191,9 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
             let unreadable = |error: BadArguments| contract::unreadable::<C>(method, &error);
             if C::METHODS.get(method).is_some_and(|method| method.one_way) {
                 let call = C::decode_one_way(method, codec, arguments).map_err(unreadable)?;
-                self.inbox.admit(deadline, since).await?;
+                // As any other send, it waits for a place until its time is over.
+                let place = timeout_at(deadline, self.inbox.admit_patiently()).await;
+                place.map_err(|_late| no_further_sends())??;
                 let envelope = Envelope::new(call, method, Conditions::one_way(conditions.head));
                 self.inbox.push_one(&scope, envelope, Instant::now());
                 return RawReply::of(codec, &());
