@@ -67,8 +67,8 @@ pub trait ServiceClient: Sized {
     /// in the order in which it is first polled, large arguments too, and nothing is repeated. (Calls with streams go to the
     /// same endpoint, each on a channel of its own, and so in no order with the others.)
     ///
-    /// Once that endpoint is lost (its node has ended, drains, or cannot be reached any more), every call fails as *not
-    /// sent*; pin anew for another one. A restart of the service after a panic does not end it.
+    /// Once that endpoint is lost (its node has ended, drains, or cannot be reached any more; on this very node: the service
+    /// was given up), every call fails as *not sent*; pin anew for another one. A restart of the service after a panic does not end it.
     ///
     /// A call or a send that waits for a place holds up those behind it.
     #[must_use]

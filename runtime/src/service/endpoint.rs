@@ -31,6 +31,8 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn methods(&self) -> &'static [Method];
     /// Whether it takes calls: not before its warm-up is over.
     fn is_ready(&self) -> bool;
+    /// Whether it takes no call any more: it was given up, or its node stops.
+    fn is_closed(&self) -> bool;
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
     /// How many calls can hold a slot.
@@ -134,6 +136,10 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
 
     fn is_ready(&self) -> bool {
         self.core.ready.load(Acquire)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inbox.is_closed()
     }
 
     fn depth(&self, now: Instant) -> (usize, Duration) {
