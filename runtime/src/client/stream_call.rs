@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tower::retry::budget::Budget;
 
@@ -141,7 +141,8 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
     }
 
     /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
-    /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take.
+    /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take. Within
+    /// a handler, the answer is never later than the end of the call that the handler serves.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -201,6 +202,7 @@ where
                 upload = upload.watched(idle);
             }
             let patience = Patience::new(&mut upload, (journey.deadline(), timeout), idle.clone());
+            let patience = patience.within(journey.ticket.terms.inherited);
             let answer = call_anywhere(&client, journey, (arguments, upload), make, patience).await?;
             Ok(answer.map(|value| match idle {
                 Some(idle) => {
@@ -253,11 +255,14 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     answer
 }
 
-/// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end.
+/// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end, but no longer
+/// than the handler has that makes the call.
 pub(crate) struct Patience {
     ended: Option<Arc<Notify>>,
     deadline: Instant,
     timeout: Duration,
+    /// When it is over whatever the caller's stream does: the call that a handler serves has its own end.
+    latest: Option<Instant>,
     idle: Option<Idle>,
 }
 
@@ -270,12 +275,17 @@ impl Patience {
     ) -> Self {
         let ended = Arc::new(Notify::new());
         let ended = upload.tell_end(&ended).then_some(ended);
-        Self { ended, deadline, timeout, idle }
+        Self { ended, deadline, timeout, latest: None, idle }
     }
 
-    /// A handler that receives a stream takes as long as the stream does.
+    /// For a call that a handler makes, whose own call is over then.
+    pub(crate) fn within(self, latest: Option<Instant>) -> Self {
+        Self { latest, ..self }
+    }
+
+    /// A handler that receives a stream takes as long as the stream does, or as the handler has that sends it.
     pub(crate) fn handler_deadline(&self) -> Option<Instant> {
-        self.ended.is_none().then_some(self.deadline)
+        if self.ended.is_none() { Some(self.deadline) } else { self.latest }
     }
 
     pub(crate) async fn wait_for<T>(self, answer: impl Future<Output = T>) -> Result<T, Failure> {
@@ -285,11 +295,23 @@ impl Patience {
             Some(ended) => tokio::select! {
                 biased;
                 answered = &mut answer => return Ok(answered),
-                () = ended.notified() => deadline_after(Instant::now(), self.timeout),
+                () = ended.notified() => {
+                    let deadline = deadline_after(Instant::now(), self.timeout);
+                    self.latest.map_or(deadline, |latest| latest.min(deadline))
+                }
+                () = over(self.latest) => return Err(Failure::unanswered_in_time()),
                 failure = still(self.idle) => return Err(failure),
             },
         };
         timeout_at(deadline, answer).await.map_err(|_| Failure::unanswered_in_time())
+    }
+}
+
+/// Resolves when the call is over that the handler serves.
+async fn over(latest: Option<Instant>) {
+    match latest {
+        Some(latest) => sleep_until(latest).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Context {
 /// What comes with a call beside its arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct Conditions {
-    /// None for one-way sends, and where the caller sends a stream.
+    /// None for one-way sends, and where the caller sends a stream, unless its own time has an end.
     pub(crate) deadline: Option<Instant>,
     /// None for one-way sends.
     pub(crate) cancel: Option<Arc<Cancel>>,
@@ -88,13 +88,14 @@ impl Context {
         self.scope.guest.as_ref()
     }
 
-    /// When the caller stops waiting; `None` for one-way sends.
+    /// When the caller stops waiting; `None` for one-way sends, and where the caller sends a stream: it waits for as long as
+    /// that goes on, unless it is a handler whose own call has an end.
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         self.conditions.deadline
     }
 
-    /// How long the caller still waits; `None` for one-way sends, zero when the time is over.
+    /// How long the caller still waits; `None` where there is no [`deadline`](Self::deadline), zero when it is over.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.conditions.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
