@@ -445,6 +445,12 @@ impl NodeInner {
         links.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
+    /// Every session with a peer, replaced ones too.
+    fn all_links(&self) -> Vec<Arc<Link>> {
+        let links = self.peers.iter().map(|peer| (*peer.key(), peer.links()));
+        links.collect::<BTreeMap<_, _>>().into_values().flatten().collect()
+    }
+
     /// What is still under way on this node: calls that hold a slot, calls and sends that wait for their peer.
     #[cfg(feature = "testing")]
     pub(crate) fn busy(&self) -> Vec<String> {
@@ -577,7 +583,7 @@ impl NodeInner {
         for listener in self.sockets().listeners {
             listener.close();
         }
-        for link in self.links() {
+        for link in self.all_links() {
             link.close(CloseCode::SHUTDOWN, "the node stops");
         }
         for endpoint in self.endpoints() {

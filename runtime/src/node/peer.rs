@@ -1,13 +1,16 @@
 //! What a node knows of another one: whether there is a session, and how to ask for one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use qmesh_transport::{ChannelWriter, NodeId};
+use qmesh_transport::{ChannelWriter, CloseCode, NodeId};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::{Instant, timeout_at},
@@ -21,6 +24,8 @@ use crate::{
     wire::frame::Frames,
 };
 
+/// Replaced sessions of one peer that go on for what is under way on them. Beyond them, the oldest is cut.
+const RETIRED_MAX: usize = 8;
 /// Sessions of one peer that wait to be taken over.
 const ADOPTIONS: usize = 4;
 
@@ -29,6 +34,8 @@ const ADOPTIONS: usize = 4;
 pub(crate) struct Peer {
     id: NodeId,
     link: ArcSwapOption<Link>,
+    /// Those that were replaced and go on, the oldest first.
+    retired: Mutex<VecDeque<Weak<Link>>>,
     connected: AtomicBool,
     /// The last session was lost, or could not be had: no call goes here until there is one.
     lost: AtomicBool,
@@ -49,6 +56,7 @@ impl Peer {
         Self {
             id,
             link: ArcSwapOption::empty(),
+            retired: Mutex::default(),
             connected: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
@@ -86,6 +94,27 @@ impl Peer {
         self.connected.store(true, Relaxed);
         self.lost.store(false, Relaxed);
         self.wanted.store(false, Relaxed);
+    }
+
+    /// A replaced session goes on for what is under way on it; whether the oldest such one was cut for it.
+    pub(crate) fn retires(&self, link: &Arc<Link>) -> bool {
+        link.retire();
+        let mut retired = self.retired.lock();
+        retired.retain(|link| link.strong_count() > 0);
+        retired.push_back(Arc::downgrade(link));
+        let oldest = if retired.len() > RETIRED_MAX { retired.pop_front() } else { None };
+        drop(retired);
+        let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) else { return false };
+        let why =
+            format!("replaced, and cut: {RETIRED_MAX} newer replaced sessions of these two nodes go on");
+        oldest.close(CloseCode::LIMIT, &why);
+        true
+    }
+
+    /// All its sessions, replaced ones too.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        let retired = self.retired.lock();
+        retired.iter().filter_map(Weak::upgrade).chain(self.current()).collect()
     }
 
     pub(crate) fn down(&self, why: &str) {
