@@ -42,6 +42,7 @@ pub(crate) async fn run<C: Contract>(
     let deadline = remaining.map(|remaining| deadline_after(now, remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     let _streams = link.streams();
+    let drained = endpoint.core.node.inner().drain().awaits();
     // However the channel ends.
     let _cancelled = CancelOnDrop(conditions.cancel.clone());
     let (to, answer) = oneshot::channel();
@@ -71,7 +72,7 @@ pub(crate) async fn run<C: Contract>(
     drop(ports);
     let receiving = async {
         match incoming {
-            Some(items) => items::receive(chunk, &mut frames, items).await,
+            Some(items) => items::receive(chunk, &mut frames, items, drained.cut()).await,
             // Its caller may send a stream and not know yet.
             None if is_refused => {
                 frames.stop(ResetCode::DROPPED);
@@ -81,7 +82,7 @@ pub(crate) async fn run<C: Contract>(
         }
     };
     let streams = async {
-        let answering = respond(answer, writer);
+        let answering = respond(answer, writer, drained.cut());
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
             biased;
@@ -126,7 +127,11 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 }
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
-async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWriter) -> bool {
+async fn respond(
+    answer: oneshot::Receiver<StreamAnswer>,
+    mut writer: ChannelWriter,
+    cut: impl Future<Output = Failure>,
+) -> bool {
     let answer = tokio::select! {
         biased;
         answer = answer => answer.unwrap_or_else(|_| (Err(Failure::without_a_word()), 0)),
@@ -136,12 +141,14 @@ async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWri
         return false;
     }
     let whole = match answer.0 {
-        Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer).await.is_ok(),
+        Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer, cut).await.is_ok(),
         _ => true,
     };
     if whole {
-        // A session that has ended needs no half-close.
-        drop(writer.finish());
+        // A session that has ended needs no half-close. One that lives is to live until the stream is there.
+        if writer.finish().is_ok() {
+            writer.delivered().await;
+        }
     }
     true
 }

@@ -345,9 +345,10 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     let caller =
         StreamCaller { frames, writer, outgoing, incoming: incoming.map(|items| items.0), answer: to };
     let begin = stream_caller::begin(&head, patience.handler_deadline(), &arguments);
+    let node = Arc::clone(&journey.node);
     remote
         .start_stream(Box::pin(async move {
-            caller.run(begin).await;
+            node.drain().watch(caller.run(begin)).await;
             drop(streams);
             Ok(())
         }))

@@ -116,6 +116,37 @@ impl Context {
         self.conditions.cancelled().await;
     }
 
+    /// Whether the node drains: it ends in order, takes no new calls, and lets those at work finish, streams included, for up
+    /// to [`drain_timeout`](crate::Config::drain_timeout).
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.scope.core.node.inner().is_draining()
+    }
+
+    /// Resolves when the node begins to drain. It borrows nothing, so that a task can have it: a stream that has no end of its own
+    /// ends with it, in whatever way the service ends its streams, or is cut when the time to drain is over.
+    ///
+    /// ```
+    /// # use qmesh::prelude::*;
+    /// use futures_util::StreamExt;
+    ///
+    /// # trait Beats { async fn beats(&self, cx: &Context) -> Receiver<u64>; }
+    /// # struct Drum;
+    /// # impl Beats for Drum {
+    /// async fn beats(&self, cx: &Context) -> Receiver<u64> {
+    ///     let without_end = Receiver::of(0..);
+    ///     Receiver::from_stream(without_end.take_until(cx.draining()))
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let drain = Arc::clone(self.scope.core.node.inner().drain());
+        async move { drain.begun().await }
+    }
+
     /// What the caller sent beside the arguments.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
