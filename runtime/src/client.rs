@@ -18,6 +18,7 @@ pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
 pub use dynamic::{DynamicError, ServiceError};
 pub(crate) use dynamic::{JsonCall, call_json, journey, methods, ticket};
 pub(crate) use engine::{OwnChannel, no_further_sends};
+pub(crate) use idle::IdleClock;
 pub use one_way::OneWay;
 pub(crate) use options::CallOptions;
 pub(crate) use remote::Remote;

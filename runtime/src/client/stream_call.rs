@@ -30,7 +30,7 @@ use crate::{
         CallResult, Client, Returns,
         call::{downcast, ended_without_a_word, unreadable},
         engine::{Journey, Own, OwnChannel},
-        idle::Idle,
+        idle::{Idle, IdleClock},
         options::CallOptions,
         pinning::Place,
     },
@@ -201,12 +201,16 @@ where
             if let Some(idle) = &idle {
                 upload = upload.watched(idle);
             }
-            let patience = Patience::new(&mut upload, (journey.deadline(), timeout), idle.clone());
+            let patience = Patience::new(
+                &mut upload,
+                (journey.deadline(), timeout),
+                idle.as_ref().map(Idle::clock).cloned(),
+            );
             let patience = patience.within(journey.ticket.terms.inherited);
             let answer = call_anywhere(&client, journey, (arguments, upload), make, patience).await?;
             Ok(answer.map(|value| match idle {
                 Some(idle) => {
-                    idle.moved();
+                    idle.clock().moved();
                     R::watched(value, &idle)
                 }
                 None => value,
@@ -263,7 +267,7 @@ pub(crate) struct Patience {
     timeout: Duration,
     /// When it is over whatever the caller's stream does: the call that a handler serves has its own end.
     latest: Option<Instant>,
-    idle: Option<Idle>,
+    idle: Option<IdleClock>,
 }
 
 impl Patience {
@@ -271,7 +275,7 @@ impl Patience {
     pub(crate) fn new(
         upload: &mut impl Upload,
         (deadline, timeout): (Instant, Duration),
-        idle: Option<Idle>,
+        idle: Option<IdleClock>,
     ) -> Self {
         let ended = Arc::new(Notify::new());
         let ended = upload.tell_end(&ended).then_some(ended);
@@ -316,7 +320,7 @@ async fn over(latest: Option<Instant>) {
 }
 
 /// Resolves when the caller's stream, which begins now, is still for too long.
-async fn still(idle: Option<Idle>) -> Failure {
+async fn still(idle: Option<IdleClock>) -> Failure {
     let Some(idle) = idle else { return std::future::pending().await };
     idle.moved();
     idle.over().await
