@@ -17,7 +17,8 @@ pub(crate) use call::unreadable;
 pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
 pub use dynamic::{DynamicError, ServiceError};
 pub(crate) use dynamic::{JsonCall, call_json, journey, methods, ticket};
-pub(crate) use engine::OwnChannel;
+pub(crate) use engine::{OwnChannel, no_further_sends};
+pub(crate) use idle::IdleClock;
 pub use one_way::OneWay;
 pub(crate) use options::CallOptions;
 pub(crate) use remote::Remote;
@@ -67,8 +68,8 @@ pub trait ServiceClient: Sized {
     /// in the order in which it is first polled, large arguments too, and nothing is repeated. (Calls with streams go to the
     /// same endpoint, each on a channel of its own, and so in no order with the others.)
     ///
-    /// Once that endpoint is lost (its node has ended, drains, or cannot be reached any more), every call fails as *not
-    /// sent*; pin anew for another one. A restart of the service after a panic does not end it.
+    /// Once that endpoint is lost (its node has ended, drains, or cannot be reached any more; on this very node: the service
+    /// was given up), every call fails as *not sent*; pin anew for another one. A restart of the service after a panic does not end it.
     ///
     /// A call or a send that waits for a place holds up those behind it.
     #[must_use]

@@ -176,7 +176,8 @@ async fn receive<T: DeserializeOwned + Debug + Send + 'static>(chunk: Chunk, fra
         }
         count
     };
-    let (_ended, _count) = tokio::join!(items::receive(chunk, frames, incoming), drained);
+    let (_ended, _count) =
+        tokio::join!(items::receive(chunk, frames, incoming, std::future::pending()), drained);
 }
 
 /// Something of every shape that values have.

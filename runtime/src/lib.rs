@@ -117,7 +117,7 @@ pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError, Stream
 pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
 pub use control_api::{MethodInfo, NodeInfo, ServiceInfo};
-pub use control_client::{ControlClient, ControlError, StreamAnswer};
+pub use control_client::{ControlClient, ControlError, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};
 pub use failure::{CallError, Failure, Outcome, Reason};
 pub use layer::{CallLayer, Next, Request, Response};

@@ -17,6 +17,7 @@ use crate::{
         serve::{Agreed, ServedChannel},
     },
     config::deadline_after,
+    failure::Failure,
     service::{
         Answered, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
         StreamAnswer, method_name, put_reply_head, unreadable,
@@ -42,6 +43,7 @@ pub(crate) async fn run<C: Contract>(
     let deadline = remaining.map(|remaining| deadline_after(now, remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     let _streams = link.streams();
+    let drained = endpoint.core.node.inner().drain().awaits();
     // However the channel ends.
     let _cancelled = CancelOnDrop(conditions.cancel.clone());
     let (to, answer) = oneshot::channel();
@@ -70,7 +72,7 @@ pub(crate) async fn run<C: Contract>(
     drop(ports);
     let receiving = async {
         match incoming {
-            Some(items) => items::receive(chunk, &mut frames, items).await,
+            Some(items) => items::receive(chunk, &mut frames, items, drained.cut()).await,
             // Its caller may send a stream and not know yet.
             None if is_refused => {
                 frames.stop(ResetCode::DROPPED);
@@ -80,7 +82,7 @@ pub(crate) async fn run<C: Contract>(
         }
     };
     let streams = async {
-        let answering = respond(answer, writer);
+        let answering = respond(answer, writer, drained.cut());
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
             biased;
@@ -125,7 +127,11 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 }
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
-async fn respond(answer: impl Future<Output = StreamAnswer>, mut writer: ChannelWriter) -> bool {
+async fn respond(
+    answer: impl Future<Output = StreamAnswer>,
+    mut writer: ChannelWriter,
+    cut: impl Future<Output = Failure>,
+) -> bool {
     let answer = tokio::select! {
         biased;
         answer = answer => answer,
@@ -135,12 +141,14 @@ async fn respond(answer: impl Future<Output = StreamAnswer>, mut writer: Channel
         return false;
     }
     let whole = match answer.0 {
-        Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer).await.is_ok(),
+        Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer, cut).await.is_ok(),
         _ => true,
     };
     if whole {
-        // A session that has ended needs no half-close.
-        drop(writer.finish());
+        // A session that has ended needs no half-close. One that lives is to live until the stream is there.
+        if writer.finish().is_ok() {
+            writer.delivered().await;
+        }
     }
     true
 }

@@ -153,8 +153,10 @@ impl Remote {
     }
 
     /// Runs the channel of a streaming call as an actor below the connection's.
+    ///
+    /// A failure is *not sent*.
     pub(crate) async fn start_stream(&self, work: Work) -> Result<(), Failure> {
-        self.peer.start_channel(work).await.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))
+        self.peer.start_stream(work).await
     }
 }
 

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tower::retry::budget::Budget;
 
@@ -30,7 +30,7 @@ use crate::{
         CallResult, Client, Returns,
         call::{downcast, unreadable},
         engine::{Journey, Own, OwnChannel},
-        idle::Idle,
+        idle::{Idle, IdleClock},
         options::CallOptions,
         pinning::Place,
     },
@@ -141,7 +141,8 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
     }
 
     /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
-    /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take.
+    /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take. Within
+    /// a handler, the answer is never later than the end of the call that the handler serves.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -200,11 +201,16 @@ where
             if let Some(idle) = &idle {
                 upload = upload.watched(idle);
             }
-            let patience = Patience::new(&mut upload, (journey.deadline(), timeout), idle.clone());
+            let patience = Patience::new(
+                &mut upload,
+                (journey.deadline(), timeout),
+                idle.as_ref().map(Idle::clock).cloned(),
+            );
+            let patience = patience.within(journey.ticket.terms.inherited);
             let answer = call_anywhere(&client, journey, (arguments, upload), make, patience).await?;
             Ok(answer.map(|value| match idle {
                 Some(idle) => {
-                    idle.moved();
+                    idle.clock().moved();
                     R::watched(value, &idle)
                 }
                 None => value,
@@ -251,12 +257,15 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     answer
 }
 
-/// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end.
+/// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end, but no longer
+/// than the handler has that makes the call.
 pub(crate) struct Patience {
     ended: Option<Arc<Notify>>,
     deadline: Instant,
     timeout: Duration,
-    idle: Option<Idle>,
+    /// When it is over whatever the caller's stream does: the call that a handler serves has its own end.
+    latest: Option<Instant>,
+    idle: Option<IdleClock>,
 }
 
 impl Patience {
@@ -264,16 +273,21 @@ impl Patience {
     pub(crate) fn new(
         upload: &mut impl Upload,
         (deadline, timeout): (Instant, Duration),
-        idle: Option<Idle>,
+        idle: Option<IdleClock>,
     ) -> Self {
         let ended = Arc::new(Notify::new());
         let ended = upload.tell_end(&ended).then_some(ended);
-        Self { ended, deadline, timeout, idle }
+        Self { ended, deadline, timeout, latest: None, idle }
     }
 
-    /// A handler that receives a stream takes as long as the stream does.
+    /// For a call that a handler makes, whose own call is over then.
+    pub(crate) fn within(self, latest: Option<Instant>) -> Self {
+        Self { latest, ..self }
+    }
+
+    /// A handler that receives a stream takes as long as the stream does, or as the handler has that sends it.
     pub(crate) fn handler_deadline(&self) -> Option<Instant> {
-        self.ended.is_none().then_some(self.deadline)
+        if self.ended.is_none() { Some(self.deadline) } else { self.latest }
     }
 
     pub(crate) async fn wait_for<T>(self, answer: impl Future<Output = T>) -> Result<T, Failure> {
@@ -283,7 +297,11 @@ impl Patience {
             Some(ended) => tokio::select! {
                 biased;
                 answered = &mut answer => return Ok(answered),
-                () = ended.notified() => deadline_after(Instant::now(), self.timeout),
+                () = ended.notified() => {
+                    let deadline = deadline_after(Instant::now(), self.timeout);
+                    self.latest.map_or(deadline, |latest| latest.min(deadline))
+                }
+                () = over(self.latest) => return Err(Failure::unanswered_in_time()),
                 failure = still(self.idle) => return Err(failure),
             },
         };
@@ -291,8 +309,16 @@ impl Patience {
     }
 }
 
+/// Resolves when the call is over that the handler serves.
+async fn over(latest: Option<Instant>) {
+    match latest {
+        Some(latest) => sleep_until(latest).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Resolves when the caller's stream, which begins now, is still for too long.
-async fn still(idle: Option<Idle>) -> Failure {
+async fn still(idle: Option<IdleClock>) -> Failure {
     let Some(idle) = idle else { return std::future::pending().await };
     idle.moved();
     idle.over().await
@@ -321,9 +347,10 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     let caller =
         StreamCaller { frames, writer, outgoing, incoming: incoming.map(|items| items.0), answer: to };
     let begin = stream_caller::begin(&head, patience.handler_deadline(), &arguments);
+    let node = Arc::clone(&journey.node);
     remote
         .start_stream(Box::pin(async move {
-            caller.run(begin).await;
+            node.drain().watch(caller.run(begin)).await;
             drop(streams);
             Ok(())
         }))

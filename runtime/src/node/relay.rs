@@ -78,6 +78,10 @@ async fn elsewhere(
     request: Open,
     (mut frames, mut writer): (Frames, ChannelWriter),
 ) {
+    if node.is_draining() {
+        return accept::refuse(node, &mut writer, &accept::drains(node)).await;
+    }
+    let drained = node.drain().awaits();
     let ticket = match client::ticket(node, control_api::timeout(request.patience_ms)) {
         Ok(ticket) => ticket,
         Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
@@ -99,7 +103,18 @@ async fn elsewhere(
         Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
     };
     if writer.write_all(open::message(kind::OPENED, &opened)).await.is_ok() {
-        tokio::join!(pass(&mut frames, &mut far_writer), pass(&mut far_frames, &mut writer));
+        let joined = async {
+            tokio::join!(pass(&mut frames, &mut far_writer), pass(&mut far_frames, &mut writer));
+        };
+        let is_cut = tokio::select! {
+            biased;
+            () = joined => false,
+            _why = drained.cut() => true,
+        };
+        if is_cut {
+            frames.stop(ResetCode::DRAINED);
+            writer.reset(ResetCode::DRAINED);
+        }
     }
     drop(streams);
 }
@@ -113,7 +128,9 @@ async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => {
                     // A session that has ended needs no half-close.
-                    drop(to.finish());
+                    if to.finish().is_ok() {
+                        to.delivered().await;
+                    }
                     return;
                 }
                 Err(error) => return to.reset(code_of(&error)),

@@ -11,10 +11,14 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Either},
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     channel::serve::{self, ServedChannel},
+    client::no_further_sends,
     codec::{BadArguments, Codec},
     failure::{Failure, Reason},
     layer::{LayeredAnswer, Layers},
@@ -31,6 +35,8 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn methods(&self) -> &'static [Method];
     /// Whether it takes calls: not before its warm-up is over.
     fn is_ready(&self) -> bool;
+    /// Whether it takes no call any more: it was given up, or its node stops.
+    fn is_closed(&self) -> bool;
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
     /// How many calls can hold a slot.
@@ -202,6 +208,10 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
         self.core.ready.load(Acquire)
     }
 
+    fn is_closed(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
     fn depth(&self, now: Instant) -> (usize, Duration) {
         (self.inbox.occupied(), self.inbox.oldest(now))
     }
@@ -257,7 +267,9 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
             let unreadable = |error: BadArguments| contract::unreadable::<C>(method, &error);
             if C::METHODS.get(method).is_some_and(|method| method.one_way) {
                 let call = C::decode_one_way(method, codec, arguments).map_err(unreadable)?;
-                self.inbox.admit(deadline, since).await?;
+                // As any other send, it waits for a place until its time is over.
+                let place = timeout_at(deadline, self.inbox.admit_patiently()).await;
+                place.map_err(|_late| no_further_sends())??;
                 let envelope = Envelope::new(call, method, Conditions::one_way(conditions.head));
                 if let Some(sending) = self.send(&scope, envelope, Instant::now()) {
                     sending.await?;

@@ -351,6 +351,11 @@ impl<C: Contract> Inbox<C> {
         }
     }
 
+    /// Whether it takes no call any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.slots.is_closed()
+    }
+
     fn closed_failure(&self) -> Failure {
         let closed = self.queue.lock().closed.clone();
         closed.unwrap_or_else(|| Failure::not_executed(Reason::Unavailable, "the service has stopped"))

@@ -294,7 +294,7 @@ impl Replies {
         let place = running.calls.get_mut(at).filter(|place| !place.is_taken)?;
         place.is_taken = true;
         // The last call may still be at work on it, or have been cancelled.
-        if !Arc::get_mut(&mut place.cancel).is_some_and(|cancel| !cancel.is_cancelled()) {
+        if Arc::get_mut(&mut place.cancel).is_none_or(|cancel| cancel.is_cancelled()) {
             place.cancel = Arc::default();
         }
         let cancel = Arc::clone(&place.cancel);

@@ -4,6 +4,7 @@
 
 mod authorize;
 mod compatibility;
+mod drains;
 mod hostile;
 mod layers;
 mod membership;
