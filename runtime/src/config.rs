@@ -51,7 +51,8 @@ pub struct Limits {
     pub one_way_window: u64,
     /// The largest metadata of a call, in bytes: keys and values. Default 8 KiB. More is refused before it is sent.
     pub metadata_bytes_max: usize,
-    /// Bytes of frames of more than 4 KiB that one peer has begun and not finished, on all channels of its session.
+    /// Bytes of one peer's frames of more than 4 KiB that are not whole, or whose calls wait for a place, on all channels of
+    /// its session.
     /// Default 64 MiB, and never less than one frame. Eight further ones wait; beyond those, the channel ends.
     pub large_frames_bytes_max: usize,
     /// Handshakes of peers that knock, at a time. Default 64. Further ones wait.

@@ -149,3 +149,35 @@ async fn a_member_costs_no_more_than_its_share() -> Result<()> {
     assert!(grown < share, "{grown} bytes; the share is {share}");
     target.process.end().await
 }
+
+/// A member that makes a large call on each of many channels, one after the other, and keeps the channels.
+#[tokio::test]
+async fn large_calls_leave_nothing_behind() -> Result<()> {
+    const CHANNELS: u64 = 40;
+    const CALL: usize = 4_000_000;
+    // One call, as it comes and as it is read, and what the allocator keeps of it.
+    const GROWTH_MAX: u64 = 32 * MIB;
+    let target = Target::start().await?;
+    let stranger = Stranger::over_quic(&target.identity, target.address.clone())?;
+    let (session, _control) = stranger.introduce("dev").await?;
+    let attack = async {
+        let whoami = opening("tests.Work", "msgpack", &[("whoami", "whoami() -> String")]);
+        // Arguments that nobody reads.
+        let large = frame(kind::CALL, &[&[0, 0, 0x90, 0x4e][..], &vec![0xc1; CALL]].concat());
+        let mut held = Vec::new();
+        for _ in 0..CHANNELS {
+            let mut channel = open(&*session, frame(kind::OPEN, &whoami)).await?;
+            let (kind, _) = read_frame(&mut channel).await?.context("no answer")?;
+            ensure!(kind == kind::OPENED, "the channel was refused");
+            channel.writer.write_all(large.clone()).await?;
+            let (_, refused) = read_frame(&mut channel).await?.context("no answer")?;
+            ensure!(refused[..2] == [0, 2], "arguments that cannot be read: {refused:?}");
+            held.push(channel);
+        }
+        Ok(())
+    };
+    let grown = target.grows_by(attack).await?;
+    println!("{CHANNELS} channels, a call of {CALL} bytes on each: {} KiB", grown >> 10);
+    assert!(grown < GROWTH_MAX, "{grown} bytes are held");
+    target.process.end().await
+}

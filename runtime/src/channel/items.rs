@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Sink, future::BoxFuture};
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ResetCode, WriteError};
@@ -90,7 +90,7 @@ pub(crate) async fn send(mut items: Box<dyn Outgoing>, writer: &mut ChannelWrite
         let filled = poll_fn(|cx| items.poll_fill(cx, &mut buffer));
         let written = tokio::select! {
             biased;
-            more = filled => writer.write_all(buffer.split().freeze()).await.map(|()| more),
+            more = filled => writer.write_all(taken(&mut buffer)).await.map(|()| more),
             why = writer.stopped() => Err(why),
         };
         match written {
@@ -108,6 +108,12 @@ pub(crate) async fn send(mut items: Box<dyn Outgoing>, writer: &mut ChannelWrite
     }
 }
 
+/// All that was filled in. What a large item took goes with it.
+fn taken(buffer: &mut BytesMut) -> Bytes {
+    let all = if buffer.len() > WRITE { std::mem::take(buffer) } else { buffer.split() };
+    all.freeze()
+}
+
 /// Receives a stream to its end, beginning with what is left of `chunk`; tells the other side if nobody receives any
 /// more.
 ///
@@ -119,6 +125,7 @@ pub(crate) async fn receive(
     mut items: Box<dyn Incoming>,
 ) -> Result<(), FrameError> {
     loop {
+        chunk.let_go();
         while let Some((kind, payload)) = chunk.next() {
             let payload = &chunk.bytes[payload];
             match kind {

@@ -151,8 +151,9 @@ impl<C: Contract> Serving<C> {
                     self.hand_over(now).await;
                 }
             }
-            drop(chunk);
+            let held = chunk.into_held();
             self.hand_over(now).await;
+            drop(held);
             // A caller that does not read its answers is not asked for more.
             if self.replies.outbox.is_full() {
                 self.replies.outbox.room().await;

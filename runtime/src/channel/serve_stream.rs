@@ -67,6 +67,7 @@ pub(crate) async fn run<C: Contract>(
         }
         Err(failure) => ports.refuse(failure),
     }
+    chunk.let_go();
     let incoming = ports.incoming.take();
     drop(ports);
     let receiving = async {
