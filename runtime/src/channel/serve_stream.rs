@@ -21,7 +21,10 @@ use crate::{
         Answered, Batch, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
         StreamAnswer, method_name, put_reply_head, unreadable,
     },
-    wire::frame::{self, Chunk, FrameError, kind, status},
+    wire::{
+        frame::{self, Chunk, FrameError, kind, status},
+        unread::Unread,
+    },
 };
 
 /// How long a call waits for a slot that says no time of its own.
@@ -42,6 +45,7 @@ pub(crate) async fn run<C: Contract>(
     let deadline = remaining.map(|remaining| deadline_after(now, remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     let _streams = link.streams();
+    let unread = link.unread(&agreed.limits);
     // However the channel ends.
     let _cancelled = CancelOnDrop(conditions.cancel.clone());
     let (to, answer) = oneshot::channel();
@@ -58,7 +62,12 @@ pub(crate) async fn run<C: Contract>(
     match decoded {
         Ok(call) => {
             let envelope = Envelope::new(call, method.number, conditions);
-            match endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await {
+            let admitted = if unread.is_full() {
+                Err(unread.not_begun())
+            } else {
+                endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await
+            };
+            match admitted {
                 Ok(()) => endpoint.inbox.push_one(&Arc::new(scope), envelope, Instant::now()),
                 Err(failure) => {
                     Batch::new(Arc::new(scope), VecDeque::from([envelope]), now).refuse(&failure);
@@ -82,7 +91,7 @@ pub(crate) async fn run<C: Contract>(
         }
     };
     let streams = async {
-        let answering = respond(answer, writer);
+        let answering = respond(answer, &unread, writer);
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
             biased;
@@ -127,15 +136,27 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 }
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
-async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWriter) -> bool {
-    let answer = tokio::select! {
+async fn respond(
+    answer: oneshot::Receiver<StreamAnswer>,
+    unread: &Unread,
+    mut writer: ChannelWriter,
+) -> bool {
+    let mut answer = tokio::select! {
         biased;
         answer = answer => answer.unwrap_or_else(|_| (Err(Failure::without_a_word()), 0)),
         _ = writer.stopped() => return false,
     };
-    if writer.write_all(reply(&answer)).await.is_err() {
+    if let Ok(Answered { body, .. }) = &answer.0
+        && !unread.fits(body.len())
+    {
+        answer.0 = Err(unread.not_kept(body.len()));
+    }
+    let reply = reply(&answer);
+    let waits = unread.hold(reply.len());
+    if writer.write_all(reply).await.is_err() {
         return false;
     }
+    drop(waits);
     let whole = match answer.0 {
         Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer).await.is_ok(),
         _ => true,

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
     config::Limits,
-    wire::{frame::LargeFrames, outbox::Outbox},
+    wire::{frame::LargeFrames, outbox::Outbox, unread::Unread},
 };
 
 /// A session with a peer that has introduced itself.
@@ -35,6 +35,8 @@ pub(crate) struct Link {
     streams: AtomicUsize,
     /// Room for large frames that the peer has begun, in bytes.
     large_frames: OnceLock<Arc<LargeFrames>>,
+    /// Answers that the peer has not read.
+    unread: OnceLock<Arc<Unread>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +72,7 @@ impl Link {
             served: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             large_frames: OnceLock::new(),
+            unread: OnceLock::new(),
         }
     }
 
@@ -157,6 +160,11 @@ impl Link {
 impl Served {
     pub(crate) fn session(&self) -> &Arc<dyn Session> {
         &self.0.session
+    }
+
+    /// The answers that the peer has not read, on all channels of this session.
+    pub(crate) fn unread(&self, limits: &Limits) -> Arc<Unread> {
+        Arc::clone(self.0.unread.get_or_init(|| Arc::new(Unread::new(limits))))
     }
 
     /// The call of this channel has streams.

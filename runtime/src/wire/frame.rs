@@ -81,6 +81,8 @@ pub(crate) enum FrameError {
     Unexpected(u8),
     #[error("a malformed frame of kind {0:#04x}")]
     Malformed(u8),
+    #[error("more than {0} one-way sends are not acknowledged")]
+    Uncredited(u64),
     #[error("too many large frames of the session have begun and wait")]
     Crowded,
     #[error(transparent)]
