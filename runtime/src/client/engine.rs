@@ -244,7 +244,7 @@ impl Journey {
         let request = self.route.open_one(self.ticket.method);
         let asks_for_all = request.methods.is_empty();
         let limits = &self.node.config().limits;
-        let share = Some(link.large_frames(limits));
+        let share = Some(link.large_answers(limits));
         let open = open::open(link.session(), request, limits, share, self.deadline()).await?;
         if !asks_for_all {
             open::check(&open.opened, 0)?;

@@ -126,7 +126,7 @@ impl Remote {
             link.session(),
             route.open_request(),
             limits,
-            Some(link.large_frames(limits)),
+            Some(link.large_answers(limits)),
             deadline,
         )
         .await?;

@@ -35,6 +35,8 @@ pub(crate) struct Link {
     streams: AtomicUsize,
     /// Room for large frames that the peer has begun, in bytes.
     large_frames: OnceLock<Arc<LargeFrames>>,
+    /// The same for its answers: what waits for this node may not hold up what this node waits for.
+    large_answers: OnceLock<Arc<LargeFrames>>,
     /// Answers that the peer has not read.
     unread: OnceLock<Arc<Unread>>,
 }
@@ -72,6 +74,7 @@ impl Link {
             served: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             large_frames: OnceLock::new(),
+            large_answers: OnceLock::new(),
             unread: OnceLock::new(),
         }
     }
@@ -129,10 +132,14 @@ impl Link {
         self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
     }
 
-    /// What the large frames of the peer share, on all channels of this session.
+    /// What the large frames of the peer share, on all channels that it has opened on this session.
     pub(crate) fn large_frames(&self, limits: &Limits) -> Arc<LargeFrames> {
-        let bytes = limits.large_frames_bytes_max.max(request_bytes_max(limits));
-        Arc::clone(self.large_frames.get_or_init(|| Arc::new(LargeFrames::new(bytes))))
+        Arc::clone(self.large_frames.get_or_init(|| share(limits)))
+    }
+
+    /// What they share on all channels that this node has opened.
+    pub(crate) fn large_answers(&self, limits: &Limits) -> Arc<LargeFrames> {
+        Arc::clone(self.large_answers.get_or_init(|| share(limits)))
     }
 
     /// A channel on which the peer calls belongs to this session.
@@ -155,6 +162,10 @@ impl Link {
     pub(crate) fn close(&self, code: CloseCode, reason: &str) {
         self.session.close(code, reason);
     }
+}
+
+fn share(limits: &Limits) -> Arc<LargeFrames> {
+    Arc::new(LargeFrames::new(limits.large_frames_bytes_max.max(request_bytes_max(limits))))
 }
 
 impl Served {
