@@ -41,8 +41,7 @@ pub(crate) async fn run<C: Contract>(
     let begun = begin(&mut chunk, &agreed);
     let Begin { method, head, remaining, arguments } =
         begun.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))?;
-    let now = Instant::now();
-    let deadline = remaining.map(|remaining| deadline_after(now, remaining));
+    let deadline = remaining.map(|remaining| deadline_after(Instant::now(), remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     let _streams = link.streams();
     let unread = link.unread(&agreed.limits);
@@ -62,17 +61,7 @@ pub(crate) async fn run<C: Contract>(
     match decoded {
         Ok(call) => {
             let envelope = Envelope::new(call, method.number, conditions);
-            let admitted = if unread.is_full() {
-                Err(unread.not_begun())
-            } else {
-                endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await
-            };
-            match admitted {
-                Ok(()) => endpoint.inbox.push_one(&Arc::new(scope), envelope, Instant::now()),
-                Err(failure) => {
-                    Batch::new(Arc::new(scope), VecDeque::from([envelope]), now).refuse(&failure);
-                }
-            }
+            hand_over(&endpoint, scope, envelope, &unread).await;
         }
         Err(failure) => ports.refuse(failure),
     }
@@ -113,6 +102,25 @@ pub(crate) async fn run<C: Contract>(
         _ = link.session().closed() => Ok(()),
     };
     ended.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))
+}
+
+/// Hands the call to the service, or answers why it does not begin.
+async fn hand_over<C: Contract>(
+    endpoint: &LocalEndpoint<C>,
+    scope: CallScope,
+    envelope: Envelope<C>,
+    unread: &Unread,
+) {
+    let now = Instant::now();
+    let admitted = if unread.is_full() {
+        Err(unread.not_begun())
+    } else {
+        endpoint.inbox.admit(envelope.conditions.deadline.unwrap_or(now + PATIENCE), now).await
+    };
+    match admitted {
+        Ok(()) => endpoint.inbox.push_one(&Arc::new(scope), envelope, Instant::now()),
+        Err(failure) => Batch::new(Arc::new(scope), VecDeque::from([envelope]), now).refuse(&failure),
+    }
 }
 
 /// How a streaming call begins.

@@ -94,6 +94,10 @@ fn bad_openings() -> Vec<(&'static str, Bytes)> {
             "gossip, then something else",
             [frame(kind::GOSSIP, b"lies"), frame(kind::CALL, b"")].concat().into(),
         ),
+        (
+            "gossip, then 4 GiB of it",
+            [frame(kind::GOSSIP, b"lies"), header(kind::GOSSIP, u32::MAX, b"short")].concat().into(),
+        ),
     ]
 }
 
