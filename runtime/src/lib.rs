@@ -87,6 +87,10 @@
 //! - `control_api`, `control_client`: what command lines ask
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
 
+// A contract in `fuzzing` names this crate as any other crate's does.
+#[cfg(any(test, fuzzing))]
+extern crate self as qmesh;
+
 mod authorize;
 mod call_tree;
 mod channel;

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Sink, future::BoxFuture};
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ReadError, ResetCode, WriteError};
@@ -100,7 +100,7 @@ pub(crate) async fn send(
                 items.give_up(why);
                 return writer.write_all(buffer.freeze()).await;
             }
-            more = filled => writer.write_all(buffer.split().freeze()).await.map(|()| more),
+            more = filled => writer.write_all(taken(&mut buffer)).await.map(|()| more),
             why = writer.stopped() => Err(why),
         };
         match written {
@@ -117,6 +117,12 @@ pub(crate) async fn send(
             }
         }
     }
+}
+
+/// All that was filled in. What a large item took goes with it.
+fn taken(buffer: &mut BytesMut) -> Bytes {
+    let all = if buffer.len() > WRITE { std::mem::take(buffer) } else { buffer.split() };
+    all.freeze()
 }
 
 /// How a stream that comes is over.
@@ -169,6 +175,7 @@ pub(crate) async fn receive(
 
 async fn receive_until_over(chunk: &mut Chunk, frames: &mut Frames, items: &mut dyn Incoming) -> Over {
     loop {
+        chunk.let_go();
         while let Some((kind, payload)) = chunk.next() {
             let payload = &chunk.bytes[payload];
             match kind {

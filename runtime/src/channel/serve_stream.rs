@@ -22,7 +22,10 @@ use crate::{
         Answered, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
         StreamAnswer, method_name, put_reply_head, unreadable,
     },
-    wire::frame::{self, Chunk, FrameError, kind, status},
+    wire::{
+        frame::{self, Chunk, FrameError, kind, status},
+        unread::Unread,
+    },
 };
 
 /// How long a call waits for a slot that says no time of its own.
@@ -39,11 +42,11 @@ pub(crate) async fn run<C: Contract>(
     let begun = begin(&mut chunk, &agreed);
     let Begin { method, head, remaining, arguments } =
         begun.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))?;
-    let now = Instant::now();
-    let deadline = remaining.map(|remaining| deadline_after(now, remaining));
+    let deadline = remaining.map(|remaining| deadline_after(Instant::now(), remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     let _streams = link.streams();
     let drained = endpoint.core.node.inner().drain().awaits();
+    let unread = link.unread(&agreed.limits);
     // However the channel ends.
     let _cancelled = CancelOnDrop(conditions.cancel.clone());
     let (to, answer) = oneshot::channel();
@@ -59,7 +62,7 @@ pub(crate) async fn run<C: Contract>(
     let is_refused = decoded.is_err();
     let admitted = match decoded {
         Ok(call) => {
-            let admitted = endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await;
+            let admitted = admit(&endpoint, deadline, &unread).await;
             admitted.map(|()| Envelope::new(call, method.number, conditions))
         }
         Err(failure) => Err(failure),
@@ -68,6 +71,7 @@ pub(crate) async fn run<C: Contract>(
         Ok(envelope) => Either::Left(endpoint.run(&Arc::new(scope), envelope, answer, Instant::now())),
         Err(failure) => Either::Right(ready((Err(failure), 0))),
     };
+    chunk.let_go();
     let incoming = ports.incoming.take();
     drop(ports);
     let receiving = async {
@@ -82,7 +86,7 @@ pub(crate) async fn run<C: Contract>(
         }
     };
     let streams = async {
-        let answering = respond(answer, writer, drained.cut());
+        let answering = respond(answer, &unread, writer, drained.cut());
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
             biased;
@@ -104,6 +108,19 @@ pub(crate) async fn run<C: Contract>(
         _ = link.session().closed() => Ok(()),
     };
     ended.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))
+}
+
+/// Takes a slot for the call.
+async fn admit<C: Contract>(
+    endpoint: &LocalEndpoint<C>,
+    deadline: Option<Instant>,
+    unread: &Unread,
+) -> Result<(), Failure> {
+    if unread.is_full() {
+        return Err(unread.not_begun());
+    }
+    let now = Instant::now();
+    endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await
 }
 
 /// How a streaming call begins.
@@ -129,17 +146,26 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
 async fn respond(
     answer: impl Future<Output = StreamAnswer>,
+    unread: &Unread,
     mut writer: ChannelWriter,
     cut: impl Future<Output = Failure>,
 ) -> bool {
-    let answer = tokio::select! {
+    let mut answer = tokio::select! {
         biased;
         answer = answer => answer,
         _ = writer.stopped() => return false,
     };
-    if writer.write_all(reply(&answer)).await.is_err() {
+    if let Ok(Answered { body, .. }) = &answer.0
+        && !unread.fits(body.len())
+    {
+        answer.0 = Err(unread.not_kept(body.len()));
+    }
+    let reply = reply(&answer);
+    let waits = unread.hold(reply.len());
+    if writer.write_all(reply).await.is_err() {
         return false;
     }
+    drop(waits);
     let whole = match answer.0 {
         Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer, cut).await.is_ok(),
         _ => true,

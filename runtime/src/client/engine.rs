@@ -246,7 +246,8 @@ impl Journey {
         let request = self.route.open_one(self.ticket.method);
         let asks_for_all = request.methods.is_empty();
         let limits = &self.node.config().limits;
-        let open = open::open(link.session(), request, limits, self.deadline()).await?;
+        let share = Some(link.large_answers(limits));
+        let open = open::open(link.session(), request, limits, share, self.deadline()).await?;
         if !asks_for_all {
             open::check(&open.opened, 0)?;
         }

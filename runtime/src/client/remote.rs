@@ -122,8 +122,14 @@ impl Remote {
         }
         let link = self.session(node, deadline).await?;
         let limits = &node.config().limits;
-        let OpenChannel { opened, frames, writer } =
-            open::open(link.session(), route.open_request(), limits, deadline).await?;
+        let OpenChannel { opened, frames, writer } = open::open(
+            link.session(),
+            route.open_request(),
+            limits,
+            Some(link.large_answers(limits)),
+            deadline,
+        )
+        .await?;
         let channel = Arc::new(ChannelCaller::new(
             opened,
             Arc::clone(&self.load),

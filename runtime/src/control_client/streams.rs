@@ -125,7 +125,7 @@ impl ControlClient {
             patience_ms: milliseconds(deadline.saturating_duration_since(Instant::now())).max(1),
             guest: None,
         };
-        let open = open::open(&self.session, request, &Limits::default(), deadline).await?;
+        let open = open::open(&self.session, request, &Limits::default(), None, deadline).await?;
         open::check(&open.opened, 0)?;
         Ok(open)
     }

@@ -122,7 +122,7 @@ async fn elsewhere(
 /// Passes frames on until either end is over, and that end with them.
 async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
     let stopped = loop {
-        let chunk = tokio::select! {
+        let mut chunk = tokio::select! {
             biased;
             next = from.next() => match next {
                 Ok(Some(chunk)) => chunk,
@@ -137,6 +137,7 @@ async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
             },
             stopped = to.stopped() => break stopped,
         };
+        chunk.let_go();
         if let Err(stopped) = to.write_all(chunk.bytes).await {
             break stopped;
         }

@@ -36,6 +36,7 @@ use crate::{
         warm_up::{Hook, WarmUp},
     },
     task,
+    wire::unread::Unread,
 };
 
 /// What the actor is told.
@@ -184,7 +185,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             }
             let Some(envelope) = turn.batch.calls.pop_front() else { break };
             turn.ended += 1;
-            if let Some(failure) = unwanted(&envelope) {
+            if let Some(failure) = unwanted(&turn.batch.scope, &envelope) {
                 C::refuse(envelope.call, failure);
             } else if !self.start_shared(&turn.batch.scope, envelope).await? {
                 // The slot is its task's now.
@@ -209,7 +210,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let mut one_way = Begun::new(&scope);
         while let Some(envelope) = turn.batch.calls.pop_front_if(|next| next.is_exclusive()) {
             turn.ended += 1;
-            if let Some(failure) = unwanted(&envelope) {
+            if let Some(failure) = unwanted(&scope, &envelope) {
                 C::refuse(envelope.call, failure);
                 continue;
             }
@@ -330,7 +331,7 @@ fn poll_caught(
 }
 
 /// Why a call is not to begin, if it is not.
-fn unwanted<C: Contract>(envelope: &Envelope<C>) -> Option<Failure> {
+fn unwanted<C: Contract>(scope: &CallScope, envelope: &Envelope<C>) -> Option<Failure> {
     let conditions = &envelope.conditions;
     if conditions.is_cancelled() {
         return Some(Failure::not_executed(
@@ -344,7 +345,8 @@ fn unwanted<C: Contract>(envelope: &Envelope<C>) -> Option<Failure> {
             "its time was over while it was queued",
         ));
     }
-    None
+    let unread = scope.unread().filter(|unread| unread.is_full() && !envelope.is_one_way());
+    unread.map(Unread::not_begun)
 }
 
 /// A batch in the actor's hand. However the turn ends, what has not begun goes back to the queue.

@@ -18,6 +18,7 @@ use crate::{
     node::NodeHandle,
     service::{Caller, Cancel, OneWays, Replies},
     task::{self, Tasks},
+    wire::unread::Unread,
 };
 
 /// The call that a handler serves: who calls, until when, and whether it is still wanted.
@@ -212,6 +213,11 @@ impl CallScope {
     pub(crate) fn refuse(&self, method: &str) -> Failure {
         self.core.node.inner().counters().refused_call();
         self.core.guard.refuse(&self.caller, self.guest.as_ref(), (self.core.name, method))
+    }
+
+    /// The answers that the caller has not read, where it reads them from a channel.
+    pub(crate) fn unread(&self) -> Option<&Unread> {
+        self.replies.as_ref().map(|replies| &*replies.unread)
     }
 
     /// Counts one-way sends whose end has come.

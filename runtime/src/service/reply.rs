@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU64,
+            AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -16,12 +16,13 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use prost::Message;
+use qmesh_transport::{ChannelWriter, WriteError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
     call_tree,
-    channel::failure_code,
+    channel::{HIGH_WATER, failure_code},
     codec::{Codec, EncodeError},
     failure::{Failure, Reason},
     layer::LayeredAnswer,
@@ -29,7 +30,8 @@ use crate::{
     wire::{
         frame::{self, FrameError, kind, status},
         messages::WireFailure,
-        outbox::Outbox,
+        outbox::{Outbox, OutboxClosed},
+        unread::Unread,
     },
 };
 
@@ -113,6 +115,10 @@ pub(crate) struct Replies {
     queue_age: Arc<AtomicU64>,
     body_bytes_max: usize,
     one_way: OneWayTally,
+    /// What the peer has not read, on all channels of its session.
+    pub(crate) unread: Arc<Unread>,
+    /// What of it waits on this channel.
+    waiting: AtomicUsize,
 }
 
 /// A place for each call id; ids are small, as callers use them anew.
@@ -145,6 +151,8 @@ struct OneWayTally {
     unknown: AtomicU64,
     /// Those two, and those that were handled.
     done: AtomicU64,
+    /// What the sender was told last of how many are done.
+    acknowledged: AtomicU64,
 }
 
 /// Acknowledge at the latest after so many one-way sends.
@@ -275,8 +283,58 @@ impl Responder {
 // === impl Replies ===
 
 impl Replies {
-    pub(crate) fn new(outbox: Outbox, queue_age: Arc<AtomicU64>, body_bytes_max: usize) -> Self {
-        Self { outbox, running: Mutex::default(), queue_age, body_bytes_max, one_way: OneWayTally::default() }
+    pub(crate) fn new(queue_age: Arc<AtomicU64>, body_bytes_max: usize, unread: Arc<Unread>) -> Self {
+        Self {
+            outbox: Outbox::new(HIGH_WATER),
+            running: Mutex::default(),
+            queue_age,
+            body_bytes_max,
+            one_way: OneWayTally::default(),
+            unread,
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether the peer does not read what it is answered, here or on the other channels of its session.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.outbox.is_full() || self.unread.is_full()
+    }
+
+    /// Waits until it has read enough of it.
+    pub(crate) async fn room(&self) {
+        self.outbox.room().await;
+        self.unread.room().await;
+    }
+
+    /// Writes what gathers until everything is written after the outbox has ended, or the channel has.
+    pub(crate) async fn write_to(&self, writer: &mut ChannelWriter) -> Result<(), WriteError> {
+        while let Some(batch) = self.outbox.take().await {
+            let length = batch.len();
+            writer.write_all(batch).await?;
+            self.waiting.fetch_sub(length, AcqRel);
+            self.unread.remove(length);
+        }
+        Ok(())
+    }
+
+    /// The channel has ended: nothing waits on it any more, and everything that its caller asked for is cancelled.
+    pub(crate) fn end(&self) {
+        self.outbox.close();
+        self.unread.remove(self.waiting.swap(0, AcqRel));
+        self.cancel_all();
+    }
+
+    /// Appends a frame. It waits for the peer until it is written.
+    fn push(&self, kind: u8, write: impl FnOnce(&mut BytesMut)) -> Result<(), OutboxClosed> {
+        let pushed = self.outbox.push(|buffer| {
+            let before = buffer.len();
+            frame::put(buffer, kind, write);
+            // Counted under the outbox's lock: before it can be written, and never once the channel has ended.
+            let length = buffer.len() - before;
+            self.waiting.fetch_add(length, AcqRel);
+            self.unread.add(length);
+        });
+        pushed.map(drop)
     }
 
     /// Calls that are queued or running.
@@ -307,14 +365,19 @@ impl Replies {
         self.one_way.taken.fetch_add(count, AcqRel);
     }
 
+    /// One-way sends that were entered, and whose end the sender was not told.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let acknowledged = self.one_way.acknowledged.load(Acquire);
+        self.one_way.taken.load(Acquire).saturating_sub(acknowledged)
+    }
+
     pub(crate) fn cancel(&self, call: u32) {
         if let Some(Place { cancel, is_taken: true }) = self.running.lock().calls.get(call as usize) {
             cancel.cancel();
         }
     }
 
-    /// The caller is gone: everything it asked for is cancelled.
-    pub(crate) fn cancel_all(&self) {
+    fn cancel_all(&self) {
         for place in self.running.lock().calls.drain(..).filter(|place| place.is_taken) {
             place.cancel.cancel();
         }
@@ -328,22 +391,23 @@ impl Replies {
         }
     }
 
-    /// Answers, unless the answer is larger than allowed.
+    /// Answers, unless the answer is larger than allowed or than what the caller has left to read.
     pub(crate) fn send_answer(&self, call: u32, (status, body): (u8, &[u8]), spent: u32) {
         if body.len() > self.body_bytes_max {
             return self.send_failure(call, &too_large(body.len(), self.body_bytes_max), spent);
+        }
+        if !self.unread.fits(body.len()) {
+            return self.send_failure(call, &self.unread.not_kept(body.len()), spent);
         }
         self.send(call, (status, body), spent);
     }
 
     fn send(&self, call: u32, (status, body): (u8, &[u8]), spent: u32) {
         let age = queue_age_byte(self.queue_age.load(Relaxed));
-        let pushed = self.outbox.push(|buffer| {
-            frame::put(buffer, kind::REPLY, |buffer| {
-                frame::put_varint(buffer, call.into());
-                put_reply_head(buffer, status, age, spent);
-                buffer.put_slice(body);
-            });
+        let pushed = self.push(kind::REPLY, |buffer| {
+            frame::put_varint(buffer, call.into());
+            put_reply_head(buffer, status, age, spent);
+            buffer.put_slice(body);
             // The id is free for the caller once it reads this.
             self.leave(call);
         });
@@ -377,14 +441,14 @@ impl Replies {
             return;
         }
         // Counted under the outbox's lock, so that acknowledgements never go backwards.
-        let pushed = self.outbox.push(|buffer| {
-            frame::put(buffer, kind::ACKNOWLEDGE, |buffer| {
-                let done = tally.done.load(Acquire);
-                let (refused, unknown) = (tally.refused.load(Acquire), tally.unknown.load(Acquire));
-                for count in [done.saturating_sub(refused + unknown), refused, unknown] {
-                    frame::put_varint(buffer, count);
-                }
-            });
+        let pushed = self.push(kind::ACKNOWLEDGE, |buffer| {
+            let done = tally.done.load(Acquire);
+            let (refused, unknown) = (tally.refused.load(Acquire), tally.unknown.load(Acquire));
+            let became = [done.saturating_sub(refused + unknown), refused, unknown];
+            for count in became {
+                frame::put_varint(buffer, count);
+            }
+            tally.acknowledged.store(became.iter().sum(), Release);
         });
         if pushed.is_err() {
             tracing::trace!(target: "qmesh::service", done, "the sender was gone before its acknowledgement");

@@ -144,7 +144,7 @@ async fn streams_without_end_are_cut_when_the_time_to_drain_is_over() {
     assert_drained(&timeout(millis(200), talking).await.expect("the sender is told").unwrap());
     match filling.await.unwrap().unwrap_err() {
         CallError::Service(Broken(failure)) => assert_drained(&failure),
-        other => panic!("the handler is told, and answers: {other}"),
+        other @ CallError::Failed(_) => panic!("the handler is told, and answers: {other}"),
     }
     let took = ended.await.unwrap();
     assert!((2000..2600).contains(&took), "{took} ms");
