@@ -200,11 +200,11 @@ impl<C: Contract> Client<C> {
         self.pin.as_ref()
     }
 
-    fn node(&self) -> &Arc<NodeInner> {
+    pub(crate) fn node(&self) -> &Arc<NodeInner> {
         self.target.node.inner()
     }
 
-    fn route(&self) -> &Arc<Route> {
+    pub(crate) fn route(&self) -> &Arc<Route> {
         &self.target.route
     }
 

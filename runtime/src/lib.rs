@@ -86,6 +86,7 @@
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
+//! - `instructions`: in benchmarks only, hot pieces that are not public
 
 // A contract in `fuzzing` names this crate as any other crate's does.
 #[cfg(any(test, fuzzing))]
@@ -104,6 +105,9 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "__instructions")]
+#[doc(hidden)]
+pub mod instructions;
 mod layer;
 mod metadata;
 mod node;

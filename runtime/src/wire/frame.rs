@@ -286,7 +286,7 @@ impl Frames {
 }
 
 impl Chunk {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "__instructions"))]
     pub(crate) const fn of(bytes: Bytes) -> Self {
         Self { bytes, at: 0, held: None }
     }
