@@ -193,6 +193,7 @@ impl<C: Contract> Client<C> {
             deadline: Some(ticket.terms.deadline),
             metadata: options.metadata.clone(),
             cancel: None,
+            passage: Arc::default(),
         })
     }
 

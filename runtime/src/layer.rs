@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, load_shed::error::Overloaded, timeout::error::Elapsed};
 
-pub(crate) use stack::{LayeredAnswer, Layers, Sealed, Side};
+pub(crate) use stack::{LayeredAnswer, Layers, Passage, Sealed, Side};
 
 use crate::{
     failure::{Failure, Reason},

@@ -24,7 +24,7 @@ pub use warm_up::WarmUp;
 pub(crate) use cancel::{Cancel, CancelOnDrop};
 pub(crate) use context::{CallScope, Conditions, ServiceCore};
 pub(crate) use contract::unreadable;
-pub(crate) use endpoint::{Endpoint, LocalEndpoint, method_name};
+pub(crate) use endpoint::{Endpoint, LocalEndpoint, Sending, method_name};
 pub(crate) use inbox::{BATCH, Batch, Envelope, Inbox};
 pub(crate) use reply::{LocalAnswer, OneWays, RawReply, Replies, Settled, put_reply_head};
 pub(crate) use server::{AnyServer, Started};

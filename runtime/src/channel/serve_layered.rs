@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, future::poll_fn, sync::Arc, task::Poll};
 
 use futures_util::future::BoxFuture;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::oneshot, task::unconstrained, time::Instant};
 
 use crate::{
     channel::serve::admit,
@@ -28,6 +28,13 @@ struct Arrived<C: Contract> {
     envelope: Envelope<C>,
     /// None for a one-way send.
     answer: Option<Answer>,
+}
+
+/// A call that is answered, however its way ends.
+struct Way {
+    replies: Arc<Replies>,
+    /// None once it has its answer.
+    call: Option<u32>,
 }
 
 /// The number of a call, and what the service answers.
@@ -83,7 +90,8 @@ impl<C: Contract> LayeredCalls<C> {
             }
             let Some(mut way) = self.begin(envelope, answer) else { continue };
             // It has come to the layers before the next one does.
-            if poll_fn(|cx| Poll::Ready(way.as_mut().poll(cx))).await.is_pending() {
+            let first = unconstrained(poll_fn(|cx| Poll::Ready(way.as_mut().poll(cx)))).await;
+            if first.is_pending() {
                 task::spawn_in(&self.endpoint.core.calls, way);
             }
         }
@@ -102,15 +110,30 @@ impl<C: Contract> LayeredCalls<C> {
         let Some((call, answer)) = answer else {
             let sending = endpoint.send(&self.scope, envelope, now)?;
             // One that does not come through is counted as refused by its envelope.
-            return Some(Box::pin(async { drop(sending.await) }));
+            return Some(Box::pin(async { drop(sending.through().await) }));
         };
         let answer = endpoint.run(&self.scope, envelope, answer, now);
-        let replies = Arc::clone(&self.replies);
+        let mut way = Way { replies: Arc::clone(&self.replies), call: Some(call) };
+        let drained = endpoint.core.node.inner().drain().awaits();
         Some(Box::pin(async move {
-            match answer.await {
-                (Ok(RawReply { status, body }), spent) => replies.send_answer(call, (status, &body), spent),
-                (Err(failure), spent) => replies.send_failure(call, &failure, spent),
-            }
+            way.settle(answer.await);
+            drop(drained);
         }))
+    }
+}
+
+impl Way {
+    fn settle(&mut self, (answer, spent): Settled<RawReply>) {
+        let Some(call) = self.call.take() else { return };
+        match answer {
+            Ok(RawReply { status, body }) => self.replies.send_answer(call, (status, &body), spent),
+            Err(failure) => self.replies.send_failure(call, &failure, spent),
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.settle((Err(Failure::without_a_word()), 0));
     }
 }

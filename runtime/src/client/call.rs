@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::oneshot,
+    task::unconstrained,
     time::{Instant, timeout_at},
 };
 use tower::retry::budget::Budget;
@@ -186,7 +187,7 @@ where
                         call_here::<C, A, R>(&local, (arguments, make), journey.ticket, Instant::now())?;
                     let mut answer = pin!(answer);
                     // Where the service has layers, it has come to them then.
-                    let first = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+                    let first = unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await;
                     drop(turn);
                     match first {
                         Poll::Ready(answer) => answer,

@@ -2,15 +2,19 @@
 
 use std::{
     fmt,
-    pin::Pin,
-    sync::Arc,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     channel::{
@@ -25,7 +29,7 @@ use crate::{
         pinning::{Pinning, Place},
     },
     failure::{Failure, Reason},
-    service::{Conditions, Contract, LocalEndpoint},
+    service::{Conditions, Contract, LocalEndpoint, Sending},
 };
 
 /// A one-way send: set its options, then await it. Nothing happens before that.
@@ -33,7 +37,7 @@ use crate::{
 /// It resolves when the service has a place for it, not when it has been handled.
 ///
 /// # Cancel safety
-/// Dropping it before it resolves sends nothing.
+/// Dropping it before it resolves sends nothing, unless layers have forwarded it by then.
 #[must_use = "a send does nothing until it is awaited"]
 pub struct OneWay<C: Contract, A> {
     client: Client<C>,
@@ -94,8 +98,17 @@ where
             return Err(self.named(Failure::not_sent(Reason::Cancelled, "the send has begun already")));
         };
         if self.client.has_layers() {
-            let sent = self.through_layers(arguments, |below| std::future::ready(below.try_send()));
-            let sent = sent.now_or_never().unwrap_or_else(|| Err(held_up("client")));
+            // What became of it below is known at once, however long the layers take with the answer.
+            let below = Arc::new(OnceLock::new());
+            let told = Arc::clone(&below);
+            let way = self.through_layers(arguments, move |send| {
+                let sent = send.try_send();
+                // It is forwarded once.
+                drop(told.set(sent.clone()));
+                std::future::ready(sent)
+            });
+            let held_up = || Err(Failure::not_sent(Reason::Overloaded, "a layer of the client is not ready"));
+            let sent = way.now_or_never().unwrap_or_else(|| below.get().cloned().unwrap_or_else(held_up));
             return sent.map_err(|failure| self.named(failure));
         }
         let sent = match self.send_now(&arguments) {
@@ -147,7 +160,7 @@ where
         let call = ((self.make)(arguments), self.method);
         match local.send_own(call, Conditions::one_way(head), Instant::now())? {
             None => Ok(()),
-            Some(sending) => sending.now_or_never().unwrap_or_else(|| Err(held_up("service"))),
+            Some(sending) => sending.now(),
         }
     }
 
@@ -209,13 +222,21 @@ where
     ) -> BoxFuture<'static, Result<(), Failure>> {
         let (method, make) = (self.method, self.make);
         Box::pin(async move {
-            let (_turn, place) = pin.next(&mut journey).await?;
+            let (turn, place) = pin.next(&mut journey).await?;
             match place {
                 Place::Here(local) => {
                     let local = downcast::<C>(local)?;
                     admit(&local, journey.deadline()).await?;
                     let call = (make(arguments), method);
-                    send_here(&local, call, Conditions::one_way(head)).await
+                    let sent = send_here(&local, call, Conditions::one_way(head), journey.deadline());
+                    let mut sent = pin!(sent);
+                    // Where the service has layers, it has come to them then.
+                    let first = unconstrained(poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx)))).await;
+                    drop(turn);
+                    match first {
+                        Poll::Ready(sent) => sent,
+                        Poll::Pending => sent.await,
+                    }
                 }
                 Place::There(remote, channel) => {
                     let encoded = journey.route.spec.codec.encode(&arguments)?;
@@ -236,19 +257,15 @@ where
         let (method, make) = (self.method, self.make);
         let conditions = Conditions::one_way(head);
         if local.inbox.try_admit(1) {
-            return local.send_own((make(arguments), method), conditions, Instant::now());
+            let sending = local.send_own((make(arguments), method), conditions, Instant::now())?;
+            let until = |sending: Sending| -> BoxFuture<'static, _> { Box::pin(sending.until(deadline)) };
+            return Ok(sending.map(until));
         }
         Ok(Some(Box::pin(async move {
             admit(&local, deadline).await?;
-            send_here(&local, (make(arguments), method), conditions).await
+            send_here(&local, (make(arguments), method), conditions, deadline).await
         })))
     }
-}
-
-/// What never waits found layers that are not ready.
-#[cold]
-fn held_up(side: &str) -> Failure {
-    Failure::not_sent(Reason::Overloaded, format!("a layer of the {side} is not ready"))
 }
 
 #[cold]
@@ -271,10 +288,11 @@ async fn send_here<C: Contract>(
     local: &Arc<LocalEndpoint<C>>,
     call: (C::Call, usize),
     conditions: Conditions,
+    deadline: Instant,
 ) -> Result<(), Failure> {
     match local.send_own(call, conditions, Instant::now())? {
         None => Ok(()),
-        Some(sending) => sending.await,
+        Some(sending) => sending.until(deadline).await,
     }
 }
 

@@ -2,18 +2,24 @@
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{poll_fn, ready},
+    panic::AssertUnwindSafe,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicU8,
+            Ordering::{AcqRel, Acquire},
+        },
     },
     task::Poll,
+    time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tower::Service;
 
@@ -34,6 +40,9 @@ pub(crate) struct Layers {
 
 type Maker = Arc<dyn Fn(Next) -> Next + Send + Sync>;
 
+/// How long layers may take with the answer of a call for which nobody waits any more.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// What the layers stand in front of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
@@ -51,7 +60,20 @@ pub(crate) struct Sealed {
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// Told when the caller gives up. None where the future is dropped then.
     pub(crate) cancel: Option<Arc<Cancel>>,
+    pub(crate) passage: Arc<Passage>,
 }
+
+/// Whether a call was forwarded or given up: one of them, once, whoever comes first. So what is said of a call that was given
+/// up stays true, wherever a layer has put it.
+#[derive(Debug, Default)]
+pub(crate) struct Passage(AtomicU8);
+
+const HELD: u8 = 0;
+const FORWARDED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// Gives a call up that nobody waits for any more.
+struct GiveUp<'a>(&'a Passage);
 
 /// An answer, which may be the service's own error.
 pub(crate) trait LayeredAnswer: Send + 'static {
@@ -84,10 +106,15 @@ impl Layers {
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let forwarded = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&forwarded);
+        let passage = Arc::clone(&sealed.passage);
+        let _given_up = GiveUp(&passage);
+        let asked = Arc::clone(&passage);
         let go: Go = Box::new(move |metadata| {
-            told.store(true, Relaxed);
+            if !asked.forward() {
+                let why =
+                    Failure::not_executed(Reason::Cancelled, "the call was given up before it was forwarded");
+                return Box::pin(ready(Err(why)));
+            }
             let calling = go(metadata);
             Box::pin(async move {
                 let answer = calling.await?;
@@ -96,21 +123,37 @@ impl Layers {
             })
         });
         let (deadline, cancel) = (sealed.deadline, sealed.cancel.clone());
-        let mut answering = pin!(self.answer(Request { sealed, go }));
+        let mut answering = pin!(self.answer_caught(Request { sealed, go }));
         let answer = tokio::select! {
             biased;
             answer = &mut answering => answer,
-            // What was forwarded has a deadline of its own, and is told by itself.
-            failure = self.held_up(deadline, cancel) => match forwarded.load(Relaxed) {
-                true => answering.await,
-                false => Err(failure),
-            },
+            why = over(deadline, cancel) => {
+                if passage.give_up() {
+                    Err(self.held_up(why))
+                } else {
+                    // It has a deadline of its own, and is told by itself; its answer may take a moment longer.
+                    timeout(GRACE, answering).await.unwrap_or_else(|_late| Err(why.unanswered()))
+                }
+            }
         };
-        let is_held = !forwarded.load(Relaxed);
-        let held = self.side.outcome_of_held();
-        let answer = answer.map_err(|failure| if is_held { failure.with_outcome(held) } else { failure })?;
+        let answer = match answer {
+            Err(failure) if passage.give_up() => Err(failure.with_outcome(self.side.outcome_of_held())),
+            answer => answer,
+        };
         let strange = |_| Failure::unknown(Reason::BadReply, "a layer answered with another call's answer");
-        answer.answer.downcast().map(|answer| *answer).map_err(strange)
+        answer?.answer.downcast().map(|answer| *answer).map_err(strange)
+    }
+
+    /// A layer of a service that panics costs its call the answer, and nobody else anything.
+    async fn answer_caught(&self, request: Request) -> Result<Response, Failure> {
+        match self.side {
+            Side::Client => self.answer(request).await,
+            Side::Service => {
+                AssertUnwindSafe(self.answer(request)).catch_unwind().await.unwrap_or_else(|_panic| {
+                    Err(Failure::unknown(Reason::Panicked, "a layer of the service panicked"))
+                })
+            }
+        }
     }
 
     async fn answer(&self, request: Request) -> Result<Response, Failure> {
@@ -126,27 +169,72 @@ impl Layers {
         }
     }
 
-    /// Resolves when the layers have held a call for too long.
-    async fn held_up(&self, deadline: Option<Instant>, cancel: Option<Arc<Cancel>>) -> Failure {
-        let late = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
+    fn held_up(&self, why: Over) -> Failure {
+        let when = match why {
+            Over::Late => "its time was over",
+            Over::Cancelled => "its caller gave it up",
         };
-        let given_up = async {
-            match &cancel {
-                Some(cancel) => cancel.cancelled().await,
-                None => std::future::pending().await,
-            }
-        };
-        let (reason, when) = tokio::select! {
-            biased;
-            () = given_up => (Reason::Cancelled, "until its caller gave it up"),
-            () = late => (Reason::DeadlineExceeded, "until its time was over"),
-        };
-        let detail = format!("layers of the {} held the call {when}", self.side.name());
-        Failure::new(self.side.outcome_of_held(), reason, detail)
+        let detail = format!("layers of the {} held the call until {when}", self.side.name());
+        Failure::new(self.side.outcome_of_held(), why.reason(), detail)
+    }
+}
+
+/// Why nobody waits for a call any more.
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    Late,
+    Cancelled,
+}
+
+impl Over {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Late => Reason::DeadlineExceeded,
+            Self::Cancelled => Reason::Cancelled,
+        }
+    }
+
+    fn unanswered(self) -> Failure {
+        Failure::unknown(self.reason(), "layers held the answer of a call for which nobody waits any more")
+    }
+}
+
+/// Resolves when nobody waits for the call any more.
+async fn over(deadline: Option<Instant>, cancel: Option<Arc<Cancel>>) -> Over {
+    let late = async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    let given_up = async {
+        match &cancel {
+            Some(cancel) => cancel.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = given_up => Over::Cancelled,
+        () = late => Over::Late,
+    }
+}
+
+impl Passage {
+    /// Whether the call may be forwarded.
+    fn forward(&self) -> bool {
+        self.0.compare_exchange(HELD, FORWARDED, AcqRel, Acquire).is_ok()
+    }
+
+    /// Whether the call was not forwarded; then it will not be.
+    pub(crate) fn give_up(&self) -> bool {
+        self.0.compare_exchange(HELD, GIVEN_UP, AcqRel, Acquire).is_ok() || self.0.load(Acquire) == GIVEN_UP
+    }
+}
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        self.0.give_up();
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     client::no_further_sends,
     codec::{BadArguments, Codec},
     failure::{Failure, Reason},
-    layer::{LayeredAnswer, Layers},
+    layer::{LayeredAnswer, Layers, Passage},
     service::{
         CallScope, Caller, CancelOnDrop, Conditions, Contract, Envelope, Method, RawReply, Responder,
         Settled, context::ServiceCore, contract, inbox::Inbox, layered,
@@ -63,7 +63,38 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A one-way send on its way through layers.
-pub(crate) type Sending = BoxFuture<'static, Result<(), Failure>>;
+pub(crate) struct Sending {
+    way: BoxFuture<'static, Result<(), Failure>>,
+    passage: Arc<Passage>,
+}
+
+impl Sending {
+    /// Waits until it is through the layers, or the time is over: it was sent if it was forwarded by then.
+    pub(crate) async fn until(self, deadline: Instant) -> Result<(), Failure> {
+        let sent = timeout_at(deadline, self.way).await;
+        sent.unwrap_or_else(|_late| Self::sent(&self.passage, || held(Reason::DeadlineExceeded)))
+    }
+
+    /// Waits until it is through the layers, as long as it takes.
+    pub(crate) async fn through(self) -> Result<(), Failure> {
+        self.way.await
+    }
+
+    /// Whether it was forwarded at once; it is given up otherwise.
+    pub(crate) fn now(self) -> Result<(), Failure> {
+        let sent = self.way.now_or_never();
+        sent.unwrap_or_else(|| Self::sent(&self.passage, || held(Reason::Overloaded)))
+    }
+
+    fn sent(passage: &Passage, held: impl FnOnce() -> Failure) -> Result<(), Failure> {
+        if passage.give_up() { Err(held()) } else { Ok(()) }
+    }
+}
+
+#[cold]
+fn held(reason: Reason) -> Failure {
+    Failure::not_sent(reason, "layers of the service hold the send")
+}
 
 #[derive(Debug)]
 pub(crate) struct LocalEndpoint<C: Contract> {
@@ -74,7 +105,7 @@ pub(crate) struct LocalEndpoint<C: Contract> {
     /// For each method, whether this very node may call it.
     own_allowed: Vec<bool>,
     /// What stands in front of the queue.
-    layers: Option<Layers>,
+    layers: Option<Arc<Layers>>,
 }
 
 impl<C: Contract> LocalEndpoint<C> {
@@ -87,7 +118,7 @@ impl<C: Contract> LocalEndpoint<C> {
         let own_allowed =
             C::METHODS.iter().map(|method| core.guard.admits(&caller, C::NAME, method.name)).collect();
         let own = Arc::new(CallScope { caller, guest: None, core: Arc::clone(&core), replies: None });
-        Self { inbox, core, own, own_allowed, layers }
+        Self { inbox, core, own, own_allowed, layers: layers.map(Arc::new) }
     }
 
     pub(crate) const fn has_layers(&self) -> bool {
@@ -106,7 +137,7 @@ impl<C: Contract> LocalEndpoint<C> {
         let cancel = envelope.conditions.cancel.clone();
         let answer = async { answer.await.unwrap_or_else(|_| (Err(Failure::without_a_word()), 0)) };
         match self.bring(scope, envelope, answer, now) {
-            Either::Left(layered) => Either::Left(layered),
+            Either::Left((_, layered)) => Either::Left(layered),
             Either::Right(answer) => {
                 let cancel = CancelOnDrop(cancel);
                 Either::Right(answer.inspect(|_| cancel.done()))
@@ -138,7 +169,9 @@ impl<C: Contract> LocalEndpoint<C> {
     ) -> Option<Sending> {
         let sent = std::future::ready((Ok(()), 0));
         match self.bring(scope, envelope, sent, now) {
-            Either::Left(layered) => Some(Box::pin(async move { layered.await.0 })),
+            Either::Left((passage, layered)) => {
+                Some(Sending { way: Box::pin(async move { layered.await.0 }), passage })
+            }
             Either::Right(_queued) => None,
         }
     }
@@ -164,19 +197,16 @@ impl<C: Contract> LocalEndpoint<C> {
         envelope: Envelope<C>,
         answer: F,
         now: Instant,
-    ) -> Either<impl Future<Output = Settled<T>> + Send + use<C, T, F>, F>
+    ) -> Either<(Arc<Passage>, impl Future<Output = Settled<T>> + Send + use<C, T, F>), F>
     where
         F: Future<Output = Settled<T>> + Send + 'static,
     {
-        if self.layers.is_none() {
+        let Some(layers) = &self.layers else {
             self.inbox.push_one(scope, envelope, now);
             return Either::Right(answer);
-        }
-        let (endpoint, scope) = (Arc::clone(self), Arc::clone(scope));
-        Either::Left(async move {
-            let Some(layers) = &endpoint.layers else { return answer.await };
-            layered::bring(layers, Arc::clone(&endpoint.inbox), (scope, envelope), answer).await
-        })
+        };
+        let call = (Arc::clone(scope), envelope);
+        Either::Left(layered::bring(Arc::clone(layers), Arc::clone(&self.inbox), call, answer))
     }
 
     /// Whether this very node may call.
@@ -272,7 +302,7 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
                 place.map_err(|_late| no_further_sends())??;
                 let envelope = Envelope::new(call, method, Conditions::one_way(conditions.head));
                 if let Some(sending) = self.send(&scope, envelope, Instant::now()) {
-                    sending.await?;
+                    sending.until(deadline).await?;
                 }
                 return Ok((RawReply::of(codec, &()), 0));
             }

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::time::Instant;
 
 use crate::{
-    layer::{LayeredAnswer, Layers, Sealed},
+    layer::{LayeredAnswer, Layers, Passage, Sealed},
     metadata::Metadata,
     service::{Batch, CallScope, CancelOnDrop, Contract, Envelope, Settled, inbox::Inbox},
 };
@@ -20,17 +20,19 @@ struct Admitted<C: Contract> {
     call: Batch<C>,
 }
 
-/// Brings a call whose slot is taken through the layers; whoever forwards it queues it and waits for `answer`.
+/// Brings a call whose slot is taken through the layers; whoever forwards it queues it and waits for `answer`. The slot is
+/// given back even if what this returns is never polled.
 ///
 /// # Cancel safety
 /// As for [`Layers::bring`].
-pub(super) async fn bring<C: Contract, T: LayeredAnswer>(
-    layers: &Layers,
+pub(super) fn bring<C: Contract, T: LayeredAnswer>(
+    layers: Arc<Layers>,
     inbox: Arc<Inbox<C>>,
     (scope, envelope): (Arc<CallScope>, Envelope<C>),
     answer: impl Future<Output = Settled<T>> + Send + 'static,
-) -> Settled<T> {
+) -> (Arc<Passage>, impl Future<Output = Settled<T>> + Send) {
     let conditions = &envelope.conditions;
+    let passage = Arc::<Passage>::default();
     let sealed = Sealed {
         service: C::NAME,
         method: envelope.method_name(),
@@ -38,25 +40,29 @@ pub(super) async fn bring<C: Contract, T: LayeredAnswer>(
         deadline: conditions.deadline,
         metadata: conditions.head.metadata.clone(),
         cancel: conditions.cancel.clone(),
+        passage: Arc::clone(&passage),
     };
     let (cancel, granted) = (conditions.cancel.clone(), conditions.head.allowance.retries);
     let call = Admitted { inbox, call: Batch::new(scope, [envelope].into(), Instant::now()) };
-    let spent = Arc::new(AtomicU32::new(0));
-    let told = Arc::clone(&spent);
-    let go = move |metadata| {
-        call.queue(metadata);
-        let cancel = CancelOnDrop(cancel);
-        // An answer that a layer does not wait for may have cost all that it was given.
-        told.store(granted, Relaxed);
-        async move {
-            let (answer, spent) = answer.await;
-            cancel.done();
-            told.store(spent, Relaxed);
-            answer
-        }
+    let way = async move {
+        let spent = Arc::new(AtomicU32::new(0));
+        let told = Arc::clone(&spent);
+        let go = move |metadata| {
+            call.queue(metadata);
+            let cancel = CancelOnDrop(cancel);
+            // An answer that a layer does not wait for may have cost all that it was given.
+            told.store(granted, Relaxed);
+            async move {
+                let (answer, spent) = answer.await;
+                cancel.done();
+                told.store(spent, Relaxed);
+                answer
+            }
+        };
+        let answer = layers.bring(sealed, go).await;
+        (answer, spent.load(Relaxed))
     };
-    let answer = layers.bring(sealed, go).await;
-    (answer, spent.load(Relaxed))
+    (passage, way)
 }
 
 impl<C: Contract> Admitted<C> {

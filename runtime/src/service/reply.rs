@@ -131,7 +131,7 @@ struct Running {
 #[derive(Clone, Debug, Default)]
 struct Place {
     /// Of the call that has the place, or of the last one, to be used anew.
-    cancel: Arc<Cancel>,
+    cancel: Option<Arc<Cancel>>,
     is_taken: bool,
 }
 
@@ -155,6 +155,8 @@ struct OneWayTally {
     acknowledged: AtomicU64,
 }
 
+/// Places that are kept where no call is under way, with what they had to be used anew.
+const PLACES_KEPT: usize = 256;
 /// Acknowledge at the latest after so many one-way sends.
 const ACKNOWLEDGE_EVERY: u64 = 256;
 
@@ -352,10 +354,12 @@ impl Replies {
         let place = running.calls.get_mut(at).filter(|place| !place.is_taken)?;
         place.is_taken = true;
         // The last call may still be at work on it, or have been cancelled.
-        if Arc::get_mut(&mut place.cancel).is_none_or(|cancel| cancel.is_cancelled()) {
-            place.cancel = Arc::default();
+        let is_free =
+            |cancel: &mut Arc<Cancel>| Arc::get_mut(cancel).is_some_and(|cancel| !cancel.is_cancelled());
+        if !place.cancel.as_mut().is_some_and(is_free) {
+            place.cancel = None;
         }
-        let cancel = Arc::clone(&place.cancel);
+        let cancel = Arc::clone(place.cancel.get_or_insert_default());
         running.count += 1;
         Some(cancel)
     }
@@ -372,14 +376,17 @@ impl Replies {
     }
 
     pub(crate) fn cancel(&self, call: u32) {
-        if let Some(Place { cancel, is_taken: true }) = self.running.lock().calls.get(call as usize) {
+        if let Some(Place { cancel: Some(cancel), is_taken: true }) =
+            self.running.lock().calls.get(call as usize)
+        {
             cancel.cancel();
         }
     }
 
     fn cancel_all(&self) {
-        for place in self.running.lock().calls.drain(..).filter(|place| place.is_taken) {
-            place.cancel.cancel();
+        let places = std::mem::take(&mut self.running.lock().calls);
+        for cancel in places.into_iter().filter(|place| place.is_taken).filter_map(|place| place.cancel) {
+            cancel.cancel();
         }
     }
 
@@ -388,6 +395,9 @@ impl Replies {
         if let Some(place) = running.calls.get_mut(call as usize).filter(|place| place.is_taken) {
             place.is_taken = false;
             running.count -= 1;
+            if running.count == 0 && running.calls.len() > PLACES_KEPT {
+                running.calls = Vec::new();
+            }
         }
     }
 

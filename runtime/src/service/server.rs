@@ -159,9 +159,10 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
     /// Calls of every shape pass, from this node and from others, when they are authorised and have a place in the
     /// [`queue`](Self::queue), so that this bounds those in the layers, too. [`Request::caller`](crate::Request::caller) says who
     /// calls. Calls come to the layers in the order of their admission; with layers that forward at once, they begin in
-    /// that order. One that the layers drop, fail, or hold until its deadline was *not executed*. What a layer does with its
-    /// error after the call was forwarded is *unknown*, unless it passes on a [`Failure`](crate::Failure); dropping the
-    /// future of the `tower` service below cancels the call. A one-way send has its answer once it is queued, a call with
+    /// that order. One that the layers drop, fail, or hold until its deadline was *not executed*, and will not be. What a layer
+    /// does with its error after the call was forwarded is *unknown*, unless it passes on a [`Failure`](crate::Failure), and so
+    /// is an answer that it still has after the deadline; dropping the future of the `tower` service below cancels the call. A
+    /// layer that panics costs its call the answer. A one-way send has its answer once it is queued, a call with
     /// streams once the handler has returned.
     ///
     /// ```

@@ -19,5 +19,6 @@ mod queues;
 mod retries;
 mod rolling;
 mod service_layers;
+mod stray_layers;
 mod streams;
 mod warm_up;
