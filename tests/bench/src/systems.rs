@@ -25,9 +25,5 @@ pub(crate) static SYSTEMS: &[Entry] = &[
     Entry::of::<tarpc::Tarpc>(),
     Entry::of::<nats::Nats>().needing("nats-server"),
     Entry::of::<ractor::Ractor>(),
-    Entry::of_package(
-        "qmesh-bench-cluster",
-        "ractor_cluster",
-        &["S1", "S2", "S3", "S4", "S5", "S10"],
-    ),
+    Entry::of_package("qmesh-bench-cluster", "ractor_cluster", &["S1", "S2", "S3", "S4", "S5", "S10"]),
 ];

@@ -37,10 +37,10 @@ fn cells_are_measured_and_the_json_comes_last() {
 }
 
 fn check(cell: &Value) {
-    let scenario = cell["scenario"].as_str().unwrap();
+    let scenario = cell["scenario"].as_str().unwrap_or_default();
     let done = if scenario.starts_with("S11") { "idle_kb" } else { "ops_per_s" };
-    assert!(cell[done].as_f64().unwrap() > 0.0, "{cell}");
-    assert!(cell["rss_mb"].as_f64().unwrap() > 0.0, "{cell}");
+    assert!(cell[done].as_f64() > Some(0.0), "{cell}");
+    assert!(cell["rss_mb"].as_f64() > Some(0.0), "{cell}");
     assert_eq!(cell["p99_us"].is_number(), ["S1", "S9", "S12"].contains(&scenario), "{cell}");
     if let Some(sent) = cell["sent"].as_u64() {
         assert!(sent > 0 && cell["received"] == sent && cell["order_breaks"] == 0, "{cell}");

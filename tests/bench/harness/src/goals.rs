@@ -30,13 +30,13 @@ enum Figure {
 /// What the subject's figure is compared with.
 enum Bound {
     /// At least so many times the mark.
-    AtLeast(f64, Mark),
+    Least(f64, Mark),
     /// At most so many times the mark.
-    AtMost(f64, Mark),
+    Most(f64, Mark),
     /// At most so much more than the mark.
-    AtMostAbove(f64, Mark),
+    Above(f64, Mark),
     /// At most this.
-    AtMostAs(f64),
+    Within(f64),
 }
 
 /// A figure of another cell.
@@ -62,46 +62,46 @@ pub(crate) fn judge(cells: &[Cell]) -> Vec<Verdict> {
 
 /// The goals, in the order of the scenarios.
 fn goals() -> Vec<Goal> {
-    use Bound::{AtLeast, AtMost, AtMostAbove, AtMostAs};
+    use Bound::{Above, Least, Most, Within};
     use Figure::{Cpu, IdleKb, Lost, OrderBreaks, P50, P99, Rate, ReceiverGrowthMb, SenderGrowthMb};
 
     let peer = |system, scenario, figure| Mark { system, scenario, figure };
     let own = |scenario, figure| Mark { system: SUBJECT, scenario, figure };
     let mut goals = vec![
-        goal("S1", P50, AtMost(1.15, peer(LIMIT, "S1", P50))),
-        goal("S1", Cpu, AtMost(1.15, peer(LIMIT, "S1", Cpu))),
+        goal("S1", P50, Most(1.15, peer(LIMIT, "S1", P50))),
+        goal("S1", Cpu, Most(1.15, peer(LIMIT, "S1", Cpu))),
     ];
     for (scenario, above_tonic) in [("S2", 6.0), ("S3", 8.0)] {
         goals.extend([
-            goal(scenario, Rate, AtLeast(0.8, peer(LIMIT, scenario, Rate))),
-            goal(scenario, Rate, AtLeast(above_tonic, peer("tonic-mtls", scenario, Rate))),
-            goal(scenario, Rate, AtLeast(1.5, peer("tarpc", scenario, Rate))),
-            goal(scenario, P99, AtMost(3.0, own(scenario, P50))),
+            goal(scenario, Rate, Least(0.8, peer(LIMIT, scenario, Rate))),
+            goal(scenario, Rate, Least(above_tonic, peer("tonic-mtls", scenario, Rate))),
+            goal(scenario, Rate, Least(1.5, peer("tarpc", scenario, Rate))),
+            goal(scenario, P99, Most(3.0, own(scenario, P50))),
         ]);
     }
     goals.extend([
-        goal("S4", Rate, AtLeast(1.8, peer("tonic-mtls", "S4", Rate))),
-        goal("S4", Rate, AtLeast(0.8, peer(LIMIT, "S4", Rate))),
-        goal("S5", Rate, AtLeast(0.8, peer(LIMIT, "S5", Rate))),
-        goal("S5", Rate, AtLeast(4.0, peer("nats", "S5", Rate))),
-        goal("S5", Rate, AtLeast(15.0, peer("ractor_cluster", "S5", Rate))),
-        goal("S6", Rate, AtLeast(0.8, peer(LIMIT, "S6", Rate))),
-        goal("S6", Rate, AtLeast(1.0, peer("tonic-mtls", "S6", Rate))),
-        goal("S7", Rate, AtLeast(0.8, peer(LIMIT, "S7", Rate))),
-        goal("S7-6400", Rate, AtLeast(0.8, peer(LIMIT, "S7-6400", Rate))),
-        goal("S7-6400", Rate, AtLeast(1.0, peer("tonic-mtls", "S7-6400", Rate))),
-        goal("S8", P50, AtMostAbove(1.0, peer("ractor", "S8", P50))),
-        goal("S8-oneway", Rate, AtLeast(0.5, peer("ractor", "S8-oneway", Rate))),
-        goal("S9", P99, AtMost(2.0, own("S9-alone", P99))),
-        goal("S10", Rate, AtLeast(0.9, own("S5", Rate))),
-        goal("S11-session", IdleKb, AtMostAs(50.0)),
-        goal("S11-channel", IdleKb, AtMostAs(12.0)),
-        goal("S11-service", IdleKb, AtMostAs(12.0)),
-        goal("S12", Rate, AtLeast(0.9, peer(LIMIT, "S12", Rate))),
-        goal("flood", SenderGrowthMb, AtMostAs(20.0)),
-        goal("flood", ReceiverGrowthMb, AtMostAs(20.0)),
-        goal("flood", Lost, AtMostAs(0.0)),
-        goal("flood", OrderBreaks, AtMostAs(0.0)),
+        goal("S4", Rate, Least(1.8, peer("tonic-mtls", "S4", Rate))),
+        goal("S4", Rate, Least(0.8, peer(LIMIT, "S4", Rate))),
+        goal("S5", Rate, Least(0.8, peer(LIMIT, "S5", Rate))),
+        goal("S5", Rate, Least(4.0, peer("nats", "S5", Rate))),
+        goal("S5", Rate, Least(15.0, peer("ractor_cluster", "S5", Rate))),
+        goal("S6", Rate, Least(0.8, peer(LIMIT, "S6", Rate))),
+        goal("S6", Rate, Least(1.0, peer("tonic-mtls", "S6", Rate))),
+        goal("S7", Rate, Least(0.8, peer(LIMIT, "S7", Rate))),
+        goal("S7-6400", Rate, Least(0.8, peer(LIMIT, "S7-6400", Rate))),
+        goal("S7-6400", Rate, Least(1.0, peer("tonic-mtls", "S7-6400", Rate))),
+        goal("S8", P50, Above(1.0, peer("ractor", "S8", P50))),
+        goal("S8-oneway", Rate, Least(0.5, peer("ractor", "S8-oneway", Rate))),
+        goal("S9", P99, Most(2.0, own("S9-alone", P99))),
+        goal("S10", Rate, Least(0.9, own("S5", Rate))),
+        goal("S11-session", IdleKb, Within(50.0)),
+        goal("S11-channel", IdleKb, Within(12.0)),
+        goal("S11-service", IdleKb, Within(12.0)),
+        goal("S12", Rate, Least(0.9, peer(LIMIT, "S12", Rate))),
+        goal("flood", SenderGrowthMb, Within(20.0)),
+        goal("flood", ReceiverGrowthMb, Within(20.0)),
+        goal("flood", Lost, Within(0.0)),
+        goal("flood", OrderBreaks, Within(0.0)),
     ]);
     goals
 }
@@ -117,22 +117,22 @@ impl Goal {
         let value = self.figure.of(cells, SUBJECT, self.scenario);
         let name = self.figure.name();
         let (goal, reached) = match &self.bound {
-            Bound::AtLeast(times, mark) => {
+            Bound::Least(times, mark) => {
                 let ratio = value.zip(mark.of(cells)).map(|(value, mark)| value / mark);
                 (format!("{name} at least {times} x {}", mark.name(self)), ratio.map(|it| (it, it >= *times)))
             }
-            Bound::AtMost(times, mark) => {
+            Bound::Most(times, mark) => {
                 let ratio = value.zip(mark.of(cells)).map(|(value, mark)| value / mark);
                 (format!("{name} at most {times} x {}", mark.name(self)), ratio.map(|it| (it, it <= *times)))
             }
-            Bound::AtMostAbove(more, mark) => {
+            Bound::Above(more, mark) => {
                 let above = value.zip(mark.of(cells)).map(|(value, mark)| value - mark);
                 (
                     format!("{name} at most {more} above {}", mark.name(self)),
                     above.map(|it| (it, it <= *more)),
                 )
             }
-            Bound::AtMostAs(most) => {
+            Bound::Within(most) => {
                 (format!("{name} at most {most}"), value.map(|value| (value, value <= *most)))
             }
         };

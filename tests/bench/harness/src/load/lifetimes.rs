@@ -43,13 +43,16 @@ impl Lifetimes {
     pub async fn all_ended(&self) {
         loop {
             let ended = self.ended.notified();
-            let notes = self.notes.lock();
-            if notes.deaths.count == notes.births.count {
+            if self.have_all_ended() {
                 return;
             }
-            drop(notes);
             ended.await;
         }
+    }
+
+    fn have_all_ended(&self) -> bool {
+        let notes = self.notes.lock();
+        notes.deaths.count == notes.births.count
     }
 
     /// How many actors there were beside the first, and how long it took to start and to stop them: from the first
