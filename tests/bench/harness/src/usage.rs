@@ -51,13 +51,27 @@ impl Process {
 
     /// The most memory that it ever had resident.
     pub(crate) fn peak_resident_bytes(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it has resident now.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The memory that it has resident now and that is no file's: its heap, above all.
+    pub(crate) fn anonymous_bytes(&self) -> Result<u64> {
+        self.status("RssAnon:")
+    }
+
+    fn status(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        peak_resident_bytes(&status).ok_or_else(|| anyhow!("no VmHWM in the status of {}", self.pid))
+        bytes_of(field, &status).ok_or_else(|| anyhow!("no {field} in the status of {}", self.pid))
     }
 }
 
-fn peak_resident_bytes(status: &str) -> Option<u64> {
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
+fn bytes_of(field: &str, status: &str) -> Option<u64> {
+    let kib = status.lines().find_map(|line| line.strip_prefix(field))?.trim().strip_suffix(" kB")?;
     Some(kib.parse::<u64>().ok()? * 1024)
 }
 
@@ -66,10 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peak_is_read_from_a_status_file() {
+    fn memory_is_read_from_a_status_file() {
         let status = "VmSize:\t  9000 kB\nVmHWM:\t    1204 kB\nVmRSS:\t     980 kB\n";
-        assert_eq!(peak_resident_bytes(status), Some(1204 * 1024));
-        assert_eq!(peak_resident_bytes("VmRSS:\t 980 kB\n"), None);
+        assert_eq!(bytes_of("VmHWM:", status), Some(1204 * 1024));
+        assert_eq!(bytes_of("VmHWM:", "VmRSS:\t 980 kB\n"), None);
+        let process = Process::this().unwrap();
+        let anonymous = process.anonymous_bytes().unwrap();
+        assert!(anonymous > 10_000 && anonymous <= process.resident_bytes().unwrap());
+        assert!(process.peak_resident_bytes().unwrap() > 100_000);
     }
 
     #[test]
@@ -78,6 +96,5 @@ mod tests {
         let before = process.cpu().unwrap();
         let sum: u64 = std::hint::black_box((0..5_000_000u64).map(std::hint::black_box).sum());
         assert!(sum > 0 && process.cpu().unwrap() > before);
-        assert!(process.peak_resident_bytes().unwrap() > 100_000);
     }
 }

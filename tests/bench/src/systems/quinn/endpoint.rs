@@ -15,15 +15,18 @@ use rustls::{RootCertStore, crypto::aws_lc_rs, server::WebPkiClientVerifier, ver
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::certificates::{Certificates, HOST_NAME, Side};
+use qmesh_bench_harness::{
+    certificates::{Certificates, HOST_NAME, Side},
+    scenarios::Scenario,
+};
 
 /// Both buffers of the UDP socket; the kernel's own 208 KiB drop packets of a burst.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-/// The largest UDP payload that is tried: an Ethernet frame's. Segmentation offload stays on.
-const MTU_MAX: u16 = 1452;
+/// What quinn's endpoints receive unless they are told otherwise.
+const UDP_PAYLOAD_DEFAULT: u16 = 1472;
 
 /// A listening endpoint.
-pub(super) fn listen(certificates: &Certificates) -> Result<Endpoint> {
+pub(super) fn listen(certificates: &Certificates, scenario: &Scenario) -> Result<Endpoint> {
     let roots = Arc::new(roots(certificates)?);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build()?;
@@ -33,14 +36,15 @@ pub(super) fn listen(certificates: &Certificates) -> Result<Endpoint> {
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(transport());
-    endpoint(Some(config))
+    config.transport_config(transport(scenario));
+    endpoint(Some(config), scenario)
 }
 
 /// A connection, and the endpoint that it needs.
 pub(super) async fn connect(
     address: SocketAddr,
     certificates: &Certificates,
+    scenario: &Scenario,
 ) -> Result<(Endpoint, Connection)> {
     let (chain, key) = identity(certificates, Side::Client)?;
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -48,27 +52,30 @@ pub(super) async fn connect(
         .with_root_certificates(roots(certificates)?)
         .with_client_auth_cert(chain, key)?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(transport());
-    let endpoint = endpoint(None)?;
+    config.transport_config(transport(scenario));
+    let endpoint = endpoint(None, scenario)?;
     let connection = endpoint.connect_with(config, address, HOST_NAME)?.await.context("cannot connect")?;
     Ok((endpoint, connection))
 }
 
-/// quinn's defaults for windows and congestion control: larger windows changed nothing on loopback.
-fn transport() -> Arc<TransportConfig> {
+/// quinn's defaults for windows and congestion control: larger windows changed nothing on loopback. Segmentation offload
+/// stays on.
+fn transport(scenario: &Scenario) -> Arc<TransportConfig> {
     let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(MTU_MAX);
+    discovery.upper_bound(scenario.mtu);
     let mut config = TransportConfig::default();
     config.mtu_discovery_config(Some(discovery));
     Arc::new(config)
 }
 
-fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint> {
+fn endpoint(server: Option<ServerConfig>, scenario: &Scenario) -> Result<Endpoint> {
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(scenario.mtu.max(UDP_PAYLOAD_DEFAULT))?;
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    Ok(Endpoint::new(EndpointConfig::default(), server, socket.into(), Arc::new(TokioRuntime))?)
+    Ok(Endpoint::new(config, server, socket.into(), Arc::new(TokioRuntime))?)
 }
 
 fn roots(certificates: &Certificates) -> Result<RootCertStore> {

@@ -1,12 +1,6 @@
-//! What a driver does to a system: calls in a closed loop, or one-way messages flat out.
+//! Calls in a closed loop: each caller waits for its answer before it calls again.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -14,35 +8,18 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::{scenarios::Scenario, systems::Client};
+use crate::{scenarios::Scenario, system::Client};
 
 /// The longest latency that is told apart; longer ones count as this.
 const LATENCY_MAX: Duration = Duration::from_secs(60);
 /// How many latencies a caller gathers before it takes the histogram's lock.
 const LATENCIES_GATHERED: usize = 256;
-/// How many messages a flow makes between two looks at the clock.
-const MESSAGES_PER_LOOK: u64 = 64;
 
 /// The time that is measured; what happens before it is warm-up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
-}
-
-/// The messages of a one-way scenario: numbered, and as many as fit in the time.
-#[derive(Debug)]
-pub(crate) struct Flow {
-    end: Instant,
-    next: u64,
-    message: Vec<u8>,
-    made: Arc<AtomicU64>,
-}
-
-/// The number that [`Flow`] put into a message.
-#[inline]
-pub(crate) fn sequence(payload: &[u8]) -> Option<u64> {
-    payload.first_chunk().copied().map(u64::from_le_bytes)
 }
 
 /// Lets the scenario's callers call, each one call at a time, until the window ends. Returns the latencies, in
@@ -108,34 +85,6 @@ impl Caller {
     }
 }
 
-// === impl Flow ===
-
-impl Flow {
-    /// A flow of messages of this size, and the count of those it has made.
-    pub(crate) fn new(payload_bytes: usize, end: Instant) -> Result<(Self, Arc<AtomicU64>)> {
-        ensure!(payload_bytes >= size_of::<u64>(), "no room for a sequence number");
-        let made = Arc::<AtomicU64>::default();
-        Ok((Self { end, next: 0, message: vec![0x5a; payload_bytes], made: made.clone() }, made))
-    }
-
-    /// The next message, unless the time is over.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<&[u8]> {
-        if self.next.is_multiple_of(MESSAGES_PER_LOOK) && Instant::now() >= self.end {
-            return None;
-        }
-        *self.message.first_chunk_mut()? = self.next.to_le_bytes();
-        self.next += 1;
-        self.made.store(self.next, Relaxed);
-        Some(&self.message)
-    }
-
-    /// The messages as values, for systems that take them so.
-    pub(crate) fn into_messages(mut self) -> impl Iterator<Item = Bytes> + Send + 'static {
-        std::iter::from_fn(move || self.next().map(Bytes::copy_from_slice))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,14 +124,5 @@ mod tests {
     async fn a_wrong_answer_fails_the_loop() {
         let client = Echo { calls: 0, truthful: false };
         assert!(closed_loop(&client, scenarios::find("S1").unwrap(), window()).await.is_err());
-    }
-
-    #[test]
-    fn a_flow_numbers_its_messages_and_ends_in_time() {
-        let (mut flow, made) = Flow::new(64, Instant::now() + Duration::from_millis(5)).unwrap();
-        assert_eq!(flow.next().map(sequence), Some(Some(0)));
-        let messages: Vec<_> = flow.into_messages().collect();
-        assert!(messages.iter().zip(1..).all(|(message, number)| sequence(message) == Some(number)));
-        assert_eq!(made.load(Relaxed), messages.len() as u64 + 1);
     }
 }

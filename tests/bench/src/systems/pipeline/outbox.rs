@@ -3,10 +3,9 @@
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use quinn::SendStream;
 use tokio::sync::Notify;
 
-use super::frames;
+use super::{Writer, frames};
 
 /// A sender of one-way messages waits while more than this is queued.
 const QUEUED_BYTES_MAX: usize = 256 * 1024;
@@ -51,12 +50,12 @@ impl Outbox {
     }
 
     /// Writes what gathers, until the stream fails.
-    pub(super) async fn write_to(&self, mut stream: SendStream) -> Result<()> {
+    pub(super) async fn write_to(&self, mut writer: impl Writer) -> Result<()> {
         loop {
             self.filled.notified().await;
             let batch = take(&mut self.queued.lock());
             self.emptied.notify_one();
-            stream.write_chunk(batch).await?;
+            writer.write(batch).await?;
         }
     }
 }

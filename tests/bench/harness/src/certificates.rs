@@ -9,26 +9,30 @@ use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SigningKey};
 
 /// The name in both sides' certificates.
-pub(crate) const HOST_NAME: &str = "localhost";
+pub const HOST_NAME: &str = "localhost";
 
 /// A folder of PEM files.
 #[derive(Clone, Debug)]
-pub(crate) struct Certificates {
+pub struct Certificates {
     folder: PathBuf,
 }
 
 /// Whose certificate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Side {
+pub enum Side {
+    /// Of who listens.
     Server,
+    /// Of who connects.
     Client,
 }
 
 /// A certificate and its private key, both PEM.
 #[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) certificate: Vec<u8>,
-    pub(crate) key: Vec<u8>,
+pub struct Identity {
+    /// The certificate.
+    pub certificate: Vec<u8>,
+    /// Its private key.
+    pub key: Vec<u8>,
 }
 
 // === impl Certificates ===
@@ -53,17 +57,24 @@ impl Certificates {
     }
 
     /// The folder, for systems that keep identities of their own in it.
-    pub(crate) fn folder(&self) -> PathBuf {
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
         self.folder.clone()
     }
 
     /// The authority's certificate, PEM.
-    pub(crate) fn authority(&self) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn authority(&self) -> Result<Vec<u8>> {
         read(&self.authority_path())
     }
 
     /// What one side presents.
-    pub(crate) fn identity(&self, side: Side) -> Result<Identity> {
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn identity(&self, side: Side) -> Result<Identity> {
         let [certificate, key] = self.identity_paths(side);
         Ok(Identity { certificate: read(&certificate)?, key: read(&key)? })
     }

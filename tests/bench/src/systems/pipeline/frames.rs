@@ -6,6 +6,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The id of a frame that wants no answer.
 pub(super) const ONE_WAY: u32 = u32::MAX;
+/// The id of a frame that orders items, which come as the only frames of their stream.
+pub(super) const ORDER: u32 = u32::MAX - 1;
 
 const HEADER_BYTES: usize = 8;
 /// The buffer that reads fill.
