@@ -217,7 +217,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = &self.0;
         if !facts.service.is_empty() {
-            write!(f, "{}/{}", facts.service, facts.method)?;
+            f.write_str(&facts.service)?;
+            if !facts.method.is_empty() {
+                write!(f, "/{}", facts.method)?;
+            }
             if let Some(endpoint) = &facts.endpoint {
                 write!(f, " at {endpoint}")?;
             }

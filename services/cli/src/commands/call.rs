@@ -37,12 +37,12 @@ pub(crate) struct Args {
     /// The arguments, a JSON object by parameter name, without a stream; `-` reads it from standard input.
     #[arg(default_value = "{}", value_name = "JSON")]
     arguments: String,
-    /// How long the answer may take, for example 500ms or 1m30s; streams take as long as they take.
+    /// How long the answer may take, in seconds or for example 500ms or 1m30s; streams take as long as they take.
     #[arg(long, default_value = "10s", value_parser = patience, value_name = "DURATION")]
     timeout: Duration,
-    /// How long its streams may be still, in seconds or for example 500ms; without it, for ever. A call that ends for it
-    /// has the exit code of an unknown outcome.
-    #[arg(long, value_parser = idle, value_name = "SECONDS")]
+    /// How long its streams may be still, in seconds or for example 500ms; without it there is no limit. A call that ends for
+    /// it has the exit code of an unknown outcome.
+    #[arg(long, value_parser = idle, value_name = "DURATION")]
     idle: Option<Duration>,
     #[command(flatten)]
     target: Target,
@@ -153,17 +153,20 @@ fn arguments(text: &str) -> anyhow::Result<Value> {
     }
 }
 
+/// A number alone is seconds.
 fn patience(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    if let Some(seconds) = seconds {
+        return Ok(seconds);
+    }
     let parsed: SignedDuration = text.parse().map_err(|_other: jiff::Error| {
         "write a number and a unit, for example 5s, 500ms or 1m30s".to_owned()
     })?;
     Duration::try_from(parsed).map_err(|_negative| "a call takes no negative time".to_owned())
 }
 
-/// As [`patience`], but a number alone is seconds.
 fn idle(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let limit = seconds.map_or_else(|| patience(text), Ok)?;
+    let limit = patience(text)?;
     if limit.is_zero() { Err("streams are still for a moment at least".to_owned()) } else { Ok(limit) }
 }
 
@@ -222,7 +225,8 @@ mod tests {
         {
             assert_eq!(patience(text).unwrap(), Duration::from_millis(ms), "{text}");
         }
-        for wrong in ["", "5", "-5s", "soon"] {
+        assert_eq!(patience("5").unwrap(), Duration::from_secs(5));
+        for wrong in ["", "-5", "-5s", "soon", "NaN"] {
             assert!(patience(wrong).is_err(), "{wrong}");
         }
     }
