@@ -12,7 +12,6 @@ use bytes::Bytes;
 use qmesh_bench_harness::{
     host::Host,
     load::Flow,
-    scenarios::{Scenario, Shape},
     system::{Client, Entry, System, Target, Threads},
 };
 use ractor::{Actor, ActorRef, concurrency::oneshot, pg, rpc::CallResult};
@@ -50,7 +49,7 @@ impl System for RactorCluster {
     type Client = Caller;
 
     async fn serve(host: Host) -> Result<()> {
-        for number in 0..services(host.scenario) {
+        for number in 0..host.scenario.services() {
             let (actor, _) = Actor::spawn(None, Service, host.counter()).await?;
             pg::join(group(number), vec![actor.get_cell()]);
         }
@@ -64,16 +63,11 @@ impl System for RactorCluster {
         let node = node("client", free_port()?).await?;
         client_connect(&node, target.address()).await?;
         let mut actors = Vec::new();
-        for number in 0..services(target.scenario) {
+        for number in 0..target.scenario.services() {
             actors.push(found(number).await?);
         }
         Ok(Caller { actors })
     }
-}
-
-/// How many services there are: one-way senders have one each.
-fn services(scenario: &Scenario) -> usize {
-    if scenario.shape == Shape::OneWay { scenario.callers } else { 1 }
 }
 
 /// The process group of a service.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     compare::Cell,
     report::rate,
-    scenarios::{SCENARIOS, Scenario},
+    scenarios::{SCENARIOS, Scenario, Shape},
 };
 
 /// The system whose bars stand out.
@@ -22,10 +22,10 @@ const MARGIN: usize = 14;
 const STYLE: &str = "text{font:12px sans-serif;fill:#808080}.title{font-weight:bold}\
     .subject{fill:#d9730d}.peer{fill:#6b8fb3}";
 
-/// The picture, as SVG. Cells without a rate are left out.
+/// The picture, as SVG. Cells without a rate are left out, and so is the flood, whose rate is its receiver's.
 pub(crate) fn draw(cells: &[Cell]) -> String {
     let (mut body, mut y) = (String::new(), MARGIN);
-    for scenario in SCENARIOS {
+    for scenario in SCENARIOS.iter().filter(|scenario| !matches!(scenario.shape, Shape::Flood(_))) {
         let rates: Vec<_> = cells
             .iter()
             .filter(|cell| cell.scenario == scenario.id)
@@ -73,7 +73,7 @@ mod tests {
     use crate::sample::Figures;
 
     #[test]
-    fn the_fastest_has_the_longest_bar_and_idle_cells_have_none() {
+    fn the_fastest_has_the_longest_bar_and_cells_without_a_rate_of_their_own_have_none() {
         let cell = |system, scenario, ops_per_s| Cell {
             system,
             scenario,
@@ -84,6 +84,7 @@ mod tests {
             cell(SUBJECT, "S2", Some(50_000.0)),
             cell("peer", "S2", Some(100_000.0)),
             cell(SUBJECT, "S11-session", None),
+            cell(SUBJECT, "flood", Some(100.0)),
         ];
         let svg = draw(&cells);
         assert!(svg.contains("width=\"320.0\"") && svg.contains("width=\"640.0\""), "{svg}");

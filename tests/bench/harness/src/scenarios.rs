@@ -191,6 +191,12 @@ impl Scenario {
         self.payload_bytes.max(self.bulk_bytes.unwrap_or_default()) + OVERHEAD
     }
 
+    /// How many services take one-way messages: each of several senders has its own.
+    #[must_use]
+    pub fn services(&self) -> usize {
+        if self.shape == Shape::OneWay { self.callers } else { 1 }
+    }
+
     /// Whether a name of the command line means it: its id, or the part of it before the dash.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         let group = self.id.split('-').next().unwrap_or(self.id);

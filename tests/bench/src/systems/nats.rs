@@ -40,7 +40,7 @@ impl System for Nats {
         let client = connect(broker.port).await?;
         let mut services = JoinSet::new();
         services.spawn(answer(client.clone(), client.subscribe(ECHO).await?));
-        for service in 0..host.scenario.callers {
+        for service in 0..host.scenario.services() {
             let messages = client.subscribe(tell(service)).await?;
             services.spawn(count(client.clone(), messages, host.counter()));
         }

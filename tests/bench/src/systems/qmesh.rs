@@ -12,7 +12,7 @@ use qmesh::{Authority, Identity, MemoryNetwork, Node};
 use qmesh_bench_harness::{
     host::Host,
     load::{Counter, Flow, Lifetimes, Order},
-    scenarios::{self, Shape},
+    scenarios,
     system::{Client, System, Target, Threads},
 };
 
@@ -26,8 +26,8 @@ pub(super) struct Qmesh;
 pub(super) struct Caller {
     node: Node,
     peer: PeerClient,
-    /// How many one-way senders there will be.
-    senders: usize,
+    /// How many services take one-way messages.
+    services: usize,
 }
 
 /// How long a stream of items may take to begin.
@@ -62,10 +62,9 @@ impl System for Qmesh {
     async fn serve(host: Host) -> Result<()> {
         let builder = node::builder(&format!("server-{}", host.index), host.scenario)
             .identity(node::identity(&host.certificates)?);
-        let builder = match (host.scenario.shape, host.scenario.callers) {
-            // Each of several senders has a service of its own.
-            (Shape::OneWay, 2..) => shelf::counting(builder, &host),
-            _ => shelf::idle(builder, host.idle_services),
+        let builder = match host.scenario.services() {
+            1 => shelf::idle(builder, host.idle_services),
+            _ => shelf::counting(builder, &host),
         };
         let node = peer::serve(builder, &host).start().await?;
         let address = node.addresses().into_iter().find_map(|address| address.socket());
@@ -80,13 +79,13 @@ impl System for Qmesh {
             .start()
             .await?;
         node::wait_for(&node, peer::NAME, target.addresses.len()).await?;
-        Ok(Caller { peer: node.client(), senders: target.scenario.callers, node })
+        Ok(Caller { peer: node.client(), services: target.scenario.services(), node })
     }
 
     async fn connect_here(host: Host) -> Result<Caller> {
         let builder = node::builder("only", host.scenario).identity(node::identity(&host.certificates)?);
         let node = peer::serve(builder, &host).start().await?;
-        Ok(Caller { peer: node.client(), senders: 1, node })
+        Ok(Caller { peer: node.client(), services: 1, node })
     }
 
     /// Services start and stop with their node. One that is dropped ends at once, without time to drain.
@@ -108,7 +107,7 @@ impl Client for Caller {
 
     /// A single sender's service is the one that is called; several have one on the shelf each.
     async fn send_all(&mut self, service: usize, mut flow: Flow) -> Result<()> {
-        if self.senders > 1 {
+        if self.services > 1 {
             let send = shelf::SENDERS.get(service).context("no such service")?;
             return send(self.node.clone(), flow).await;
         }

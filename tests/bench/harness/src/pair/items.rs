@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
+use tokio::time::Instant;
 
 use super::{Pair, Work};
 use crate::{
@@ -10,7 +11,6 @@ use crate::{
     sample::{Delivery, Sample},
     system::Client,
 };
-use tokio::time::Instant;
 
 pub(super) async fn measure(mut client: impl Client, pair: &Pair, length: Duration) -> Result<Sample> {
     let order = Order::new(pair.scenario.payload_bytes, length)?;

@@ -85,9 +85,9 @@ shelf! {
     s12 = "bench.Small12", s13 = "bench.Small13", s14 = "bench.Small14", s15 = "bench.Small15",
 }
 
-/// Adds a counting service for each of the scenario's senders.
+/// Adds a counting service for each of the scenario's one-way senders.
 pub(super) fn counting(builder: NodeBuilder, host: &Host) -> NodeBuilder {
-    ADDERS.iter().take(host.scenario.callers).fold(builder, |builder, add| {
+    ADDERS.iter().take(host.scenario.services()).fold(builder, |builder, add| {
         let counting = |counter| Shelved { counter: Some(counter), ..Shelved::default() };
         add(builder, Arc::new(once(host.counter(), counting)))
     })
