@@ -9,6 +9,7 @@
 //! - [`Stalls`]: what the machine itself cost
 //! - [`Process`]: an endpoint in a process of its own, to be killed
 //! - [`swarm`]: a mesh, a load and faults, all drawn from one seed
+//! - [`gossip`]: what the directory costs, by the number of nodes
 //! - [`hosts`]: three hosts in network namespaces, whose links are cut
 //! - [`stranger`]: a peer with valid credentials that says what it likes
 
@@ -18,6 +19,7 @@ mod process;
 mod stalls;
 mod tally;
 
+pub mod gossip;
 pub mod hosts;
 pub mod shapes;
 pub mod stranger;

@@ -107,7 +107,7 @@ fn packages_depend_in_one_direction() {
         ("qmesh-services", &["qmesh"]),
         ("qmesh-cli", &["qmesh", "qmesh-services"]),
         ("qmesh-examples", &["qmesh", "qmesh-services"]),
-        ("qmesh-tests", &["qmesh", "qmesh-services", "qmesh-transport"]),
+        ("qmesh-tests", &["qmesh", "qmesh-services", "qmesh-transport", "qmesh-discovery"]),
         ("qmesh-trial", &[]),
     ]);
     let packages = packages();
