@@ -17,6 +17,13 @@ pub struct Config {
     pub gossip: qmesh_discovery::Config,
     /// The bounds of channels and queues.
     pub limits: Limits,
+    /// How many threads of its own the node has for its sessions, each with a runtime of one thread: its *shards*. Default 0,
+    /// at most 64: sessions share the runtime in which the node is started.
+    ///
+    /// A session's packets, channels and loops stay on one shard, and so does a service that asks for it
+    /// ([`Server::on_shard`](crate::Server::on_shard)) and a task that is started there ([`Node::spawn`](crate::Node::spawn)): what they say to each other wakes
+    /// no other thread. Where the runtime has several threads and calls are small, that is worth more than the threads.
+    pub shards: usize,
     /// How long a call may take, from first to last attempt, unless it says otherwise. Default 10 s.
     pub call_timeout: Duration,
     /// How long a draining node lets its calls and their streams finish. Default 25 s, below the 30 s that Kubernetes grants.
@@ -68,6 +75,8 @@ pub struct Limits {
     pub opening_timeout: Duration,
 }
 
+/// The most threads of a node's own.
+const SHARDS_MAX: usize = 64;
 /// The longest that a call may take, whoever says how long.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -103,6 +112,7 @@ impl Config {
                 "0 to 1000",
             ),
             (self.retries_per_second <= 1_000_000, "retries_per_second", "at most 1,000,000"),
+            (self.shards <= SHARDS_MAX, "shards", "at most 64"),
             (!self.seed_interval.is_zero(), "seed_interval", "more than 0"),
             (!self.redial.0.is_zero() && self.redial.0 <= self.redial.1, "redial", "more than 0, and rising"),
         ];
@@ -133,6 +143,7 @@ impl Config {
             quic,
             gossip,
             limits: Limits::default(),
+            shards: 0,
             call_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(25),
             seed_interval,

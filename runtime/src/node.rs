@@ -132,6 +132,18 @@ impl Node {
         client::call_json(self.inner(), None, call).await
     }
 
+    /// Runs work on one of the node's [`shards`](crate::Config::shards), in turn, beside the sessions there; without shards, in
+    /// the current runtime. A task that calls a lot is well placed there, if it never blocks. It ends with the node.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, if the node has no shards.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.inner().shards().next().start(work)
+    }
+
     /// Who is alive in the mesh, and what they offer: snapshots, lookups and watches.
     #[must_use]
     pub fn directory(&self) -> &Directory {

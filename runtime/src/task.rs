@@ -1,4 +1,6 @@
-//! Where a task runs, and whose it is: the only file of this crate that spawns.
+//! Whose a task is, and where it runs ([`place`]): nothing else in this crate spawns.
+
+mod place;
 
 use std::{future::Future, panic::AssertUnwindSafe};
 
@@ -6,6 +8,8 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use place::{Place, Shards};
 
 /// A task that is dropped with its owner.
 #[derive(Debug)]
@@ -17,16 +21,23 @@ pub(crate) struct Tasks {
     token: Mutex<CancellationToken>,
 }
 
-/// Runs `work` until it is done or the returned owner is dropped.
+/// Runs `work` beside its starter until it is done or the returned owner is dropped.
+#[cfg(any(test, feature = "testing"))]
 #[must_use]
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Owned {
-    Owned(start(work))
+    spawn_at(&Place::Ambient, work)
 }
 
-/// Runs `work` until it is done or the group is ended or renewed.
+/// Runs `work` at `place` until it is done or the returned owner is dropped.
+#[must_use]
+pub(crate) fn spawn_at(place: &Place, work: impl Future<Output = ()> + Send + 'static) -> Owned {
+    Owned(place.start(work))
+}
+
+/// Runs `work` beside its starter until it is done or the group is ended or renewed.
 pub(crate) fn spawn_in(tasks: &Tasks, work: impl Future<Output = ()> + Send + 'static) {
     let token = tasks.token.lock().clone();
-    drop(start(async move {
+    drop(Place::Ambient.start(async move {
         tokio::select! {
             biased;
             () = token.cancelled() => {}
@@ -34,11 +45,6 @@ pub(crate) fn spawn_in(tasks: &Tasks, work: impl Future<Output = ()> + Send + 's
             _ = AssertUnwindSafe(work).catch_unwind() => {}
         }
     }));
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
-fn start(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    tokio::spawn(work)
 }
 
 // === impl Owned, Tasks ===

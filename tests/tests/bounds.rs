@@ -207,7 +207,7 @@ fn settings() -> Vec<Setting> {
     }
     let mut settings = Vec::new();
     settings.extend(fields!("Config::", config => config, [
-        call_timeout, drain_timeout, seed_interval, call_hops, call_retries, retries_per_second,
+        shards, call_timeout, drain_timeout, seed_interval, call_hops, call_retries, retries_per_second,
     ]));
     settings.extend(fields!("Limits::", config => config.limits, [
         message_bytes_max, calls_per_channel, one_way_window, metadata_bytes_max,

@@ -19,6 +19,7 @@ use crate::{
     failure::{Failure, Reason},
     node::{Link, NodeInner, Peer},
     supervisor::Work,
+    task::Place,
 };
 
 /// An endpoint on another node, with the channel to it once there is one.
@@ -139,7 +140,7 @@ impl Remote {
         // Whoever gives up here leaves the channel to the next one.
         self.channel.store(Some(Arc::clone(&channel)));
         route.opened();
-        self.peer.start_caller(Arc::clone(&channel), frames, writer).await?;
+        self.peer.start_caller(link.place(), Arc::clone(&channel), (frames, writer)).await?;
         Ok(channel)
     }
 }
@@ -161,8 +162,8 @@ impl Remote {
     /// Runs the channel of a streaming call as an actor below the connection's.
     ///
     /// A failure is *not sent*.
-    pub(crate) async fn start_stream(&self, work: Work) -> Result<(), Failure> {
-        self.peer.start_stream(work).await
+    pub(crate) async fn start_stream(&self, place: &Place, work: Work) -> Result<(), Failure> {
+        self.peer.start_stream(place, work).await
     }
 }
 

@@ -348,13 +348,13 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
         StreamCaller { frames, writer, outgoing, incoming: incoming.map(|items| items.0), answer: to };
     let begin = stream_caller::begin(&head, patience.handler_deadline(), &arguments);
     let node = Arc::clone(&journey.node);
-    remote
-        .start_stream(Box::pin(async move {
-            node.drain().watch(caller.run(begin)).await;
-            drop(streams);
-            Ok(())
-        }))
-        .await?;
+    let place = streams.place().clone();
+    let work = async move {
+        node.drain().watch(caller.run(begin)).await;
+        drop(streams);
+        Ok(())
+    };
+    remote.start_stream(&place, Box::pin(work)).await?;
     let answered = patience.wait_for(answer).await?;
     let answer = answered.unwrap_or_else(|_| Answer::without_a_word());
     journey.ticket.terms.settle(answer.spent);

@@ -51,7 +51,7 @@ async fn receive(node: &Arc<NodeInner>, peer: &Peer, link: &Arc<Link>, channel: 
         Ok(Ok(Some((kind::GOSSIP, payload)))) => {
             node.gopher_map().received(peer.id(), payload);
             let work = Box::pin(gossip::read(Arc::clone(node), peer.id(), frames));
-            return report(node, peer, peer.start_channel(work).await);
+            return report(node, peer, peer.start_channel(link.place(), work).await);
         }
         Ok(Ok(Some((kind, _)))) => FrameError::Unexpected(kind).to_string(),
         // A channel that its opener gave up before it said anything.
@@ -78,7 +78,7 @@ async fn serve(
     channel: (Frames, ChannelWriter),
 ) {
     if let Some(serving) = agree(node, link, request, channel).await {
-        report(node, peer, peer.start_channel(serving).await);
+        report(node, peer, peer.start_channel(link.place(), serving).await);
     }
 }
 

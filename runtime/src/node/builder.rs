@@ -25,6 +25,7 @@ use crate::{
     random::Random,
     service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
+    task::{Place, Shards},
 };
 
 /// A node to be. [`Node::builder`] makes one.
@@ -73,6 +74,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// The system has no thread for one of the [`shards`](Config::shards).
+    #[error("a shard cannot start: {0}")]
+    Shards(#[source] std::io::Error),
     /// Gossip cannot start.
     #[error(transparent)]
     Gossip(#[from] GossipError),
@@ -210,7 +214,8 @@ impl NodeBuilder {
         let data_dir = root.as_deref().map(|root| DataDir::open(root, &self.name)).transpose()?;
         let now = self.clock.now_ms();
         let incarnation = data_dir.as_ref().map_or(Ok(now), |data_dir| data_dir.next_incarnation(now))?;
-        let bound = self.bind(&credentials)?;
+        let shards = Shards::start(self.config.shards).map_err(StartError::Shards)?;
+        let bound = self.bind(&credentials, &shards)?;
         let addresses = self.addresses(&bound)?;
         let mut seeds = std::mem::take(&mut self.seeds);
         seeds.extend(root.map(SeedSource::Files));
@@ -244,6 +249,7 @@ impl NodeBuilder {
             supervisor,
             tree,
             peer_events,
+            shards,
             policies: std::mem::take(&mut self.policies),
             random: Arc::clone(&self.random),
             clock: self.clock.clone(),
@@ -287,7 +293,7 @@ impl NodeBuilder {
         self
     }
 
-    fn bind(&mut self, credentials: &Credentials) -> Result<Sockets, StartError> {
+    fn bind(&mut self, credentials: &Credentials, shards: &Shards) -> Result<Sockets, StartError> {
         let mut bound = Sockets::default();
         if let Some(network) = self.memory.take() {
             let endpoint = network.bind(credentials.name(), credentials.clone())?;
@@ -297,7 +303,8 @@ impl NodeBuilder {
             self.listen.push(Address::Quic { host: "127.0.0.1".to_owned(), port: 0 });
         }
         for address in &self.listen {
-            let endpoint = QuicEndpoint::bind(address, credentials.clone(), self.config.quic.clone())?;
+            let bind = || QuicEndpoint::bind(address, credentials.clone(), self.config.quic.clone());
+            let endpoint = shards.next().enter(bind)?;
             bound.listeners.push(endpoint.listener());
             bound.dialers.push(endpoint.dialer());
             bound.quic.push(endpoint);
@@ -357,7 +364,7 @@ async fn start(
     work: impl Fn(Arc<NodeInner>) -> Work + Send + Sync + 'static,
 ) -> Result<(), StartError> {
     let weak = Arc::downgrade(node);
-    let spawn = looper(move || match weak.upgrade() {
+    let spawn = looper(Place::Ambient, move || match weak.upgrade() {
         Some(node) => work(node),
         None => Box::pin(std::future::ready(Ok(()))),
     });

@@ -45,8 +45,8 @@ use crate::{
     },
     random::Random,
     service::{AnyServer, Caller, Endpoint, Method, ServiceCore, Started},
-    supervisor::{ChildSpec, Glance, Kind, SupervisorRef, Tree},
-    task::Tasks,
+    supervisor::{ChildSpec, Glance, Kind, SupervisorRef, Tree, looper},
+    task::{Shards, Tasks},
     wire::messages::control::Kind as ControlKind,
 };
 
@@ -62,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) supervisor: SupervisorRef,
     pub(crate) tree: Arc<Tree>,
     pub(crate) peer_events: mpsc::Sender<PeerEvent>,
+    pub(crate) shards: Shards,
     /// In front of all its services.
     pub(crate) policies: Vec<Policy>,
     pub(crate) random: Arc<Random>,
@@ -176,6 +177,10 @@ impl NodeInner {
 
     pub(crate) const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(crate) const fn shards(&self) -> &Shards {
+        &self.parts.shards
     }
 
     pub(crate) const fn tasks(&self) -> &Tasks {
@@ -422,8 +427,9 @@ impl NodeInner {
     pub(crate) async fn serve_client(self: &Arc<Self>, introduced: Introduced) {
         let number = self.clients.fetch_add(1, Relaxed) + 1;
         let node = Arc::downgrade(self);
+        let place = introduced.link.place().clone();
         let introduced = Mutex::new(Some(introduced));
-        let spawn = crate::supervisor::looper(move || {
+        let spawn = looper(place, move || {
             let (node, introduced) = (node.upgrade(), introduced.lock().take());
             Box::pin(async move {
                 let (Some(node), Some(introduced)) = (node, introduced) else { return Ok(()) };
@@ -546,6 +552,8 @@ impl NodeInner {
         let _late = timeout(GOODBYE, join_all(quic.iter().map(|endpoint| endpoint.wait_idle()))).await;
         self.let_go();
         *ended = true;
+        // Last: whoever asks may run on one.
+        self.shards().end().await;
     }
 
     /// Accepts nothing new and lets the calls and their streams finish.

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
     config::Limits,
+    task::Place,
     wire::{frame::LargeFrames, outbox::Outbox, unread::Unread},
 };
 
@@ -20,6 +21,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Link {
     session: Arc<dyn Session>,
+    /// Where the session is driven, and so its channels are.
+    place: Place,
     /// Which life of the peer this is.
     incarnation: u64,
     /// Whether this node dialled.
@@ -63,9 +66,11 @@ pub(crate) struct GossipSlot {
 }
 
 impl Link {
+    /// A link at this place.
     pub(crate) fn new(session: Arc<dyn Session>, incarnation: u64, dialled: bool) -> Self {
         Self {
             session,
+            place: Place::here(),
             incarnation,
             dialled,
             gossip: GossipSlot::default(),
@@ -81,6 +86,10 @@ impl Link {
 
     pub(crate) const fn session(&self) -> &Arc<dyn Session> {
         &self.session
+    }
+
+    pub(crate) const fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(crate) const fn incarnation(&self) -> u64 {
@@ -187,6 +196,13 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.0.served.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Streams {
+    /// Where their session is.
+    pub(crate) fn place(&self) -> &Place {
+        self.0.place()
     }
 }
 

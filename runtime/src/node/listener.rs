@@ -16,14 +16,18 @@ pub(crate) async fn run(node: Arc<NodeInner>, listener: Arc<dyn Listener>) -> Re
             biased;
             Some(()) = shaking.next() => {}
             incoming = listener.accept(), if shaking.len() < handshakes_max => match incoming {
-                Some(incoming) => shaking.push(welcome(&node, incoming)),
+                Some(incoming) => {
+                    let welcome = welcome(Arc::clone(&node), incoming);
+                    let place = node.shards().next();
+                    shaking.push(async move { place.run(welcome).await });
+                }
                 None => return Ok(()),
             },
         }
     }
 }
 
-async fn welcome(node: &Arc<NodeInner>, incoming: Incoming) {
+async fn welcome(node: Arc<NodeInner>, incoming: Incoming) {
     let from = incoming.remote_address.clone();
     let Ok(session) = incoming.handshake().await else {
         // The transport has logged why.

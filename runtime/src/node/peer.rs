@@ -21,6 +21,7 @@ use crate::{
     failure::{Failure, Reason},
     node::{NodeInner, hello::Introduced, link::Link, peers::PeerEvent},
     supervisor::{ChildSpec, Kind, SupervisorRef, Work, looper},
+    task::Place,
     wire::frame::Frames,
 };
 
@@ -184,12 +185,12 @@ impl Peer {
         }
     }
 
-    /// Starts a channel's actor below the connection's.
-    pub(crate) async fn start_channel(&self, work: Work) -> Result<(), String> {
+    /// Starts a channel's actor below the connection's; its loop runs at `place`, where its session does.
+    pub(crate) async fn start_channel(&self, place: &Place, work: Work) -> Result<(), String> {
         let supervisor = self.supervisor.lock().clone().ok_or("the connection has ended")?;
         let number = self.channels.fetch_add(1, Relaxed) + 1;
         let work = Mutex::new(Some(work));
-        let spawn = looper(move || {
+        let spawn = looper(place.clone(), move || {
             let work = work.lock().take();
             work.unwrap_or_else(|| Box::pin(std::future::ready(Err("a channel starts once".to_owned()))))
         });
@@ -207,9 +208,9 @@ impl Peer {
     /// Starts the actor of a channel on which this node calls.
     pub(crate) async fn start_caller(
         &self,
+        place: &Place,
         channel: Arc<ChannelCaller>,
-        frames: Frames,
-        writer: ChannelWriter,
+        (frames, writer): (Frames, ChannelWriter),
     ) -> Result<(), Failure> {
         let ending = Ending(Arc::clone(&channel));
         let work: Work = Box::pin(async move {
@@ -217,12 +218,12 @@ impl Peer {
             ending.0.end(&why);
             Ok(())
         });
-        self.start_channel(work).await.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))
+        self.start_channel(place, work).await.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))
     }
 
     /// Starts the actor of a call with streams. Nothing leaves before the actor is known to run: a call that fails here was
     /// *not sent*, whatever has become of the actor.
-    pub(crate) async fn start_stream(&self, work: Work) -> Result<(), Failure> {
+    pub(crate) async fn start_stream(&self, place: &Place, work: Work) -> Result<(), Failure> {
         let (go, told) = oneshot::channel();
         let begins: Work = Box::pin(async move {
             match told.await {
@@ -230,7 +231,7 @@ impl Peer {
                 Err(_gave_up) => Ok(()),
             }
         });
-        let started = self.start_channel(begins).await;
+        let started = self.start_channel(place, begins).await;
         started.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))?;
         // One that was stopped meanwhile has dropped the call, whose caller hears of it.
         let _stopped = go.send(());
@@ -268,10 +269,13 @@ mod tests {
         for knows in [true, false] {
             let left = Arc::new(AtomicBool::new(false));
             let leaves = Arc::clone(&left);
-            let mut starting = Box::pin(peer.start_stream(Box::pin(async move {
-                leaves.store(true, Relaxed);
-                Ok(())
-            })));
+            let mut starting = Box::pin(peer.start_stream(
+                &Place::Ambient,
+                Box::pin(async move {
+                    leaves.store(true, Relaxed);
+                    Ok(())
+                }),
+            ));
             assert!(
                 starting.as_mut().now_or_never().is_none(),
                 "the supervisor was told, and has not answered"
@@ -287,7 +291,8 @@ mod tests {
             assert_eq!(left.load(Relaxed), knows);
         }
         supervisor.end().await;
-        let failure = peer.start_stream(Box::pin(async { unreachable!() })).await.unwrap_err();
+        let failure =
+            peer.start_stream(&Place::Ambient, Box::pin(async { unreachable!() })).await.unwrap_err();
         assert_eq!(failure.outcome(), crate::failure::Outcome::NotSent, "{failure}");
     }
 }

@@ -120,11 +120,12 @@ fn spec(node: &Arc<NodeInner>, peer: &Arc<Peer>, name: String) -> ChildSpec {
             let upgraded = node.upgrade().ok_or_else(stopped)?;
             let supervisor = SupervisorRef::below(parent, upgraded.supervisor(), &child).await?;
             *peer.supervisor.lock() = Some(supervisor.clone());
+            let place = upgraded.shards().of(peer.id().as_bytes());
             let session = ChildSpec {
                 name: "session".to_owned(),
                 kind: Kind::Session,
                 restart: Some(RestartPolicy::forever()),
-                spawn: looper(move || match node.upgrade() {
+                spawn: looper(place, move || match node.upgrade() {
                     Some(node) => Box::pin(connection::run(node, Arc::clone(&peer))),
                     None => Box::pin(std::future::ready(Ok(()))),
                 }),

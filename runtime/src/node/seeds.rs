@@ -122,7 +122,11 @@ async fn contact(
         node.gopher_map().greet(record.id);
         return Ok(Some(record.id));
     }
-    match node.dial(address, None).await {
+    let dialled = {
+        let (node, address) = (Arc::clone(node), address.clone());
+        async move { node.dial(&address, None).await }
+    };
+    match node.shards().next().run(dialled).await {
         Ok(introduced) => {
             let id = introduced.link.session().peer().id();
             let mut changed = node.changed();

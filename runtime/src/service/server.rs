@@ -37,6 +37,7 @@ pub struct Server<C, S> {
     policies: Vec<Policy>,
     warm_up: Option<Hook>,
     layers: Option<Layers>,
+    on_shard: bool,
     contract: PhantomData<fn() -> C>,
 }
 
@@ -69,6 +70,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
             policies: Vec::new(),
             warm_up: None,
             layers: None,
+            on_shard: false,
             contract: PhantomData,
         }
     }
@@ -99,6 +101,17 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
     #[must_use]
     pub const fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Runs the service on one of the node's [`shards`](crate::Config::shards), always the same one, beside the sessions there
+    /// (default: in the runtime in which the node is started). Without shards it changes nothing.
+    ///
+    /// Its calls then wake no other thread. In turn it must not hold its thread up: while a handler computes for long, or
+    /// blocks, every session of that shard stands still.
+    #[must_use]
+    pub const fn on_shard(mut self) -> Self {
+        self.on_shard = true;
         self
     }
 
@@ -222,6 +235,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let inbox = Arc::new(Inbox::<C>::new(self.queue));
         let caller = node.inner().as_caller();
         let guard = Guard::new([node.inner().policies(), &self.policies].concat());
+        let shard = self.on_shard.then(|| node.inner().shards().of(C::NAME.as_bytes()));
+        let place = shard.unwrap_or_default();
         let (calls, tasks) = (Tasks::default(), Tasks::default());
         let ready = AtomicBool::new(self.warm_up.is_none());
         let core = Arc::new(ServiceCore { name: C::NAME, node, guard, ready, calls, tasks });
@@ -236,6 +251,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
                 warm_up: warm_up.clone(),
             };
             let spawned = Actor::spawn_linked(None, ServiceActor::<C, S>::new(), arguments, supervisor);
+            let spawned = place.within(spawned);
             let spawned: BoxFuture<'static, _> = Box::pin(async { Ok(spawned.await?.0.get_cell()) });
             spawned
         };

@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::{
     supervisor::Spawn,
-    task::{self, Owned},
+    task::{self, Owned, Place},
 };
 
 /// A loop: `Ok` when it is done, `Err` when it is to be restarted.
@@ -25,10 +25,14 @@ struct Ended(Result<(), String>);
 impl Actor for Looper {
     type Msg = Ended;
     type State = Owned;
-    type Arguments = Work;
+    type Arguments = (Place, Work);
 
-    async fn pre_start(&self, myself: ActorRef<Ended>, work: Work) -> Result<Owned, ActorProcessingErr> {
-        Ok(task::spawn(async move {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Ended>,
+        (place, work): (Place, Work),
+    ) -> Result<Owned, ActorProcessingErr> {
+        Ok(task::spawn_at(&place, async move {
             let ended = AssertUnwindSafe(work).catch_unwind().await;
             let ended = ended.unwrap_or_else(|_panic| Err("it panicked".to_owned()));
             // The actor may have been stopped.
@@ -48,11 +52,13 @@ impl Actor for Looper {
     }
 }
 
-/// How to start the loop that `work` makes.
-pub(crate) fn looper(work: impl Fn() -> Work + Send + Sync + 'static) -> Spawn {
+/// How to start the loop that `work` makes: at `place`, now and after each failure.
+pub(crate) fn looper(place: Place, work: impl Fn() -> Work + Send + Sync + 'static) -> Spawn {
     let work = Arc::new(work);
     Box::new(move |supervisor| {
-        let work = work();
-        Box::pin(async move { Ok(Actor::spawn_linked(None, Looper, work, supervisor).await?.0.get_cell()) })
+        let arguments = (place.clone(), work());
+        Box::pin(
+            async move { Ok(Actor::spawn_linked(None, Looper, arguments, supervisor).await?.0.get_cell()) },
+        )
     })
 }

@@ -19,6 +19,7 @@ mod queues;
 mod retries;
 mod rolling;
 mod service_layers;
+mod shards;
 mod stray_layers;
 mod streams;
 mod warm_up;

@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr};
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{
     args,
@@ -56,6 +56,11 @@ pub trait System: 'static {
 
 /// A connection, or one to each of several servers. Clones share it.
 pub trait Client: Clone + Send + 'static {
+    /// Where those run that use it (default: in the system's own runtime).
+    fn place(&self) -> Handle {
+        Handle::current()
+    }
+
     /// One call; resolves to its answer.
     fn call(&mut self, payload: Bytes) -> impl Future<Output = Result<Bytes>> + Send {
         async move {

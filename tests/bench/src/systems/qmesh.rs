@@ -2,9 +2,10 @@
 
 mod node;
 mod peer;
+mod placement;
 mod shelf;
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, marker::PhantomData, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -15,11 +16,16 @@ use qmesh_bench_harness::{
     scenarios,
     system::{Client, System, Target, Threads},
 };
+use tokio::runtime::Handle;
 
-use self::peer::{PeerClient, message};
+pub(super) use self::placement::{OneThread, Shard, Workers};
+use self::{
+    peer::{PeerClient, message},
+    placement::Placement,
+};
 
 /// qmesh, from the client's call to the handler of a supervised actor.
-pub(super) struct Qmesh;
+pub(super) struct Qmesh<P>(PhantomData<P>);
 
 /// A node, and its client of the service.
 #[derive(Clone)]
@@ -28,39 +34,21 @@ pub(super) struct Caller {
     peer: PeerClient,
     /// How many services take one-way messages.
     services: usize,
+    /// Where the callers run: beside the sessions.
+    place: Handle,
 }
 
 /// How long a stream of items may take to begin.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 
-impl System for Qmesh {
-    const NAME: &'static str = "qmesh";
-    const THREADS: Threads = Threads::One;
-    const SCENARIOS: &'static [&'static str] = &[
-        "S1",
-        "S2",
-        "S3",
-        "S4",
-        "S5",
-        "S6",
-        "S7",
-        "S7-6400",
-        "S8",
-        "S8-oneway",
-        "S8-start",
-        "S9-alone",
-        "S9",
-        "S10",
-        "S11-session",
-        "S11-channel",
-        "S11-service",
-        "S12",
-        "flood",
-    ];
+impl<P: Placement> System for Qmesh<P> {
+    const NAME: &'static str = P::NAME;
+    const THREADS: Threads = P::THREADS;
+    const SCENARIOS: &'static [&'static str] = P::SCENARIOS;
     type Client = Caller;
 
     async fn serve(host: Host) -> Result<()> {
-        let builder = node::builder(&format!("server-{}", host.index), host.scenario)
+        let builder = node::builder(&format!("server-{}", host.index), host.scenario, P::SHARDS)
             .identity(node::identity(&host.certificates)?);
         let builder = match host.scenario.services() {
             1 => shelf::idle(builder, host.idle_services),
@@ -73,25 +61,28 @@ impl System for Qmesh {
     }
 
     async fn connect(target: Target) -> Result<Caller> {
-        let node = node::builder(&format!("client-{}", target.index), target.scenario)
+        let node = node::builder(&format!("client-{}", target.index), target.scenario, P::SHARDS)
             .identity(node::identity(&target.certificates)?)
             .seeds(node::seeds(&target))
             .start()
             .await?;
         node::wait_for(&node, peer::NAME, target.addresses.len()).await?;
-        Ok(Caller { peer: node.client(), services: target.scenario.services(), node })
+        let place = node.spawn(async { Handle::current() }).await?;
+        Ok(Caller { peer: node.client(), services: target.scenario.services(), node, place })
     }
 
     async fn connect_here(host: Host) -> Result<Caller> {
-        let builder = node::builder("only", host.scenario).identity(node::identity(&host.certificates)?);
+        let builder =
+            node::builder("only", host.scenario, P::SHARDS).identity(node::identity(&host.certificates)?);
         let node = peer::serve(builder, &host).start().await?;
-        Ok(Caller { peer: node.client(), services: 1, node })
+        let place = node.spawn(async { Handle::current() }).await?;
+        Ok(Caller { peer: node.client(), services: 1, node, place })
     }
 
     /// Services start and stop with their node. One that is dropped ends at once, without time to drain.
     async fn start_and_stop(lifetimes: Lifetimes) -> Result<()> {
         let identity = Identity::issued_by(&Authority::ephemeral("bench")?);
-        let builder = node::builder("only", scenarios::find("S8-start")?)
+        let builder = node::builder("only", scenarios::find("S8-start")?, P::SHARDS)
             .identity(identity)
             .memory(&MemoryNetwork::new(1));
         let node = shelf::living(builder, &lifetimes).start().await?;
@@ -101,6 +92,10 @@ impl System for Qmesh {
 }
 
 impl Client for Caller {
+    fn place(&self) -> Handle {
+        self.place.clone()
+    }
+
     async fn call(&mut self, payload: Bytes) -> Result<Bytes> {
         Ok(self.peer.echo(payload).await?)
     }

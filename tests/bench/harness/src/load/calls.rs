@@ -36,7 +36,7 @@ pub(crate) async fn closed_loop(
     for _ in 0..scenario.callers {
         let caller =
             Caller { latencies: latencies.clone(), gathered: Vec::with_capacity(LATENCIES_GATHERED) };
-        callers.spawn(caller.call_until_end(client.clone(), payload.clone(), window));
+        callers.spawn_on(caller.call_until_end(client.clone(), payload.clone(), window), &client.place());
     }
     while let Some(ended) = callers.join_next().await {
         ended??;

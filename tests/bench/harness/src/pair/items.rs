@@ -16,7 +16,11 @@ pub(super) async fn measure(mut client: impl Client, pair: &Pair, length: Durati
     let order = Order::new(pair.scenario.payload_bytes, length)?;
     let mut counter = Counter::new(Arc::default(), false);
     let (cpu_before, begin) = (pair.cpu()?, Instant::now());
-    client.receive_all(order, &mut counter).await?;
+    let receiving = client.place().spawn(async move {
+        client.receive_all(order, &mut counter).await?;
+        anyhow::Ok(counter)
+    });
+    let counter = receiving.await??;
     let (elapsed, cpu) = (begin.elapsed(), pair.cpu()? - cpu_before);
     let tally = counter.tally();
     let work = Work { operations: tally.received, elapsed, cpu };

@@ -50,7 +50,8 @@ async fn send(client: &impl Client, scenario: &Scenario, end: End) -> Result<u64
         let (flow, count) = Flow::new(scenario.payload_bytes, end)?;
         made.push(count);
         let mut client = client.clone();
-        senders.spawn(async move { client.send_all(service, flow).await });
+        let place = client.place();
+        senders.spawn_on(async move { client.send_all(service, flow).await }, &place);
     }
     while let Some(ended) = senders.join_next().await {
         ended??;

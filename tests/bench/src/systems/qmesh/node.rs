@@ -12,8 +12,9 @@ const JOINING_MAX: Duration = Duration::from_secs(10);
 
 /// A node to be, with the defaults but for what the scenario says. This is the one place for a setting that is to hold
 /// for all nodes of the bench.
-pub(super) fn builder(name: &str, scenario: &Scenario) -> NodeBuilder {
+pub(super) fn builder(name: &str, scenario: &Scenario, shards: usize) -> NodeBuilder {
     let mut config = Config::default();
+    config.shards = shards;
     config.quic.mtu_max = scenario.mtu;
     config.limits.message_bytes_max = config.limits.message_bytes_max.max(scenario.message_bytes_max());
     Node::builder(name).config(config)

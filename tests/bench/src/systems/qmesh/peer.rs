@@ -42,7 +42,7 @@ struct Service {
 
 /// Adds the service to a node.
 pub(super) fn serve(builder: NodeBuilder, host: &Host) -> NodeBuilder {
-    builder.serve(PeerServer::new(once(host.counter(), |counter| Service { counter })))
+    builder.serve(PeerServer::new(once(host.counter(), |counter| Service { counter })).on_shard())
 }
 
 /// The message of these bytes.

@@ -52,7 +52,7 @@ macro_rules! shelf {
             }
 
             pub(super) fn add(builder: NodeBuilder, factory: Factory) -> NodeBuilder {
-                builder.serve(SmallServer::new(move || factory()))
+                builder.serve(SmallServer::new(move || factory()).on_shard())
             }
 
             pub(super) fn send_all(node: Node, mut flow: Flow) -> BoxFuture<'static, Result<()>> {

@@ -1,0 +1,63 @@
+//! Where qmesh runs: each placement is a system of its own.
+
+use qmesh_bench_harness::system::Threads;
+
+/// A runtime, and how many of the node's shards there are beside it.
+pub(crate) trait Placement: Send + Sync + 'static {
+    const NAME: &'static str;
+    const THREADS: Threads;
+    const SHARDS: usize;
+    const SCENARIOS: &'static [&'static str];
+}
+
+/// Everything on one thread, which suits a process that does little else.
+pub(crate) enum OneThread {}
+
+/// A runtime with a worker for each core, as `#[tokio::main]` makes it, and no shard.
+pub(crate) enum Workers {}
+
+/// The same with one shard, on which the services and their callers are.
+pub(crate) enum Shard {}
+
+const COMPARED: &[&str] = &["S2", "S3", "S5", "S6", "S9-alone", "S9", "S10", "S12"];
+
+impl Placement for OneThread {
+    const NAME: &'static str = "qmesh";
+    const THREADS: Threads = Threads::One;
+    const SHARDS: usize = 0;
+    const SCENARIOS: &'static [&'static str] = &[
+        "S1",
+        "S2",
+        "S3",
+        "S4",
+        "S5",
+        "S6",
+        "S7",
+        "S7-6400",
+        "S8",
+        "S8-oneway",
+        "S8-start",
+        "S9-alone",
+        "S9",
+        "S10",
+        "S11-session",
+        "S11-channel",
+        "S11-service",
+        "S12",
+        "flood",
+    ];
+}
+
+impl Placement for Workers {
+    const NAME: &'static str = "qmesh-workers";
+    const THREADS: Threads = Threads::PerCore;
+    const SHARDS: usize = 0;
+    const SCENARIOS: &'static [&'static str] = COMPARED;
+}
+
+impl Placement for Shard {
+    const NAME: &'static str = "qmesh-shard";
+    const THREADS: Threads = Threads::PerCore;
+    const SHARDS: usize = 1;
+    const SCENARIOS: &'static [&'static str] = COMPARED;
+}
