@@ -7,7 +7,17 @@ mod reducer;
 mod snapshot;
 mod watch;
 
-use std::{fmt, pin::pin, sync::Arc};
+use std::{
+    fmt,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -29,6 +39,8 @@ pub struct Directory {
 
 struct Shared {
     newest: ArcSwap<Snapshot>,
+    /// Its version, for those who only look whether anything changed.
+    version: AtomicU64,
     reducer: Mutex<Reducer>,
     /// Wakes watches in the order in which they wait: tokio's `watch` leaves that to chance, which no seed replays.
     changed: Notify,
@@ -39,6 +51,7 @@ impl Directory {
     pub(crate) fn new(own: NodeId) -> Self {
         let shared = Shared {
             newest: ArcSwap::default(),
+            version: AtomicU64::new(0),
             reducer: Mutex::new(Reducer::new(own)),
             changed: Notify::new(),
         };
@@ -51,10 +64,12 @@ impl Directory {
         self.shared.newest.load_full()
     }
 
-    /// The newest view's version: one atomic load, to see whether anything changed.
+    /// The newest view's version: one atomic load, to see whether anything changed. A view that was just published may be
+    /// newer.
     #[must_use]
+    #[inline]
     pub fn version(&self) -> u64 {
-        self.shared.newest.load().version()
+        self.shared.version.load(Acquire)
     }
 
     /// The differences from now on. The first ones are [`Change::Joined`] for every node that is alive now, so that
@@ -84,6 +99,7 @@ impl Directory {
         if reducer.apply(event) {
             let version = self.version() + 1;
             self.shared.newest.store(Arc::new(reducer.snapshot(version)));
+            self.shared.version.store(version, Release);
             self.shared.changed.notify_waiters();
         }
     }

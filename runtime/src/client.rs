@@ -1,5 +1,6 @@
 //! Calling a service by name, wherever it is.
 
+mod budget;
 mod call;
 mod dynamic;
 mod engine;

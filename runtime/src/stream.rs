@@ -132,6 +132,12 @@ impl<T: Send + 'static> Sender<T> {
         self.items.get_ref().is_none_or(mpsc::Sender::is_closed)
     }
 
+    /// Whether there is room for an item, for the only sender.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.items.get_ref().is_some_and(|items| items.capacity() > 0)
+    }
+
     /// Resolves when everything that was sent has been received, or nobody receives any more.
     pub(crate) async fn emptied(&self) {
         if let Some(items) = self.items.get_ref() {

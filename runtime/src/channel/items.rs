@@ -69,7 +69,7 @@ pub(crate) fn incoming<T: DeserializeOwned + Send + 'static>(
     codec: Codec,
 ) -> (Box<dyn Incoming>, Receiver<T>) {
     let (sender, receiver) = stream(RECEIVED_MAX);
-    (Box::new(Decoded { sender, codec }), receiver)
+    (Box::new(Decoded { sender, has_waited: false, codec }), receiver)
 }
 
 struct Encoded<T> {
@@ -80,6 +80,8 @@ struct Encoded<T> {
 
 struct Decoded<T> {
     sender: Sender<T>,
+    /// There was no room, and some was waited for.
+    has_waited: bool,
     codec: Codec,
 }
 
@@ -305,6 +307,11 @@ fn put_cut(buffer: &mut BytesMut, failure: &Failure) {
 
 impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // Waiting for room costs several times what an item does for which there is some.
+        self.has_waited = self.has_waited || !self.sender.has_room();
+        if !self.has_waited {
+            return Poll::Ready(!self.sender.is_closed());
+        }
         Poll::Ready(ready!(Pin::new(&mut self.sender).poll_ready(cx)).is_ok())
     }
 
@@ -316,7 +323,11 @@ impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
         let item = self.codec.decode(item).map_err(|error| {
             Failure::unknown(Reason::BadReply, format!("an item of the stream cannot be read: {error}"))
         })?;
-        Pin::new(&mut self.sender).start_send(item)
+        if std::mem::take(&mut self.has_waited) {
+            return Pin::new(&mut self.sender).start_send(item);
+        }
+        // There was room, and nobody else sends: it fails only where nobody receives.
+        self.sender.try_send(item).map_err(|_item| self.sender.gone())
     }
 
     fn closed(&self) -> BoxFuture<'_, ()> {

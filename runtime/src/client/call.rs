@@ -20,7 +20,6 @@ use tokio::{
     task::unconstrained,
     time::{Instant, timeout_at},
 };
-use tower::retry::budget::Budget;
 
 use crate::{
     channel::caller::InFlight,

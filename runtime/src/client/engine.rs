@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use qmesh_transport::NodeId;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tower::retry::budget::Budget;
 
 use crate::{
     call_tree::Allowance,

@@ -9,18 +9,16 @@ use std::{
             Ordering::{Acquire, Release},
         },
     },
-    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use qmesh_discovery::Snapshot;
 use qmesh_transport::NodeId;
-use tower::retry::budget::TpsBudget;
 
 use crate::{
     channel::caller::ChannelCaller,
-    client::Remote,
+    client::{Remote, budget::RetryBudget},
     codec::Codec,
     node::NodeInner,
     random::Random,
@@ -47,7 +45,7 @@ pub(crate) struct Route {
     refreshing: Mutex<()>,
     /// Grows with every channel that is opened.
     channels: AtomicU64,
-    pub(crate) budget: TpsBudget,
+    pub(crate) budget: RetryBudget,
 }
 
 /// The endpoints of one service, as of one version of the directory.
@@ -74,7 +72,7 @@ impl Route {
             table: ArcSwap::default(),
             refreshing: Mutex::default(),
             channels: AtomicU64::new(0),
-            budget: TpsBudget::new(Duration::from_secs(10), retries_per_second, retry_share),
+            budget: RetryBudget::new(retries_per_second, retry_share),
         }
     }
 

@@ -17,7 +17,6 @@ use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep_until, timeout_at},
 };
-use tower::retry::budget::Budget;
 
 use crate::{
     channel::{

@@ -66,8 +66,6 @@ pub(crate) struct ServiceState<C: Contract, S> {
     inbox: Arc<Inbox<C>>,
     core: Arc<ServiceCore>,
     warm_up: Option<Hook>,
-    /// The empty buffer of the last batch.
-    done: VecDeque<Envelope<C>>,
     /// The room of the last `&self` call that was finished at once.
     room: Option<ReusableBoxFuture<'static, bool>>,
 }
@@ -108,7 +106,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         let service = Arc::new(factory());
         let life =
             Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
-        Ok(ServiceState { service, life, inbox, core, warm_up, done: VecDeque::new(), room: None })
+        Ok(ServiceState { service, life, inbox, core, warm_up, room: None })
     }
 
     async fn post_start(
@@ -138,11 +136,12 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
                 return Ok(state.core.node.inner().set_ready(&state.core, true)?);
             }
         }
-        let done = std::mem::take(&mut state.done);
-        let Some(batch) = state.inbox.take(done, Instant::now()) else { return Ok(()) };
-        state.run(batch).await?;
-        // Other messages have their turn before the next batch.
-        actor.cast(ServiceMessage::Work)?;
+        let Some(batch) = state.inbox.take(Instant::now()) else { return Ok(()) };
+        let buffer = state.run(batch).await?;
+        if state.inbox.done(buffer, Instant::now()) {
+            // Other messages have their turn before the next batch.
+            actor.cast(ServiceMessage::Work)?;
+        }
         Ok(())
     }
 }
@@ -167,14 +166,11 @@ fn panicked() -> ActorProcessingErr {
 // === impl ServiceState ===
 
 impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
-    /// Runs the calls in order. When one panics, those that have not begun go back to the queue.
-    async fn run(&mut self, batch: Batch<C>) -> Result<(), ActorProcessingErr> {
+    /// Runs the calls in order, and returns their empty buffer. When one panics, those that have not begun go back to the queue.
+    async fn run(&mut self, batch: Batch<C>) -> Result<VecDeque<Envelope<C>>, ActorProcessingErr> {
         let mut turn = Turn { inbox: Arc::clone(&self.inbox), batch, ended: 0 };
         self.run_each(&mut turn).await?;
-        if turn.batch.calls.is_empty() {
-            self.done = std::mem::take(&mut turn.batch.calls);
-        }
-        Ok(())
+        Ok(std::mem::take(&mut turn.batch.calls))
     }
 
     async fn run_each(&mut self, turn: &mut Turn<C>) -> Result<(), ActorProcessingErr> {

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use ractor::ActorRef;
 use tokio::{
     sync::Semaphore,
@@ -292,31 +292,47 @@ impl<C: Contract> Inbox<C> {
         }
     }
 
-    /// The next calls, in order, for the empty buffer of those that are done; none when the queue is empty, and then the actor is told anew of the next one.
-    pub(crate) fn take(&self, done: VecDeque<Envelope<C>>, now: Instant) -> Option<Batch<C>> {
+    /// The next calls, in order; none when the queue is empty.
+    pub(crate) fn take(&self, now: Instant) -> Option<Batch<C>> {
         let mut queue = self.queue.lock();
-        if let Some(taken) = queue.taken.take() {
-            queue.recent.took(now.saturating_duration_since(taken.at), taken.calls);
-            self.pace.cost.store(queue.recent.cost(), Relaxed);
-        }
         let Some(batch) = queue.waiting.pop_front() else {
-            queue.told = false;
-            queue.working = None;
-            queue.spare = Vec::new();
-            drop(queue);
-            self.age.store(0, Relaxed);
+            self.rest(queue);
             return None;
         };
         self.pace.waiting.fetch_sub(batch.calls.len(), Relaxed);
         queue.taken = Some(Taken { at: now, calls: batch.calls.len() });
         queue.working = Some(batch.queued_at);
-        if queue.spare.len() < SPARE && done.capacity() > 0 {
-            queue.spare.push(done);
-        }
         drop(queue);
         let waited = now.saturating_duration_since(batch.queued_at).as_micros();
         self.age.store(u64::try_from(waited).unwrap_or(u64::MAX), Relaxed);
         Some(batch)
+    }
+
+    /// The calls that were taken are done, and this is their empty buffer. Whether there are more; if not, the actor is told
+    /// anew of the next one.
+    pub(crate) fn done(&self, buffer: VecDeque<Envelope<C>>, now: Instant) -> bool {
+        let mut queue = self.queue.lock();
+        if let Some(taken) = queue.taken.take() {
+            queue.recent.took(now.saturating_duration_since(taken.at), taken.calls);
+            self.pace.cost.store(queue.recent.cost(), Relaxed);
+        }
+        if queue.waiting.is_empty() {
+            self.rest(queue);
+            return false;
+        }
+        if queue.spare.len() < SPARE && buffer.capacity() > 0 {
+            queue.spare.push(buffer);
+        }
+        true
+    }
+
+    /// There is nothing to do.
+    fn rest(&self, mut queue: MutexGuard<'_, Queue<C>>) {
+        queue.told = false;
+        queue.working = None;
+        queue.spare = Vec::new();
+        drop(queue);
+        self.age.store(0, Relaxed);
     }
 
     /// Puts back what was taken and has not begun, in its old order.
