@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_discovery::{
-    Announcement, Carrier, Config, GopherMap, GossipStopped, NodeRecord, NodeState, ServiceRecord,
+    Announcement, Carrier, Config, GopherMap, GossipStopped, NodeRecord, NodeState, Protocol, ServiceRecord,
 };
 use qmesh_transport::{Address, Authority, Identity, NodeId};
 use tokio::{
@@ -86,22 +86,31 @@ impl Links {
 }
 
 impl Mesh {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        let mut config = Config::local();
+        config.protocol = protocol;
+        Self::with(config)
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
         let identity = Identity::issued_by(&Authority::ephemeral("test").unwrap());
         let links = Arc::new(Links::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&links).deliver());
-        Self { config: Config::local(), identity, links, nodes: BTreeMap::new(), tasks }
+        Self { config, identity, links, nodes: BTreeMap::new(), tasks }
     }
 
     /// A mesh of `count` nodes that have joined through the first, and know each other.
-    pub(crate) async fn of(count: usize) -> (Self, Vec<NodeId>) {
-        Self::of_config(Config::local(), count).await
+    pub(crate) async fn of(protocol: Protocol, count: usize) -> (Self, Vec<NodeId>) {
+        Self::new(protocol).filled(count).await
     }
 
     pub(crate) async fn of_config(config: Config, count: usize) -> (Self, Vec<NodeId>) {
-        let mut mesh = Self::new();
-        mesh.config = config;
+        Self::with(config).filled(count).await
+    }
+
+    async fn filled(self, count: usize) -> (Self, Vec<NodeId>) {
+        let mut mesh = self;
         let mut ids = Vec::new();
         for number in 0..count {
             // Nodes do not start in step.

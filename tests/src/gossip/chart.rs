@@ -7,13 +7,13 @@ use plotters::{
     prelude::*,
 };
 
-use super::{Figures, Preset};
+use super::{Figures, PROTOCOLS, Preset, Shape};
 
 const SIZE: (u32, u32) = (960, 400);
 
 const LABELS: (&str, u32) = ("sans-serif", 15);
 
-/// A colour for each preset.
+/// A colour for each preset; protocols differ in the width of their lines.
 const COLOURS: [RGBColor; 3] = [RGBColor(31, 119, 180), RGBColor(230, 126, 34), RGBColor(44, 140, 60)];
 
 /// Draws them into a file, as SVG.
@@ -60,14 +60,17 @@ where
         .x_label_formatter(&|nodes| format!("{nodes:.0}"))
         .y_label_formatter(&|value| format!("{value:.0}"))
         .draw()?;
-    for (preset, colour) in Preset::ALL.into_iter().zip(COLOURS) {
-        let of_preset: Vec<_> = all.iter().filter(|figures| figures.shape.preset == preset).collect();
-        let Some(first) = of_preset.first() else { continue };
-        let points = of_preset.iter().map(|figures| (figures.shape.nodes as f64, value(figures)));
-        chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))?
-            .label(format!("every {} ms", first.interval_ms))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    for ((protocol, name), width) in PROTOCOLS.into_iter().zip([1, 3]) {
+        for (preset, colour) in Preset::ALL.into_iter().zip(COLOURS) {
+            let is_of = |shape: Shape| (shape.protocol, shape.preset) == (protocol, preset);
+            let alike: Vec<_> = all.iter().filter(|figures| is_of(figures.shape)).collect();
+            let Some(first) = alike.first() else { continue };
+            let points = alike.iter().map(|figures| (figures.shape.nodes as f64, value(figures)));
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(width)).point_size(3))?
+                .label(format!("{name}, {} ms", first.interval_ms))
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(width)));
+        }
     }
     chart
         .configure_series_labels()
