@@ -5,4 +5,4 @@
 //! - `supervision`: a service that panics, is restarted, and is given up
 //! - `cancellation`: calls and streams that are given up, and what their handlers notice of it
 //! - `file_copy`: a stream in either direction, a checksum at both ends, and a copy that is cut
-//! - `chat`: a room in another process, and a member that stops reading
+//! - `chat`: a room in another process, and a member that stops reading; by hand, `-- serve` and `-- join NAME`

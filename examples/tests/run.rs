@@ -2,8 +2,9 @@
 
 use std::{
     env,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -41,4 +42,67 @@ fn every_example_shows_what_it_says() -> Result<()> {
     }
     ensure!(examples >= 6, "only {examples} examples");
     Ok(())
+}
+
+/// An example at work, with an input and an output. It ends with the test.
+struct Running {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(example: &str, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(built()?.join(example));
+        let piped = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = piped.spawn()?;
+        let output = BufReader::new(process.stdout.take().context("its output is a pipe")?);
+        Ok(Self { process, output })
+    }
+
+    fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.process.stdin.as_mut().context("its input is open")?;
+        Ok(writeln!(input, "{line}")?)
+    }
+
+    fn hears(&mut self, wanted: &str) -> Result<()> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        ensure!(line.contains(wanted), "{line:?} instead of {wanted:?}");
+        Ok(())
+    }
+
+    /// Closes its input, unless it has ended by itself.
+    fn ends(&mut self) -> Result<()> {
+        drop(self.process.stdin.take());
+        ensure!(self.process.wait()?.success());
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[test]
+fn a_room_is_joined_by_hand() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let directory = directory.path().to_str().context("a path in letters")?;
+    let mut room = Running::start("chat", &["serve", directory])?;
+    room.hears("the room is open")?;
+    let mut ada = Running::start("chat", &["join", "ada", directory])?;
+    ada.hears("ada is in the room")?;
+    let mut grace = Running::start("chat", &["join", "grace", directory])?;
+    grace.hears("grace is in the room")?;
+    ada.say("hello")?;
+    grace.hears("ada: hello")?;
+    grace.say("who is there?")?;
+    ada.hears("grace: who is there?")?;
+    ada.ends()?;
+    room.ends()?;
+    grace.hears("the room is closed")?;
+    grace.ends()
 }

@@ -72,6 +72,8 @@ pub(crate) struct Inherited(Current);
 #[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) deadline: Instant,
+    /// When the call is over that the handler serves, if it has an end.
+    pub(crate) inherited: Option<Instant>,
     hops: u32,
     /// Repeats of its own.
     retries: u32,
@@ -120,16 +122,18 @@ impl Terms {
         let deadline = deadline_after(now, options.timeout.unwrap_or(config.call_timeout));
         let Some(current) = CURRENT.get() else {
             let retries = options.retries.unwrap_or(config.call_retries);
-            return Ok(Self { deadline, hops: config.call_hops, retries, is_nested: false, granted: 0 });
+            let (inherited, hops) = (None, config.call_hops);
+            return Ok(Self { deadline, inherited, hops, retries, is_nested: false, granted: 0 });
         };
         let hops = hop(&current)?;
-        let deadline = current.deadline.map_or(deadline, |inherited| inherited.min(deadline));
+        let inherited = current.deadline;
+        let deadline = inherited.map_or(deadline, |inherited| inherited.min(deadline));
         if deadline <= now {
             let detail = "the time of the call that the handler serves is over";
             return Err(Failure::not_sent(Reason::DeadlineExceeded, detail));
         }
         let retries = options.retries.unwrap_or(u32::MAX);
-        Ok(Self { deadline, hops, retries, is_nested: true, granted: 0 })
+        Ok(Self { deadline, inherited, hops, retries, is_nested: true, granted: 0 })
     }
 
     /// What the next attempt is given: half of what is left.

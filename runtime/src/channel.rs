@@ -6,7 +6,8 @@ pub(crate) mod head;
 pub(crate) mod items;
 pub(crate) mod open;
 pub(crate) mod serve;
-pub(crate) mod serve_stream;
+mod serve_layered;
+mod serve_stream;
 pub(crate) mod stream_caller;
 
 use crate::config::Limits;

@@ -17,7 +17,8 @@ pub(crate) use call::unreadable;
 pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
 pub use dynamic::{DynamicError, ServiceError};
 pub(crate) use dynamic::{JsonCall, call_json, journey, methods, ticket};
-pub(crate) use engine::OwnChannel;
+pub(crate) use engine::{OwnChannel, no_further_sends};
+pub(crate) use idle::IdleClock;
 pub use one_way::OneWay;
 pub(crate) use options::CallOptions;
 pub(crate) use remote::Remote;
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 use crate::{
     client::pinning::Pinning,
     failure::Failure,
-    layer::{ClientLayer, Layers, Sealed},
+    layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
     service::{Contract, Serve, Server, StreamReply},
 };
@@ -67,8 +68,8 @@ pub trait ServiceClient: Sized {
     /// in the order in which it is first polled, large arguments too, and nothing is repeated. (Calls with streams go to the
     /// same endpoint, each on a channel of its own, and so in no order with the others.)
     ///
-    /// Once that endpoint is lost (its node has ended, drains, or cannot be reached any more), every call fails as *not
-    /// sent*; pin anew for another one. A restart of the service after a panic does not end it.
+    /// Once that endpoint is lost (its node has ended, drains, or cannot be reached any more; on this very node: the service
+    /// was given up), every call fails as *not sent*; pin anew for another one. A restart of the service after a panic does not end it.
     ///
     /// A call or a send that waits for a place holds up those behind it.
     #[must_use]
@@ -88,7 +89,7 @@ pub trait ServiceClient: Sized {
     ///
     /// A layer that hands a call to another task cuts it off from the call that a handler serves: it inherits nothing.
     #[must_use]
-    fn layer(&self, layer: impl ClientLayer) -> Self {
+    fn layer(&self, layer: impl CallLayer) -> Self {
         Self::from_client(self.as_client().layered(layer))
     }
 
@@ -164,8 +165,8 @@ impl<C: Contract> Client<C> {
         Self { pin: Some(Arc::default()), ..self.clone() }
     }
 
-    fn layered(&self, layer: impl ClientLayer) -> Self {
-        let layers = Some(Arc::new(Layers::and(self.layers.as_deref(), layer)));
+    fn layered(&self, layer: impl CallLayer) -> Self {
+        let layers = Some(Arc::new(Layers::and(self.layers.as_deref(), Side::Client, layer)));
         Self { layers, ..self.clone() }
     }
 
@@ -188,8 +189,11 @@ impl<C: Contract> Client<C> {
         Ok(Sealed {
             service: C::NAME,
             method: C::METHODS.get(method).map_or("", |method| method.name),
-            deadline: ticket.terms.deadline,
+            caller: None,
+            deadline: Some(ticket.terms.deadline),
             metadata: options.metadata.clone(),
+            cancel: None,
+            passage: Arc::default(),
         })
     }
 
@@ -197,11 +201,11 @@ impl<C: Contract> Client<C> {
         self.pin.as_ref()
     }
 
-    fn node(&self) -> &Arc<NodeInner> {
+    pub(crate) fn node(&self) -> &Arc<NodeInner> {
         self.target.node.inner()
     }
 
-    fn route(&self) -> &Arc<Route> {
+    pub(crate) fn route(&self) -> &Arc<Route> {
         &self.target.route
     }
 

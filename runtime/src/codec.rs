@@ -70,6 +70,8 @@ impl Codec {
             let mut own = Vec::new();
             let mut shared = scratch.try_borrow_mut();
             let bytes = shared.as_deref_mut().unwrap_or(&mut own);
+            // One that panicked may have left something.
+            bytes.clear();
             let used = self.encode_into(value, bytes).map(|()| use_it(bytes));
             bytes.clear();
             bytes.shrink_to(SCRATCH_KEPT);

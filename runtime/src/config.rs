@@ -19,7 +19,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long a call may take, from first to last attempt, unless it says otherwise. Default 10 s.
     pub call_timeout: Duration,
-    /// How long a draining node lets its calls finish. Default 25 s, below the 30 s that Kubernetes grants.
+    /// How long a draining node lets its calls and their streams finish. Default 25 s, below the 30 s that Kubernetes grants.
+    /// Streams that are served even longer are cut, and told that the node drains.
     pub drain_timeout: Duration,
     /// How often the seeds are asked anew, for ever, so that a cut mesh heals. Default 2 s (`local`), 5 s (`lan`),
     /// 15 s (`wan`).
@@ -51,9 +52,14 @@ pub struct Limits {
     pub one_way_window: u64,
     /// The largest metadata of a call, in bytes: keys and values. Default 8 KiB. More is refused before it is sent.
     pub metadata_bytes_max: usize,
-    /// Bytes of frames of more than 4 KiB that one peer has begun and not finished, on all channels of its session.
-    /// Default 64 MiB, and never less than one frame. Eight further ones wait; beyond those, the channel ends.
+    /// Bytes of one peer's frames of more than 4 KiB that are not whole, or whose calls wait for a place: on all channels that
+    /// it has opened, and as much again, of its answers, on all that were opened to it. Default 64 MiB, and never less than
+    /// one frame. Eight further ones wait; beyond those, the channel ends.
     pub large_frames_bytes_max: usize,
+    /// Bytes of answers that one peer has not read, on all channels of its session. Default 64 MiB, and never less than
+    /// two answers of the largest size. Where the largest would find no room, no further call of that peer is taken in, and
+    /// those in a queue are *not executed*; an answer that finds no room is dropped, and its call is *unknown*.
+    pub unread_answers_bytes_max: usize,
     /// Handshakes of peers that knock, at a time. Default 64. Further ones wait.
     pub handshakes: usize,
     /// Channels of one peer that wait for their first frame, at a time. Default 64. Further ones wait.
@@ -155,6 +161,7 @@ impl Default for Limits {
             one_way_window: 8192,
             metadata_bytes_max: 8 << 10,
             large_frames_bytes_max: 64 << 20,
+            unread_answers_bytes_max: 64 << 20,
             handshakes: 64,
             openings: 64,
             opening_timeout: Duration::from_secs(5),

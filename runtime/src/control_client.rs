@@ -12,7 +12,7 @@ use qmesh_transport::{
 use serde_json::Value;
 use tokio::time::timeout;
 
-pub use streams::StreamAnswer;
+pub use streams::{StreamAnswer, StreamTimes};
 
 use crate::{
     channel::open,

@@ -19,6 +19,8 @@ pub(crate) struct Counters {
     refused_sessions: AtomicU64,
     broken_channels: AtomicU64,
     refused_calls: AtomicU64,
+    retired_sessions: AtomicU64,
+    cut_sessions: AtomicU64,
 }
 
 /// A reading of a node's counters.
@@ -39,6 +41,12 @@ pub struct Counts {
     pub broken_channels: u64,
     /// Calls and one-way sends that a policy of a service of this node refused.
     pub refused_calls: u64,
+    /// Sessions that others replaced, and that went on for what was under way on them.
+    #[serde(default)]
+    pub retired_sessions: u64,
+    /// Those that were cut, as one peer had too many of them.
+    #[serde(default)]
+    pub cut_sessions: u64,
 }
 
 /// What became of one-way sends to other nodes: `accepted` is the sum of the others.
@@ -92,6 +100,14 @@ impl Counters {
         self.refused_calls.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn retired_session(&self) {
+        self.retired_sessions.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn cut_session(&self) {
+        self.cut_sessions.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn read(&self) -> Counts {
         Counts {
             one_way: *self.one_way.0.lock(),
@@ -100,6 +116,8 @@ impl Counters {
             refused_sessions: self.refused_sessions.load(Relaxed),
             broken_channels: self.broken_channels.load(Relaxed),
             refused_calls: self.refused_calls.load(Relaxed),
+            retired_sessions: self.retired_sessions.load(Relaxed),
+            cut_sessions: self.cut_sessions.load(Relaxed),
         }
     }
 }

@@ -112,10 +112,14 @@ impl Failure {
         Self::new(Outcome::Unknown, reason, detail)
     }
 
-    /// The call never left this node, whatever else is said of it.
-    pub(crate) fn unsent(mut self) -> Self {
-        self.0.outcome = Outcome::NotSent;
-        self
+    /// The answer of a call that has begun did not come in time.
+    pub(crate) fn unanswered_in_time() -> Self {
+        Self::unknown(Reason::DeadlineExceeded, "no answer within the call's time")
+    }
+
+    /// A service dropped a reply without answering it.
+    pub(crate) fn without_a_word() -> Self {
+        Self::unknown(Reason::Unavailable, "the service ended without a word")
     }
 
     pub(crate) fn of(mut self, service: &str, method: &str) -> Self {
@@ -213,7 +217,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = &self.0;
         if !facts.service.is_empty() {
-            write!(f, "{}/{}", facts.service, facts.method)?;
+            f.write_str(&facts.service)?;
+            if !facts.method.is_empty() {
+                write!(f, "/{}", facts.method)?;
+            }
             if let Some(endpoint) = &facts.endpoint {
                 write!(f, " at {endpoint}")?;
             }

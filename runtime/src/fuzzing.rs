@@ -3,6 +3,8 @@
 //!
 //! Each takes any bytes and panics if the decoder does not keep its word: what it accepts, it writes again as the same.
 
+mod served;
+
 use std::{
     fmt::Debug,
     sync::Arc,
@@ -11,21 +13,30 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use prost::Message;
-use qmesh_transport::{ChannelReader, RawReader, ReadError, ResetCode};
+use qmesh_transport::{ChannelReader, ChannelWriter, RawReader, RawWriter, ReadError, ResetCode, WriteError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::time::Instant;
+use tokio::{
+    runtime::Runtime,
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+
+pub use served::runtime_served;
 
 use crate::{
     channel::{
         caller::{ChannelCaller, Outbound},
         failure_code,
         head::Head,
-        items, stream_caller,
+        items,
+        stream_caller::{self, StreamCaller},
     },
     codec::Codec,
     config::Limits,
     control_api::{Answer, Query},
+    stream::Receiver,
     wire::{
         frame::{Chunk, FrameError, Frames, kind},
         messages::{Control, Hello, Open, Opened, OpenedMethod, WireFailure},
@@ -37,6 +48,13 @@ use crate::{
 struct Peer {
     bytes: Bytes,
     piece: usize,
+}
+
+/// Where what is said to the peer goes.
+#[derive(Debug, Default)]
+struct Sink {
+    said: Arc<Mutex<BytesMut>>,
+    finished: bool,
 }
 
 /// The largest payload here.
@@ -131,30 +149,52 @@ pub fn runtime_caller(bytes: &[u8]) {
     let caller = Arc::new(ChannelCaller::new(opened, Arc::default(), Arc::default()));
     let now = Instant::now();
     let (head, deadline) = (&Head::USUAL, now + Duration::from_secs(1));
-    let _calls = [(); 2].map(|()| caller.start(Outbound { method: 0, head, arguments: b"", deadline }, now));
+    let calls = [(); 2].map(|()| caller.start(Outbound { method: 0, head, arguments: b"", deadline }, now));
     let _sent = caller.try_send(1, head, b"");
     run(async {
-        let mut frames = Peer::frames(bytes, 100);
-        while let Ok(Some(mut chunk)) = frames.next().await {
-            while let Some((kind, payload)) = chunk.next() {
-                if caller.receive(kind, &chunk, payload).is_err() {
-                    return;
-                }
+        let why =
+            Arc::clone(&caller).run(Peer::frames(bytes, 100), ChannelWriter::new(Sink::default())).await;
+        caller.end(&why);
+        assert!(!caller.is_live());
+        for call in calls {
+            let answer = call.expect("two calls may be under way").await;
+            if let Ok(reply) = answer.result {
+                // Whatever it is, it is the typed caller's to read.
+                drop(Codec::MessagePack.decode::<Value>(&reply.body));
             }
         }
     });
-    caller.end("the bytes are over");
-    assert!(!caller.is_live());
 }
 
-/// The answer to a call with streams, and the stream behind it.
+/// What a service says to a call with a stream in either direction.
 pub fn runtime_stream(bytes: &[u8]) {
+    let sink = Sink::default();
+    let said = sink.said.clone();
     run(async {
-        let mut frames = Peer::frames(bytes, 100);
-        if let Ok((_reply, rest)) = stream_caller::first_reply(&mut frames).await {
-            receive::<u64>(rest, &mut frames).await;
-        }
+        let (to, answer) = oneshot::channel();
+        let (incoming, mut receiver) = items::incoming::<u64>(Codec::MessagePack);
+        let caller = StreamCaller {
+            frames: Peer::frames(bytes, 100),
+            writer: ChannelWriter::new(sink),
+            outgoing: Some(items::outgoing(Receiver::of([1_u64, 2, 3]), Codec::MessagePack, LIMIT)),
+            incoming: Some(incoming),
+            answer: to,
+        };
+        let begin = stream_caller::begin(&Head::USUAL, None, b"\x90");
+        let listening = async {
+            let answered = answer.await;
+            while let Ok(Some(_item)) = receiver.recv().await {}
+            answered.is_ok()
+        };
+        let (_ended, told) = tokio::join!(caller.run(begin), listening);
+        assert!(told, "the caller is told what came of its call");
     });
+    let said = said.lock().split().freeze();
+    let (said, cut) = run(all_frames(&said, said.len()));
+    assert_eq!(cut, None, "what it says are frames");
+    let kinds: Vec<_> = said.iter().map(|(kind, _)| *kind).collect();
+    let whole = [kind::STREAM, kind::ITEM, kind::ITEM, kind::ITEM, kind::END];
+    assert!(whole.starts_with(&kinds), "{kinds:?}");
 }
 
 /// The items of a stream, in the codec that the first byte chooses.
@@ -176,7 +216,8 @@ async fn receive<T: DeserializeOwned + Debug + Send + 'static>(chunk: Chunk, fra
         }
         count
     };
-    let (_ended, _count) = tokio::join!(items::receive(chunk, frames, incoming), drained);
+    let (_ended, _count) =
+        tokio::join!(items::receive(chunk, frames, incoming, std::future::pending()), drained);
 }
 
 /// Something of every shape that values have.
@@ -237,12 +278,45 @@ fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
     }
 }
 
+/// Runs work that ends soon, in virtual time.
 fn run<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.expect("a runtime without a driver needs nothing").block_on(work)
+    let ended = runtime().block_on(async { timeout(Duration::from_secs(60), work).await });
+    ended.expect("it ends when the peer's bytes are over")
 }
 
-// === impl Peer ===
+fn runtime() -> Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime in virtual time needs nothing")
+}
+
+// === impl Peer, Sink ===
+
+impl RawWriter for Sink {
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &mut Bytes) -> Poll<Result<(), WriteError>> {
+        assert!(!self.finished, "something was said after the end");
+        self.said.lock().extend_from_slice(&bytes.split_to(bytes.len()));
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self) -> Result<(), WriteError> {
+        self.finished = true;
+        Ok(())
+    }
+
+    fn reset(&mut self, _: ResetCode) {
+        self.finished = true;
+    }
+
+    fn poll_stopped(&mut self, _: &mut Context<'_>) -> Poll<WriteError> {
+        Poll::Pending
+    }
+
+    fn poll_delivered(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn set_priority(&mut self, _: i32) {}
+}
 
 impl RawReader for Peer {
     fn poll_read(
@@ -268,6 +342,8 @@ mod tests {
     #[test]
     fn no_bytes_break_a_decoder() {
         let target = |name, run, held_max| Target { name, run, held_max };
+        // The node that it takes is no input's.
+        runtime_served(b"");
         try_all(
             "runtime_",
             &[
@@ -284,6 +360,8 @@ mod tests {
                 target("runtime_head", runtime_head, 64 << 10),
                 target("runtime_opened", runtime_opened, 8 << 10),
                 target("runtime_question", runtime_question, 32 << 10),
+                // As with any value in MessagePack.
+                target("runtime_served", runtime_served, 2 << 20),
                 target("runtime_stream", runtime_stream, 16 << 10),
             ],
         );

@@ -1,38 +1,32 @@
-//! Layers: what stands in front of every call of a client, as `tower` has it.
+//! Layers: what stands in front of every call of a client, or of a service, as `tower` has it.
+
+mod stack;
 
 use std::{
     any::Any,
     fmt,
-    future::poll_fn,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures_util::future::BoxFuture;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, load_shed::error::Overloaded, timeout::error::Elapsed};
+
+pub(crate) use stack::{LayeredAnswer, Layers, Passage, Sealed, Side};
 
 use crate::{
     failure::{Failure, Reason},
     metadata::Metadata,
+    service::Caller,
 };
 
-/// A call on its way through the layers of a client, once: it is forwarded by giving it to the service below, and was
-/// *not sent* if it is dropped.
+/// A call on its way through the layers of a client or a service, once: it is forwarded by giving it to the `tower` service
+/// below. If it is dropped instead, it was *not sent* by the client, or *not executed* by the service.
 ///
 /// What it carries is sealed: which method is called is known, with what and for what answer is not.
 pub struct Request {
-    service: &'static str,
-    method: &'static str,
-    deadline: Instant,
-    metadata: Option<Arc<Metadata>>,
+    sealed: Sealed,
     go: Go,
 }
 
@@ -55,31 +49,15 @@ trait Step: Send {
 
 struct Layered<S>(S);
 
-/// The layers of a client and its clones.
-pub(crate) struct Layers {
-    makers: Vec<Maker>,
-    /// Whoever holds it waits for the layers to be ready; the others come in the order of waiting.
-    stack: Mutex<Next>,
-}
-
-type Maker = Arc<dyn Fn(Next) -> Next + Send + Sync>;
-
-/// What is known of a call before it goes through the layers.
-pub(crate) struct Sealed {
-    pub(crate) service: &'static str,
-    pub(crate) method: &'static str,
-    pub(crate) deadline: Instant,
-    pub(crate) metadata: Option<Arc<Metadata>>,
-}
-
-/// What [`ServiceClient::layer`](crate::ServiceClient::layer) takes. Implemented for every `tower::Layer` whose service takes a
-/// [`Request`] to a [`Response`]; its error may be any: a [`Failure`] passes as it is.
-pub trait ClientLayer: Send + Sync + 'static {
+/// What [`ServiceClient::layer`](crate::ServiceClient::layer) and [`Server::layer`](crate::Server::layer) take. Implemented for
+/// every `tower::Layer` whose service takes a [`Request`] to a [`Response`]; its error may be any: a [`Failure`] passes as
+/// it is.
+pub trait CallLayer: Send + Sync + 'static {
     /// Puts the layer in front.
     fn put_before(&self, next: Next) -> Next;
 }
 
-impl<L> ClientLayer for L
+impl<L> CallLayer for L
 where
     L: Layer<Next> + Send + Sync + 'static,
     L::Service: Service<Request, Response = Response, Error: Into<BoxError>, Future: Send + 'static>,
@@ -94,30 +72,37 @@ impl Request {
     /// The service that is called.
     #[must_use]
     pub const fn service(&self) -> &'static str {
-        self.service
+        self.sealed.service
     }
 
     /// The method that is called.
     #[must_use]
     pub const fn method(&self) -> &'static str {
-        self.method
+        self.sealed.method
     }
 
-    /// When the call's time is over. Waiting in the layers counts.
+    /// Who calls, in front of a service. In front of a client, it is this very node: `None`.
     #[must_use]
-    pub const fn deadline(&self) -> Instant {
-        self.deadline
+    pub const fn caller(&self) -> Option<&Caller> {
+        self.sealed.caller.as_ref()
+    }
+
+    /// When the call's time is over. Waiting in the layers counts. In front of a service, one-way sends have none, nor calls
+    /// that send a stream.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.sealed.deadline
     }
 
     /// What goes along with the call.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        self.metadata.as_deref().unwrap_or(Metadata::NONE)
+        self.sealed.metadata.as_deref().unwrap_or(Metadata::NONE)
     }
 
     /// Sends a text along, in place of an earlier one of that key. See [`Metadata`] for what it may be.
     pub fn set_metadata(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        Arc::make_mut(self.metadata.get_or_insert_default()).set(key.into(), value.into());
+        Arc::make_mut(self.sealed.metadata.get_or_insert_default()).set(key.into(), value.into());
     }
 }
 
@@ -126,74 +111,6 @@ impl Response {
     #[must_use]
     pub const fn is_service_error(&self) -> bool {
         self.is_service_error
-    }
-}
-
-// === impl Layers ===
-
-impl Layers {
-    /// These, and one more below them.
-    pub(crate) fn and(above: Option<&Self>, below: impl ClientLayer) -> Self {
-        let mut makers = above.map_or_else(Vec::new, |above| above.makers.clone());
-        makers.push(Arc::new(move |next| below.put_before(next)));
-        let stack = makers.iter().rev().fold(Next(None), |next, make| make(next));
-        Self { makers, stack: Mutex::new(stack) }
-    }
-
-    /// Brings a call through the layers, which make it by `go`.
-    ///
-    /// # Errors
-    /// A layer, or the call itself, failed: *not sent* if the call was not forwarded.
-    ///
-    /// # Cancel safety
-    /// Cancelled, the call is not forwarded any more, and cancelled if it was.
-    pub(crate) async fn bring<T, E, F>(
-        &self,
-        Sealed { service, method, deadline, metadata }: Sealed,
-        go: impl FnOnce(Option<Arc<Metadata>>) -> F + Send + 'static,
-    ) -> Result<Result<T, E>, Failure>
-    where
-        T: Send + 'static,
-        E: Send + 'static,
-        F: Future<Output = Result<Result<T, E>, Failure>> + Send + 'static,
-    {
-        let forwarded = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&forwarded);
-        let go: Go = Box::new(move |metadata| {
-            told.store(true, Relaxed);
-            let calling = go(metadata);
-            Box::pin(async move {
-                let answer = calling.await?;
-                let is_service_error = answer.is_err();
-                Ok(Response { answer: Box::new(answer), is_service_error })
-            })
-        });
-        let request = Request { service, method, deadline, metadata, go };
-        let answering = async {
-            let mut stack = self.stack.lock().await;
-            poll_fn(|cx| stack.poll_ready(cx)).await?;
-            let mut answering = stack.call(request);
-            // Begun before it is the next one's turn.
-            let first = poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx))).await;
-            drop(stack);
-            match first {
-                Poll::Ready(answer) => answer,
-                Poll::Pending => answering.await,
-            }
-        };
-        let mut answering = pin!(answering);
-        let answer = match timeout_at(deadline, &mut answering).await {
-            Ok(answer) => answer,
-            // It has a deadline of its own.
-            Err(_) if forwarded.load(Relaxed) => answering.await,
-            Err(_) => {
-                Err(Failure::not_sent(Reason::DeadlineExceeded, "the client's layers held the call up"))
-            }
-        };
-        let is_unsent = !forwarded.load(Relaxed);
-        let answer = answer.map_err(|failure| if is_unsent { failure.unsent() } else { failure })?;
-        let strange = |_| Failure::unknown(Reason::BadReply, "a layer answered with another call's answer");
-        answer.answer.downcast().map(|answer| *answer).map_err(strange)
     }
 }
 
@@ -207,7 +124,7 @@ fn failure_of(error: BoxError) -> Failure {
         return Failure::unknown(Reason::DeadlineExceeded, "no answer within the time that a layer gives");
     }
     let reason = if error.is::<Overloaded>() { Reason::Overloaded } else { Reason::Refused };
-    Failure::unknown(reason, format!("a layer of the client failed: {error}"))
+    Failure::unknown(reason, format!("a layer failed: {error}"))
 }
 
 // === impl Service ===
@@ -224,7 +141,7 @@ impl Service<Request> for Next {
     fn call(&mut self, request: Request) -> Self::Future {
         match &mut self.0 {
             Some(step) => step.call(request),
-            None => (request.go)(request.metadata),
+            None => (request.go)(request.sealed.metadata),
         }
     }
 }
@@ -246,8 +163,8 @@ where
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("service", &self.service)
-            .field("method", &self.method)
+            .field("service", &self.service())
+            .field("method", &self.method())
             .finish_non_exhaustive()
     }
 }
@@ -261,11 +178,5 @@ impl fmt::Debug for Response {
 impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Next")
-    }
-}
-
-impl fmt::Debug for Layers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layers").field("count", &self.makers.len()).finish_non_exhaustive()
     }
 }

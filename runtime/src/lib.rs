@@ -77,7 +77,7 @@
 //! - `node`: the handle, its builder, and the loops of sessions, peers, gossip and seeds
 //! - `service`: contracts, the queue of a service, its actor, its replies
 //! - `client`: a call, its patient way, its route, an endpoint elsewhere
-//! - `layer`: what stands in front of a client's calls
+//! - `layer`: what stands in front of the calls of a client, or of a service
 //! - `stream`: its two ends, in one process
 //! - `channel`, `wire`: calls and streams as bytes
 //! - `authorize`: who may call what
@@ -86,6 +86,11 @@
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
+//! - `instructions`: in benchmarks only, hot pieces that are not public
+
+// A contract in `fuzzing` names this crate as any other crate's does.
+#[cfg(any(test, fuzzing))]
+extern crate self as qmesh;
 
 mod authorize;
 mod call_tree;
@@ -100,6 +105,9 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "__instructions")]
+#[doc(hidden)]
+pub mod instructions;
 mod layer;
 mod metadata;
 mod node;
@@ -117,10 +125,10 @@ pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError, Stream
 pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
 pub use control_api::{MethodInfo, NodeInfo, ServiceInfo};
-pub use control_client::{ControlClient, ControlError, StreamAnswer};
+pub use control_client::{ControlClient, ControlError, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};
 pub use failure::{CallError, Failure, Outcome, Reason};
-pub use layer::{ClientLayer, Next, Request, Response};
+pub use layer::{CallLayer, Next, Request, Response};
 pub use metadata::Metadata;
 pub use node::{DataDirError, Node, NodeBuilder, StartError};
 pub use qmesh_discovery::{

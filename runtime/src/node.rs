@@ -17,6 +17,7 @@ mod changes;
 mod connection;
 pub(crate) mod control;
 mod data_dir;
+mod drain;
 pub(crate) mod gossip;
 pub(crate) mod hello;
 mod inner;
@@ -38,6 +39,7 @@ use qmesh_transport::{Address, NodeId};
 pub use builder::{NodeBuilder, StartError};
 pub(crate) use changes::Following;
 pub use data_dir::DataDirError;
+pub(crate) use drain::Drain;
 pub(crate) use inner::NodeInner;
 pub(crate) use link::{Link, Served, Streams};
 pub(crate) use peer::Peer;
@@ -160,9 +162,12 @@ impl Node {
         self.inner().counters().read()
     }
 
-    /// Ends the node in order: says so in the directory, accepts no further channel, lets the calls finish for up to
-    /// [`drain_timeout`](crate::Config::drain_timeout), leaves the mesh, closes every session. A second call waits for
-    /// the first.
+    /// Ends the node in order: says so in the directory and to its services ([`Context::draining`](crate::Context::draining)),
+    /// accepts no further channel, lets the calls finish for up to [`drain_timeout`](crate::Config::drain_timeout), streams
+    /// included, leaves the mesh, closes every session. A second call waits for the first.
+    ///
+    /// Streams that are served longer than that are cut. Calls with streams that this node's own program makes to other
+    /// nodes are waited for, too, while items move on them.
     ///
     /// # Cancel safety
     /// Cancelled, the node stays between running and ended; calling it again goes on.

@@ -5,3 +5,4 @@ pub(crate) mod frame;
 mod golden;
 pub(crate) mod messages;
 pub(crate) mod outbox;
+pub(crate) mod unread;

@@ -22,7 +22,7 @@ pub trait Clock {
     #[idempotent]
     async fn wait(&self, cx: &Context, millis: u64) -> Reading;
 
-    /// The time now and every `every_ms` milliseconds (at least 1), `count` times, or without end.
+    /// The time now and every `every_ms` milliseconds (at least 1), `count` times, or until the node drains.
     async fn ticks(&self, cx: &Context, every_ms: u64, count: Option<u64>) -> Receiver<Reading>;
 }
 
@@ -69,11 +69,20 @@ impl Clock for Tower {
         // Whoever is slow misses ticks, and gets none late.
         pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (sender, ticks) = stream(1);
-        let node = cx.node().to_owned();
+        let (node, draining) = (cx.node().to_owned(), cx.draining());
         cx.spawn(async move {
+            // A count is a promise; where there is none, every end is in order.
+            let ends = async {
+                match count {
+                    None => draining.await,
+                    Some(_) => std::future::pending().await,
+                }
+            };
+            tokio::pin!(ends);
             for _ in 0..count.unwrap_or(u64::MAX) {
                 tokio::select! {
                     _ = pace.tick() => {}
+                    () = &mut ends => break,
                     () = sender.closed() => return,
                 }
                 if sender.send(Reading::at(Timestamp::now(), &node)).await.is_err() {

@@ -116,6 +116,19 @@ async fn the_clock_ticks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_clock_ticks_until_its_node_drains() {
+    let mesh = Mesh::new();
+    let (lobby, guest) = mesh.lobby_and_guest().await;
+    let clock = guest.client::<ClockClient>();
+    let without_end = clock.ticks(100_u64, None).await.unwrap();
+    let counted = clock.ticks(100_u64, Some(30)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (without_end, counted, ()) = tokio::join!(without_end.collect(), counted.collect(), lobby.shutdown());
+    assert!((10..13).contains(&without_end.unwrap().len()), "it ends in order");
+    assert_eq!(counted.unwrap().len(), 30, "what was promised comes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn tools_reach_the_stock_by_name() {
     let mesh = Mesh::new();
     let (_lobby, guest) = mesh.lobby_and_guest().await;

@@ -29,7 +29,13 @@ pub mod work;
 
 use std::{panic, sync::Once, time::Duration};
 
-pub use self::{background::Background, mesh::Mesh, process::Process, stalls::Stalls, tally::Tally};
+pub use self::{
+    background::Background,
+    mesh::Mesh,
+    process::{Process, resident_bytes},
+    stalls::Stalls,
+    tally::Tally,
+};
 
 /// So many seconds.
 #[must_use]

@@ -50,10 +50,7 @@ impl Process {
     /// It has ended, or the system does not tell.
     pub fn resident_bytes(&self) -> Result<u64> {
         let id = self.child.id().context("the process has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kilobytes: u64 = resident.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kilobytes * 1024)
+        resident_bytes_of(&id.to_string())
     }
 
     /// Ends the process without a word (SIGKILL), and waits until it has ended.
@@ -74,4 +71,19 @@ impl Process {
         ensure!(status.success(), "the process ended with {status}");
         Ok(())
     }
+}
+
+/// The memory that this process holds now: what Linux calls resident.
+///
+/// # Errors
+/// The system does not tell.
+pub fn resident_bytes() -> Result<u64> {
+    resident_bytes_of("self")
+}
+
+fn resident_bytes_of(process: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kilobytes: u64 = resident.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes * 1024)
 }

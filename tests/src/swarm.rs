@@ -4,6 +4,7 @@
 //! together they reach what one test of everything would not.
 
 mod callers;
+mod pinned;
 mod scenario;
 mod service;
 

@@ -15,6 +15,8 @@ pub trait Work {
     async fn pause(&self, cx: &Context, millis: u64) -> String;
     /// The sum of all that this endpoint was told to add, after so many milliseconds in which nothing else runs.
     async fn add(&mut self, amount: u64, millis: u64) -> u64;
+    /// A text of so many bytes, after so many milliseconds. Such calls overlap.
+    async fn text(&self, bytes: usize, millis: u64) -> String;
 }
 
 /// Does the work.
@@ -44,5 +46,10 @@ impl Work for Worker {
         }
         self.sum += amount;
         self.sum
+    }
+
+    async fn text(&self, bytes: usize, millis: u64) -> String {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        "x".repeat(bytes)
     }
 }

@@ -1,17 +1,14 @@
 //! A consumer two hops away that does not read stops the producer, and nothing in between grows. A process of its own,
 //! so that its memory is the test's.
 
-use std::{
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use qmesh::{Context, Failure, Receiver, stream};
-use qmesh_tests::{Mesh, millis, secs, watch};
+use qmesh_tests::{Mesh, millis, resident_bytes, secs, watch};
 use tokio::time::{Instant, sleep};
 
 const ITEM_BYTES: usize = 64 * 1024;
@@ -63,14 +60,6 @@ impl Pipe for Hose {
     }
 }
 
-/// The resident memory of this process, in bytes.
-fn resident() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-    Ok(kib * 1024)
-}
-
 #[tokio::test]
 async fn a_consumer_two_hops_away_that_does_not_read_stops_the_producer() -> Result<()> {
     let mesh = Mesh::new();
@@ -95,12 +84,12 @@ async fn a_consumer_two_hops_away_that_does_not_read_stops_the_producer() -> Res
         sleep(millis(10)).await;
     }
 
-    let (before, drawn_before) = (resident()?, spring.drawn.load(Relaxed));
+    let (before, drawn_before) = (resident_bytes()?, spring.drawn.load(Relaxed));
     let mut heard = client.draw().await?;
     let mut most = 0;
     for _ in 0..20 {
         sleep(millis(100)).await;
-        most = most.max(resident()?.saturating_sub(before));
+        most = most.max(resident_bytes()?.saturating_sub(before));
     }
     let drawn = spring.drawn.load(Relaxed) - drawn_before;
     println!(

@@ -211,7 +211,7 @@ fn settings() -> Vec<Setting> {
     ]));
     settings.extend(fields!("Limits::", config => config.limits, [
         message_bytes_max, calls_per_channel, one_way_window, metadata_bytes_max,
-        large_frames_bytes_max, handshakes, openings, opening_timeout,
+        large_frames_bytes_max, unread_answers_bytes_max, handshakes, openings, opening_timeout,
     ]));
     settings.extend(fields!("QuicConfig::", config => config.quic, [
         idle_timeout, keep_alive, handshake_timeout, channels_max, channel_window, session_window, send_window, mtu_max,

@@ -149,3 +149,82 @@ async fn a_member_costs_no_more_than_its_share() -> Result<()> {
     assert!(grown < share, "{grown} bytes; the share is {share}");
     target.process.end().await
 }
+
+/// A member that asks for a gigabyte on several channels, and reads none of it.
+#[tokio::test]
+async fn answers_that_nobody_reads_cost_no_more_than_their_share() -> Result<()> {
+    const CHANNELS: usize = 4;
+    const CALLS: u8 = 64;
+    // `Limits::unread_answers_bytes_max`, and what is on its way: the send window of `QuicConfig::local`.
+    const SHARE: u64 = (64 + 8) * MIB;
+    // An answer that is made, as a value and as bytes, and what the allocator keeps of such ones.
+    const SLACK: u64 = 32 * MIB;
+    let target = Target::start().await?;
+    let stranger = Stranger::over_quic(&target.identity, target.address.clone())?;
+    let (session, _control) = stranger.introduce("dev").await?;
+    let attack = async {
+        let method = ("text", "text(bytes: usize, millis: u64) -> String");
+        let request = frame(kind::OPEN, &opening("tests.Work", "msgpack", &[method]));
+        // 4,000,000 bytes after 100 ms: they all run before one of them answers. Ten seconds remain.
+        let call =
+            |number| frame(kind::CALL, &[number, 0, 0x90, 0x4e, 0x92, 0xce, 0x00, 0x3d, 0x09, 0x00, 100]);
+        let calls: Vec<u8> = (0..CALLS).flat_map(call).collect();
+        let mut held = Vec::new();
+        for _ in 0..CHANNELS {
+            let mut channel = open(&*session, request.clone()).await?;
+            let (kind, _) = read_frame(&mut channel).await?.context("no answer")?;
+            ensure!(kind == kind::OPENED, "the channel was refused");
+            channel.writer.write_all(calls.clone().into()).await?;
+            held.push(channel);
+        }
+        sleep(secs(3)).await;
+        // Others are served meanwhile.
+        let bystander = Stranger::over_quic(&target.identity, target.address.clone())?;
+        let (session, _control) = bystander.introduce("dev").await?;
+        let whoami = opening("tests.Work", "msgpack", &[("whoami", "whoami() -> String")]);
+        let mut channel = open(&*session, frame(kind::OPEN, &whoami)).await?;
+        read_frame(&mut channel).await?.context("no answer")?;
+        channel.writer.write_all(frame(kind::CALL, &[0, 0, 0x90, 0x4e, 0x90])).await?;
+        let (_, answer) = timeout(secs(5), read_frame(&mut channel)).await??.context("no answer")?;
+        ensure!(answer[..2] == [0, 0], "the bystander's call failed: {answer:?}");
+        Ok(())
+    };
+    let grown = target.grows_by(attack).await?;
+    let wanted = u64::from(CALLS) * CHANNELS as u64 * 4;
+    println!("{wanted} MB of answers that nobody reads: {} KiB of {} KiB", grown >> 10, SHARE >> 10);
+    assert!(grown > 32 * MIB, "{grown} bytes: answers were not made at all");
+    assert!(grown < SHARE + SLACK, "{grown} bytes; the share is {SHARE}");
+    target.process.end().await
+}
+
+/// A member that makes a large call on each of many channels, one after the other, and keeps the channels.
+#[tokio::test]
+async fn large_calls_leave_nothing_behind() -> Result<()> {
+    const CHANNELS: u64 = 40;
+    const CALL: usize = 4_000_000;
+    // One call, as it comes and as it is read, and what the allocator keeps of it.
+    const GROWTH_MAX: u64 = 32 * MIB;
+    let target = Target::start().await?;
+    let stranger = Stranger::over_quic(&target.identity, target.address.clone())?;
+    let (session, _control) = stranger.introduce("dev").await?;
+    let attack = async {
+        let whoami = opening("tests.Work", "msgpack", &[("whoami", "whoami() -> String")]);
+        // Arguments that nobody reads.
+        let large = frame(kind::CALL, &[&[0, 0, 0x90, 0x4e][..], &vec![0xc1; CALL]].concat());
+        let mut held = Vec::new();
+        for _ in 0..CHANNELS {
+            let mut channel = open(&*session, frame(kind::OPEN, &whoami)).await?;
+            let (kind, _) = read_frame(&mut channel).await?.context("no answer")?;
+            ensure!(kind == kind::OPENED, "the channel was refused");
+            channel.writer.write_all(large.clone()).await?;
+            let (_, refused) = read_frame(&mut channel).await?.context("no answer")?;
+            ensure!(refused[..2] == [0, 2], "arguments that cannot be read: {refused:?}");
+            held.push(channel);
+        }
+        Ok(())
+    };
+    let grown = target.grows_by(attack).await?;
+    println!("{CHANNELS} channels, a call of {CALL} bytes on each: {} KiB", grown >> 10);
+    assert!(grown < GROWTH_MAX, "{grown} bytes are held");
+    target.process.end().await
+}

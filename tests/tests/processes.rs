@@ -53,7 +53,7 @@ impl Lane {
             tokio::time::sleep(millis(5)).await;
         }
         // The dead can answer nothing: from here on, a pick of it would be a failed attempt, and so a retry.
-        sleep_until(Instant::now() + PICKED_LATEST).await;
+        sleep_until(Instant::now() + PICKED_LATEST + stalls.lost()).await;
         let retries = client.counts().retries;
         watch::until(client, secs(10), &format!("{name} is gone"), |view| {
             view.nodes().all(|node| node.name != name)

@@ -64,6 +64,8 @@ pub trait RawWriter: Send + Sync + 'static {
     fn reset(&mut self, code: ResetCode);
     /// Ready once the peer has told us to stop, we have finished or reset the stream, or the session has ended.
     fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<WriteError>;
+    /// Ready once the peer's side holds all that was written before [`finish`](Self::finish), or never will.
+    fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Larger is sent first; 0 at the start.
     fn set_priority(&mut self, priority: i32);
 }
@@ -153,6 +155,15 @@ impl ChannelWriter {
         poll_fn(|cx| self.0.poll_stopped(cx)).await
     }
 
+    /// Resolves once the peer's side holds all that was written before [`finish`](Self::finish), read or unread, or never
+    /// will. What it holds outlives the session.
+    ///
+    /// # Cancel safety
+    /// Cancelling changes nothing.
+    pub async fn delivered(&mut self) {
+        poll_fn(|cx| self.0.poll_delivered(cx)).await;
+    }
+
     /// Sets the share of this channel beside the others of its session: larger is sent first; 0 at the start.
     pub fn set_priority(&mut self, priority: i32) {
         self.0.set_priority(priority);
@@ -184,6 +195,8 @@ impl ResetCode {
     pub const REFUSED: Self = Self(2);
     /// The work is no longer wanted.
     pub const CANCELLED: Self = Self(3);
+    /// The node of this side drains, and the time for its streams is over.
+    pub const DRAINED: Self = Self(4);
 }
 
 /// Why a read failed.

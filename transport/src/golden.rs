@@ -48,7 +48,13 @@ fn the_bytes_of_this_layer_are_the_golden_ones() {
         CloseCode::LIMIT,
         CloseCode::UNEXPECTED_PEER,
     ];
-    let reset = [ResetCode::DROPPED, ResetCode::PROTOCOL, ResetCode::REFUSED, ResetCode::CANCELLED];
+    let reset = [
+        ResetCode::DROPPED,
+        ResetCode::PROTOCOL,
+        ResetCode::REFUSED,
+        ResetCode::CANCELLED,
+        ResetCode::DRAINED,
+    ];
     let byte = |code: u32| u8::try_from(code).unwrap();
     let alerts = refusals().iter().map(|refusal| refusal.alert().into()).collect();
     golden::compare(

@@ -100,10 +100,12 @@ impl CloseCode {
 #[non_exhaustive]
 pub enum SessionClosed {
     /// This side closed it.
-    #[error("closed here ({})", code.0)]
+    #[error("closed here ({}): {reason}", code.0)]
     Local {
         /// What we said.
         code: CloseCode,
+        /// What we said in words.
+        reason: String,
     },
     /// The peer closed it in order.
     #[error("closed by the peer ({}): {reason}", code.0)]

@@ -30,6 +30,7 @@ macro_rules! suite {
                 either_side_opens_and_the_other_accepts,
                 a_half_close_ends_one_direction_only,
                 a_large_transfer_arrives_whole,
+                what_was_delivered_outlives_the_session,
                 a_reset_reaches_the_reader_with_its_code,
                 a_stop_reaches_the_writer_with_its_code,
                 a_reader_that_stopped_reads_no_more,

@@ -110,8 +110,9 @@ async fn closing_an_endpoint_ends_its_sessions_in_order() {
     let (dialed, accepted) = meet(&a, &b, &b.local_address()).await;
     b.close();
     b.wait_idle().await;
-    assert_eq!(accepted.closed().await, SessionClosed::Local { code: CloseCode::SHUTDOWN });
-    let told = SessionClosed::Peer { code: CloseCode::SHUTDOWN, reason: "shutting down".to_owned() };
+    let (code, reason) = (CloseCode::SHUTDOWN, "shutting down".to_owned());
+    assert_eq!(accepted.closed().await, SessionClosed::Local { code, reason: reason.clone() });
+    let told = SessionClosed::Peer { code, reason };
     assert_eq!(dialed.closed().await, told);
     assert!(b.listener().accept().await.is_none());
 }

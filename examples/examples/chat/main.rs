@@ -1,8 +1,16 @@
 //! A chat between two processes: you join a room with a channel of what you say, and get one of what the others say.
 //! A member that stops reading freezes nobody, and is told how much it missed.
+//!
+//! By hand, with a room and its members in a terminal each:
+//!
+//! ```sh
+//! cargo run -p qmesh-examples --example chat -- serve
+//! cargo run -p qmesh-examples --example chat -- join ada
+//! ```
 
 #![expect(clippy::print_stdout, reason = "an example says what it shows")]
 
+mod member;
 mod room;
 
 use std::{env, io, path::Path, process, time::Duration};
@@ -16,16 +24,32 @@ use room::{Heard, Members, RoomClient, RoomServer};
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    if let [serve, directory] = arguments.as_slice()
-        && serve == "serve"
-    {
-        let identity = Identity::dev(directory)?;
-        let room =
-            Node::builder("room").identity(identity).serve(RoomServer::new(Members::default)).start().await?;
-        io::stdin().read_line(&mut String::new())?; // until the other process closes it
-        room.shutdown().await;
-        return Ok(());
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [] => both().await,
+        ["serve"] => serve(HERE).await,
+        ["serve", directory] => serve(directory).await,
+        ["join", name] => member::join(name, HERE).await,
+        ["join", name, directory] => member::join(name, directory).await,
+        _ => bail!("write `serve [DIRECTORY]`, `join NAME [DIRECTORY]`, or nothing"),
     }
+}
+
+/// Where a room and its members find each other.
+const HERE: &str = ".qmesh";
+
+async fn serve(directory: &str) -> Result<()> {
+    let identity = Identity::dev(directory)?;
+    let room =
+        Node::builder("room").identity(identity).serve(RoomServer::new(Members::default)).start().await?;
+    println!("the room is open until the input ends, or a line comes");
+    io::stdin().read_line(&mut String::new())?;
+    room.shutdown().await;
+    Ok(())
+}
+
+/// A room in another process, and its members in this one.
+async fn both() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut room = process::Command::new(env::current_exe()?);
     let mut room = room.arg("serve").arg(directory.path()).stdin(process::Stdio::piped()).spawn()?;

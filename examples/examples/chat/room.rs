@@ -55,15 +55,22 @@ impl Room for Members {
         let (to, heard) = stream(16);
         let members = Arc::clone(&self.0);
         members.lock().await.insert(name.clone(), Member { to, missed: 0 });
+        let draining = cx.draining();
         cx.spawn(async move {
-            // It leaves when it has finished, and when it is cut.
-            while let Ok(Some(text)) = said.recv().await {
-                let line = Heard::Said { who: name.clone(), text };
-                let mut members = members.lock().await;
-                members
-                    .iter_mut()
-                    .filter(|(member, _)| **member != name)
-                    .for_each(|(_, member)| member.tell(line.clone()));
+            let talks = async {
+                while let Ok(Some(text)) = said.recv().await {
+                    let line = Heard::Said { who: name.clone(), text };
+                    let mut members = members.lock().await;
+                    members
+                        .iter_mut()
+                        .filter(|(member, _)| **member != name)
+                        .for_each(|(_, member)| member.tell(line.clone()));
+                }
+            };
+            // It leaves when it has finished, when it is cut, and when the room's node shuts down: nobody else ends a talk.
+            tokio::select! {
+                () = talks => {}
+                () = draining => {}
             }
             if let Some(member) = members.lock().await.remove(&name) {
                 member.to.finish();

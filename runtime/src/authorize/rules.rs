@@ -88,7 +88,7 @@ pub enum RuleError {
     Callers(String),
     /// A text that is no pattern of calls.
     #[error(
-        "`{0}` names no calls: write SERVICE/METHOD or *, for example shop.Cart/* (a method as in its trait, without capitals)"
+        "`{0}` names no calls: write SERVICE/METHOD or *, for example shop.Cart/* (the method as in its trait, without capitals: say, not Say)"
     )]
     Calls(String),
     /// A rule with an empty list.

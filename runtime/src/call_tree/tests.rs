@@ -15,13 +15,13 @@ fn handler(retries: u32) -> Inherited {
 
 #[tokio::test(start_paused = true)]
 async fn a_first_attempt_by_default_is_the_usual_one() {
-    let mut terms = begin(&CallOptions::default()).unwrap();
+    let mut terms = begin(&CallOptions::NONE).unwrap();
     assert_eq!(terms.grant(), Allowance::USUAL);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_an_attempt_did_not_spend_comes_back() {
-    let mut terms = begin(&CallOptions { retries: Some(8), ..CallOptions::default() }).unwrap();
+    let mut terms = begin(&CallOptions { retries: Some(8), ..CallOptions::NONE }).unwrap();
     assert_eq!(terms.grant().retries, 4);
     terms.settle(Some(1));
     assert_eq!(terms.left(), 7);
@@ -39,8 +39,7 @@ async fn what_an_attempt_did_not_spend_comes_back() {
 async fn calls_of_a_handler_share_what_it_was_given() {
     let mut handler = handler(8);
     let mut calls = handler.enter(|| {
-        let (mut one, mut other) =
-            (begin(&CallOptions::default()).unwrap(), begin(&CallOptions::default()).unwrap());
+        let (mut one, mut other) = (begin(&CallOptions::NONE).unwrap(), begin(&CallOptions::NONE).unwrap());
         assert_eq!(
             (one.grant(), other.grant()),
             (Allowance { hops: 2, retries: 4 }, Allowance { hops: 2, retries: 2 })
@@ -53,7 +52,7 @@ async fn calls_of_a_handler_share_what_it_was_given() {
         calls.0.settle(Some(0));
         assert!(calls.1.withdraw());
         assert_eq!(spent(), 3, "two are not back, one was taken");
-        let mut few = begin(&CallOptions { retries: Some(1), ..CallOptions::default() }).unwrap();
+        let mut few = begin(&CallOptions { retries: Some(1), ..CallOptions::NONE }).unwrap();
         assert!(few.withdraw());
         assert!(!few.withdraw(), "a call may be given less than there is");
     });
@@ -62,7 +61,7 @@ async fn calls_of_a_handler_share_what_it_was_given() {
 #[tokio::test(start_paused = true)]
 async fn time_and_hops_run_out() {
     let mut handler = handler(0);
-    let long = CallOptions { timeout: Some(Duration::from_secs(60)), ..CallOptions::default() };
+    let long = CallOptions { timeout: Some(Duration::from_secs(60)), ..CallOptions::NONE };
     let inherited = handler.enter(|| begin(&long).unwrap().deadline);
     assert_eq!(inherited, Instant::now() + Duration::from_secs(1));
 
@@ -88,7 +87,7 @@ async fn a_poll_that_panics_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn repeats_are_not_multiplied() {
     fn call(depth: u32, handler: &mut Inherited, executions: &mut u32) {
-        let mut terms = handler.enter(|| begin(&CallOptions::default()).unwrap());
+        let mut terms = handler.enter(|| begin(&CallOptions::NONE).unwrap());
         loop {
             let allowance = handler.enter(|| terms.grant());
             let mut below = Inherited::new(handler.0.deadline, Allowance { hops: 9, ..allowance });

@@ -437,8 +437,7 @@ impl ChannelCaller {
         }
         for slot in expired {
             if let Slot::Waiting { to, .. } = slot {
-                let failure = Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
-                drop(to.send(Answer::none(failure)));
+                drop(to.send(Answer::none(Failure::unanswered_in_time())));
             }
         }
     }

@@ -9,10 +9,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Sink, future::BoxFuture};
 use prost::Message;
-use qmesh_transport::{ChannelWriter, ResetCode, WriteError};
+use qmesh_transport::{ChannelWriter, ReadError, ResetCode, WriteError};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -83,14 +83,24 @@ struct Decoded<T> {
     codec: Codec,
 }
 
-/// Sends a stream to its end; says so to the stream if the other side receives no more.
-pub(crate) async fn send(mut items: Box<dyn Outgoing>, writer: &mut ChannelWriter) -> Result<(), WriteError> {
+/// Sends a stream to its end, or until `cut` says why it has none; says so to the stream if the other side receives no more.
+pub(crate) async fn send(
+    mut items: Box<dyn Outgoing>,
+    writer: &mut ChannelWriter,
+    cut: impl Future<Output = Failure>,
+) -> Result<(), WriteError> {
     let mut buffer = BytesMut::new();
+    tokio::pin!(cut);
     loop {
         let filled = poll_fn(|cx| items.poll_fill(cx, &mut buffer));
         let written = tokio::select! {
             biased;
-            more = filled => writer.write_all(buffer.split().freeze()).await.map(|()| more),
+            why = &mut cut => {
+                put_cut(&mut buffer, &why);
+                items.give_up(why);
+                return writer.write_all(buffer.freeze()).await;
+            }
+            more = filled => writer.write_all(taken(&mut buffer)).await.map(|()| more),
             why = writer.stopped() => Err(why),
         };
         match written {
@@ -99,6 +109,7 @@ pub(crate) async fn send(mut items: Box<dyn Outgoing>, writer: &mut ChannelWrite
             Err(why) => {
                 let failure = match &why {
                     WriteError::Session(ended) => Failure::unknown(Reason::ConnectionLost, ended.to_string()),
+                    WriteError::Stopped(ResetCode::DRAINED) => drained(),
                     _ => Failure::unknown(Reason::Cancelled, "the other side receives this stream no more"),
                 };
                 items.give_up(failure);
@@ -108,8 +119,24 @@ pub(crate) async fn send(mut items: Box<dyn Outgoing>, writer: &mut ChannelWrite
     }
 }
 
-/// Receives a stream to its end, beginning with what is left of `chunk`; tells the other side if nobody receives any
-/// more.
+/// All that was filled in. What a large item took goes with it.
+fn taken(buffer: &mut BytesMut) -> Bytes {
+    let all = if buffer.len() > WRITE { std::mem::take(buffer) } else { buffer.split() };
+    all.freeze()
+}
+
+/// How a stream that comes is over.
+enum Over {
+    /// Its sender has said so, and why it is not whole. Nothing may follow.
+    Told(Result<(), Failure>),
+    /// It goes no further here, of which its sender is told, and for a reason that whoever receives it is to know.
+    Stopped(ResetCode, Option<Failure>),
+    /// The channel is over before it.
+    Lost(Failure, Result<(), FrameError>),
+}
+
+/// Receives a stream to its end, beginning with what is left of `chunk`, or until `cut` says why it goes no further; tells the
+/// other side if nobody receives any more.
 ///
 /// # Errors
 /// The peer broke the protocol. However it ends, the stream has been told.
@@ -117,8 +144,38 @@ pub(crate) async fn receive(
     mut chunk: Chunk,
     frames: &mut Frames,
     mut items: Box<dyn Incoming>,
+    cut: impl Future<Output = Failure>,
 ) -> Result<(), FrameError> {
+    let over = tokio::select! {
+        biased;
+        why = cut => Over::Stopped(ResetCode::DRAINED, Some(why)),
+        over = receive_until_over(&mut chunk, frames, &mut *items) => over,
+    };
+    match over {
+        Over::Told(told) => {
+            match told {
+                Ok(()) => items.finish(),
+                Err(cut) => items.fail(cut),
+            }
+            nothing_follows(chunk, frames).await
+        }
+        Over::Stopped(code, why) => {
+            frames.stop(code);
+            if let Some(why) = why {
+                items.fail(why);
+            }
+            Ok(())
+        }
+        Over::Lost(why, broken) => {
+            items.fail(why);
+            broken
+        }
+    }
+}
+
+async fn receive_until_over(chunk: &mut Chunk, frames: &mut Frames, items: &mut dyn Incoming) -> Over {
     loop {
+        chunk.let_go();
         while let Some((kind, payload)) = chunk.next() {
             let payload = &chunk.bytes[payload];
             match kind {
@@ -126,63 +183,50 @@ pub(crate) async fn receive(
                     if payload.len() > LARGE {
                         items.emptied().await;
                     }
-                    let taken = poll_fn(|cx| items.poll_room(cx)).await.then(|| items.push(payload));
-                    match taken {
-                        Some(Ok(())) => {}
-                        Some(Err(failure)) => {
-                            frames.stop(ResetCode::PROTOCOL);
-                            items.fail(failure);
-                            return Ok(());
-                        }
-                        None => {
-                            frames.stop(ResetCode::DROPPED);
-                            return Ok(());
-                        }
+                    if !poll_fn(|cx| items.poll_room(cx)).await {
+                        return Over::Stopped(ResetCode::DROPPED, None);
+                    }
+                    if let Err(failure) = items.push(payload) {
+                        return Over::Stopped(ResetCode::PROTOCOL, Some(failure));
                     }
                 }
-                kind::END => {
-                    items.finish();
-                    return nothing_follows(chunk, frames).await;
-                }
+                kind::END => return Over::Told(Ok(())),
                 kind::CUT => {
-                    let cut = WireFailure::decode(payload).map_err(|_bad| FrameError::Malformed(kind));
-                    let told = cut.as_ref().map_or_else(
-                        |error| Failure::unknown(Reason::Protocol, error.to_string()),
+                    return match WireFailure::decode(payload) {
                         // Whatever it was at its source: this call has begun.
-                        |wire| failure_code::from_wire(wire.clone()).with_outcome(Outcome::Unknown),
-                    );
-                    items.fail(told);
-                    cut?;
-                    return nothing_follows(chunk, frames).await;
+                        Ok(cut) => {
+                            Over::Told(Err(failure_code::from_wire(cut).with_outcome(Outcome::Unknown)))
+                        }
+                        Err(_bad) => broken(FrameError::Malformed(kind)),
+                    };
                 }
-                other => {
-                    let error = FrameError::Unexpected(other);
-                    items.fail(Failure::unknown(Reason::Protocol, error.to_string()));
-                    return Err(error);
-                }
+                other => return broken(FrameError::Unexpected(other)),
             }
         }
         let next = tokio::select! {
             biased;
-            next = frames.next() => Some(next),
-            () = items.closed() => None,
+            next = frames.next() => next,
+            () = items.closed() => return Over::Stopped(ResetCode::DROPPED, None),
         };
         match next {
-            Some(Ok(Some(next))) => chunk = next,
-            Some(Ok(None)) => {
-                items.fail(channel_ended());
-                return Ok(());
+            Ok(Some(next)) => *chunk = next,
+            Ok(None) => return Over::Lost(channel_ended(), Ok(())),
+            Err(FrameError::Read(ReadError::Reset(ResetCode::DRAINED))) => {
+                return Over::Lost(drained(), Ok(()));
             }
-            Some(Err(error)) => {
-                items.fail(Failure::unknown(Reason::ConnectionLost, error.to_string()));
-                return if matches!(error, FrameError::Read(_)) { Ok(()) } else { Err(error) };
+            Err(FrameError::Read(lost)) => {
+                return Over::Lost(Failure::unknown(Reason::ConnectionLost, lost.to_string()), Ok(()));
             }
-            None => {
-                frames.stop(ResetCode::DROPPED);
-                return Ok(());
+            Err(error) => {
+                let failure = Failure::unknown(Reason::ConnectionLost, error.to_string());
+                return Over::Lost(failure, Err(error));
             }
         }
     }
+}
+
+fn broken(error: FrameError) -> Over {
+    Over::Lost(Failure::unknown(Reason::Protocol, error.to_string()), Err(error))
 }
 
 /// Waits for the end of what the peer sends, where nothing more has a place.
@@ -293,6 +337,13 @@ impl<T> Drop for Decoded<T> {
     fn drop(&mut self) {
         self.sender.cut(channel_ended());
     }
+}
+
+fn drained() -> Failure {
+    Failure::unknown(
+        Reason::Unavailable,
+        "the other side's node drains, and the time for its streams is over",
+    )
 }
 
 fn channel_ended() -> Failure {

@@ -16,7 +16,7 @@ use crate::{
     failure::{Failure, Reason},
     service::{Caller, Endpoint, Method},
     wire::{
-        frame::{self, FrameError, Frames, kind},
+        frame::{self, FrameError, Frames, LargeFrames, kind},
         messages::{Open, OpenMethod, Opened, OpenedMethod, WireFailure},
     },
 };
@@ -37,13 +37,14 @@ pub(crate) fn methods_of(contract: &[Method]) -> Vec<OpenMethod> {
         .collect()
 }
 
-/// Opens a call channel.
+/// Opens a call channel. Whatever large frames the service sends on it count against `share`, if there is one.
 ///
 /// A failure is *not sent* or *not executed*: no call has begun.
 pub(crate) async fn open(
     session: &Arc<dyn Session>,
     request: Open,
     limits: &Limits,
+    share: Option<Arc<LargeFrames>>,
     deadline: Instant,
 ) -> Result<OpenChannel, Failure> {
     // Another endpoint may be faster, if there is time for it.
@@ -56,6 +57,9 @@ pub(crate) async fn open(
         let Channel { reader, mut writer, .. } = session.open().await.map_err(|error| lost(&error))?;
         writer.write_all(message(kind::OPEN, &request)).await.map_err(|error: WriteError| lost(&error))?;
         let mut frames = Frames::new(reader, limits.message_bytes_max + FRAME_OVERHEAD);
+        if let Some(share) = share {
+            frames.set_share(share);
+        }
         match frames.first().await.map_err(|error| lost(&error))? {
             Some((kind::OPENED, payload)) => {
                 let opened = Opened::decode(payload).map_err(|error| lost(&error))?;

@@ -7,18 +7,16 @@ use tokio::time::Instant;
 
 use crate::{
     call_tree::Allowance,
-    channel::{HIGH_WATER, head::Head, open::AgreedMethod, serve_stream},
+    channel::{head::Head, open::AgreedMethod, serve_layered::LayeredCalls, serve_stream},
     codec::Codec,
     config::{Limits, deadline_after},
+    failure::Failure,
     node::Served,
     service::{
-        BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, LocalEndpoint, OneWays, Replies,
-        Responder, method_name, unreadable,
+        BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, Inbox, LocalEndpoint, OneWays,
+        Replies, Responder, method_name, unreadable,
     },
-    wire::{
-        frame::{self, Chunk, FrameError, Frames, kind},
-        outbox::Outbox,
-    },
+    wire::frame::{self, Chunk, FrameError, Frames, kind},
 };
 
 /// A channel that both sides agree on, from the service's side.
@@ -50,10 +48,16 @@ struct Serving<C: Contract> {
     replies: Arc<Replies>,
     scope: Arc<CallScope>,
     agreed: Agreed,
+    /// In their place where the service has layers.
+    layered: Option<LayeredCalls<C>>,
     batch: VecDeque<Envelope<C>>,
     batch_max: usize,
     /// One-way sends in the batch.
     one_way: u64,
+    /// Answers that were given since, without the service.
+    refused: usize,
+    /// How many more one-way sends the caller may make, as far as is known here.
+    credit: u64,
 }
 
 /// Serves the channel until it ends; then everything that its caller asked for is cancelled. An error if the caller
@@ -71,7 +75,8 @@ pub(crate) async fn run<C: Contract>(
     };
     let ServedChannel { link, mut frames, mut writer, caller, guest, agreed } = channel;
     let age = Arc::clone(&endpoint.inbox.age);
-    let replies = Arc::new(Replies::new(Outbox::new(HIGH_WATER), age, agreed.limits.message_bytes_max));
+    let unread = link.unread(&agreed.limits);
+    let replies = Arc::new(Replies::new(age, agreed.limits.message_bytes_max, unread));
     let scope = Arc::new(CallScope {
         caller,
         guest,
@@ -80,7 +85,9 @@ pub(crate) async fn run<C: Contract>(
     });
     let ending = Ending(Arc::clone(&replies));
     let batch_max = endpoint.inbox.capacity().min(BATCH);
+    let credit = agreed.limits.one_way_window;
     let mut serving = Serving {
+        layered: LayeredCalls::new(&endpoint, &replies, &scope),
         endpoint,
         replies: Arc::clone(&replies),
         scope,
@@ -88,6 +95,8 @@ pub(crate) async fn run<C: Contract>(
         batch: VecDeque::new(),
         batch_max,
         one_way: 0,
+        refused: 0,
+        credit,
     };
     let read = async {
         let ended = serving.read(first, &mut frames).await;
@@ -110,7 +119,7 @@ pub(crate) async fn run<C: Contract>(
     let ended = tokio::select! {
         biased;
         ended = read => ended,
-        written = replies.outbox.write_to(&mut writer) => {
+        written = replies.write_to(&mut writer) => {
             if written.is_ok() {
                 // A session that has ended needs no half-close.
                 drop(writer.finish());
@@ -129,8 +138,7 @@ struct Ending(Arc<Replies>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.outbox.close();
-        self.0.cancel_all();
+        self.0.end();
     }
 }
 
@@ -147,16 +155,15 @@ impl<C: Contract> Serving<C> {
             let now = Instant::now();
             while let Some((kind, payload)) = chunk.next() {
                 self.receive(kind, &chunk.bytes[payload], now)?;
-                if self.batch.len() >= self.batch_max {
+                if self.gathered() >= self.batch_max {
                     self.hand_over(now).await;
                 }
             }
-            drop(chunk);
+            let held = chunk.into_held();
             self.hand_over(now).await;
+            drop(held);
             // A caller that does not read its answers is not asked for more.
-            if self.replies.outbox.is_full() {
-                self.replies.outbox.room().await;
-            }
+            self.replies.room().await;
             next = frames.next().await?;
         }
         Ok(())
@@ -176,11 +183,13 @@ impl<C: Contract> Serving<C> {
                 if method.is_allowed {
                     self.call(call, method.number, conditions, payload);
                 } else {
-                    self.replies.send_failure(call, &self.scope.refuse(method_name::<C>(method.number)));
+                    let failure = self.scope.refuse(method_name::<C>(method.number));
+                    self.refuse(call, &failure);
                 }
                 Ok(())
             }
             kind::ONE_WAY => {
+                self.spend_credit()?;
                 let (method, head) = self.agreed.take_call(&mut payload, kind)?;
                 if method.is_allowed {
                     self.one_way(method.number, head, payload);
@@ -203,19 +212,40 @@ impl<C: Contract> Serving<C> {
         }
     }
 
+    /// How many calls wait to be handed over, or were answered since without the service.
+    fn gathered(&self) -> usize {
+        self.batch.len() + self.layered.as_ref().map_or(0, LayeredCalls::len) + self.refused
+    }
+
     fn call(&mut self, call: u32, method: usize, conditions: Conditions, arguments: &[u8]) {
-        let responder = || Responder::call(Arc::clone(&self.replies), call);
-        match C::decode(method, self.agreed.codec, arguments, responder) {
-            Ok(typed) => self.batch.push_back(Envelope::new(typed, method, conditions)),
-            Err(error) => self.replies.send_failure(call, &unreadable::<C>(method, &error)),
+        let codec = self.agreed.codec;
+        let taken = match &mut self.layered {
+            None => {
+                let responder = || Responder::call(Arc::clone(&self.replies), call);
+                C::decode(method, codec, arguments, responder)
+                    .map(|typed| self.batch.push_back(Envelope::new(typed, method, conditions)))
+            }
+            Some(layered) => layered.call((call, method), conditions, (codec, arguments)),
+        };
+        if let Err(error) = taken {
+            self.refuse(call, &unreadable::<C>(method, &error));
         }
+    }
+
+    fn refuse(&mut self, call: u32, failure: &Failure) {
+        self.refused += 1;
+        self.replies.send_failure(call, failure, 0);
     }
 
     fn one_way(&mut self, method: usize, head: Head, arguments: &[u8]) {
         match C::decode_one_way(method, self.agreed.codec, arguments) {
             Ok(typed) => {
                 self.one_way += 1;
-                self.batch.push_back(Envelope::new(typed, method, Conditions::one_way(head)));
+                let envelope = Envelope::new(typed, method, Conditions::one_way(head));
+                match &mut self.layered {
+                    None => self.batch.push_back(envelope),
+                    Some(layered) => layered.send(envelope),
+                }
             }
             Err(error) => {
                 let (service, caller) = (C::NAME, self.scope.caller.name());
@@ -225,16 +255,43 @@ impl<C: Contract> Serving<C> {
         }
     }
 
+    /// A caller that sends more than it was granted breaks the protocol.
+    fn spend_credit(&mut self) -> Result<(), FrameError> {
+        if self.credit == 0 {
+            let window = self.agreed.limits.one_way_window;
+            let unacknowledged = self.replies.unacknowledged() + self.one_way;
+            self.credit = window.saturating_sub(unacknowledged);
+        }
+        self.credit =
+            self.credit.checked_sub(1).ok_or(FrameError::Uncredited(self.agreed.limits.one_way_window))?;
+        Ok(())
+    }
+
     fn refuse_one_way(&mut self) {
+        self.refused += 1;
         // It counts as taken before it counts as refused.
         self.replies.enter_one_way(std::mem::take(&mut self.one_way) + 1);
         self.replies.finish_one_way(OneWays { refused: 1, ..OneWays::default() });
     }
 
-    /// Hands the batch to the service: at once if it has that many slots, else one after the other.
+    /// Hands the batch to the service. A caller that does not read its answers waits.
     async fn hand_over(&mut self, now: Instant) {
+        self.refused = 0;
+        if self.replies.is_crowded() {
+            self.replies.room().await;
+            self.admit(Instant::now()).await;
+        } else {
+            self.admit(now).await;
+        }
+    }
+
+    /// At once if the service has that many slots, else one after the other.
+    async fn admit(&mut self, now: Instant) {
         let inbox = &self.endpoint.inbox;
         self.replies.enter_one_way(std::mem::take(&mut self.one_way));
+        if let Some(layered) = &mut self.layered {
+            return layered.hand_over(now).await;
+        }
         if self.batch.is_empty() {
             return;
         }
@@ -243,17 +300,25 @@ impl<C: Contract> Serving<C> {
             return;
         }
         for envelope in self.batch.drain(..) {
-            let admitted = match envelope.conditions.deadline {
-                Some(deadline) => inbox.admit(deadline, now).await,
-                None => inbox.admit_patiently().await,
-            };
-            match admitted {
+            match admit(inbox, &envelope.conditions, now).await {
                 Ok(()) => inbox.push_one(&self.scope, envelope, Instant::now()),
                 Err(failure) => {
                     Batch::new(Arc::clone(&self.scope), VecDeque::from([envelope]), now).refuse(&failure);
                 }
             }
         }
+    }
+}
+
+/// Takes a slot for a call that came at `since`.
+pub(super) async fn admit<C: Contract>(
+    inbox: &Inbox<C>,
+    conditions: &Conditions,
+    since: Instant,
+) -> Result<(), Failure> {
+    match conditions.deadline {
+        Some(deadline) => inbox.admit(deadline, since).await,
+        None => inbox.admit_patiently().await,
     }
 }
 

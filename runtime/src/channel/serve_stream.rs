@@ -1,8 +1,9 @@
 //! The serving end of a streaming call, which has its channel to itself.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::Either;
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::{sync::oneshot, time::Instant};
@@ -16,12 +17,15 @@ use crate::{
         serve::{Agreed, ServedChannel},
     },
     config::deadline_after,
-    failure::{Failure, Reason},
+    failure::Failure,
     service::{
-        Answered, Batch, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
+        Answered, CallScope, CancelOnDrop, Conditions, Contract, Envelope, LocalEndpoint, Ports,
         StreamAnswer, method_name, put_reply_head, unreadable,
     },
-    wire::frame::{self, Chunk, FrameError, kind, status},
+    wire::{
+        frame::{self, Chunk, FrameError, kind, status},
+        unread::Unread,
+    },
 };
 
 /// How long a call waits for a slot that says no time of its own.
@@ -38,10 +42,11 @@ pub(crate) async fn run<C: Contract>(
     let begun = begin(&mut chunk, &agreed);
     let Begin { method, head, remaining, arguments } =
         begun.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))?;
-    let now = Instant::now();
-    let deadline = remaining.map(|remaining| deadline_after(now, remaining));
+    let deadline = remaining.map(|remaining| deadline_after(Instant::now(), remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     let _streams = link.streams();
+    let drained = endpoint.core.node.inner().drain().awaits();
+    let unread = link.unread(&agreed.limits);
     // However the channel ends.
     let _cancelled = CancelOnDrop(conditions.cancel.clone());
     let (to, answer) = oneshot::channel();
@@ -55,23 +60,23 @@ pub(crate) async fn run<C: Contract>(
         Err(scope.refuse(method_name::<C>(method.number)))
     };
     let is_refused = decoded.is_err();
-    match decoded {
+    let admitted = match decoded {
         Ok(call) => {
-            let envelope = Envelope::new(call, method.number, conditions);
-            match endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await {
-                Ok(()) => endpoint.inbox.push_one(&Arc::new(scope), envelope, Instant::now()),
-                Err(failure) => {
-                    Batch::new(Arc::new(scope), VecDeque::from([envelope]), now).refuse(&failure);
-                }
-            }
+            let admitted = admit(&endpoint, deadline, &unread).await;
+            admitted.map(|()| Envelope::new(call, method.number, conditions))
         }
-        Err(failure) => ports.refuse(failure),
-    }
+        Err(failure) => Err(failure),
+    };
+    let answer = match admitted {
+        Ok(envelope) => Either::Left(endpoint.run(&Arc::new(scope), envelope, answer, Instant::now())),
+        Err(failure) => Either::Right(ready((Err(failure), 0))),
+    };
+    chunk.let_go();
     let incoming = ports.incoming.take();
     drop(ports);
     let receiving = async {
         match incoming {
-            Some(items) => items::receive(chunk, &mut frames, items).await,
+            Some(items) => items::receive(chunk, &mut frames, items, drained.cut()).await,
             // Its caller may send a stream and not know yet.
             None if is_refused => {
                 frames.stop(ResetCode::DROPPED);
@@ -81,7 +86,7 @@ pub(crate) async fn run<C: Contract>(
         }
     };
     let streams = async {
-        let answering = respond(answer, writer);
+        let answering = respond(answer, &unread, writer, drained.cut());
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
             biased;
@@ -105,6 +110,19 @@ pub(crate) async fn run<C: Contract>(
     ended.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))
 }
 
+/// Takes a slot for the call.
+async fn admit<C: Contract>(
+    endpoint: &LocalEndpoint<C>,
+    deadline: Option<Instant>,
+    unread: &Unread,
+) -> Result<(), Failure> {
+    if unread.is_full() {
+        return Err(unread.not_begun());
+    }
+    let now = Instant::now();
+    endpoint.inbox.admit(deadline.unwrap_or(now + PATIENCE), now).await
+}
+
 /// How a streaming call begins.
 struct Begin {
     method: AgreedMethod,
@@ -126,23 +144,37 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 }
 
 /// Sends the answer and the stream that follows it; `false` if the caller has given up before it had the answer.
-async fn respond(answer: oneshot::Receiver<StreamAnswer>, mut writer: ChannelWriter) -> bool {
-    let without_a_word = || Failure::unknown(Reason::Unavailable, "the service ended without a word");
-    let answer = tokio::select! {
+async fn respond(
+    answer: impl Future<Output = StreamAnswer>,
+    unread: &Unread,
+    mut writer: ChannelWriter,
+    cut: impl Future<Output = Failure>,
+) -> bool {
+    let mut answer = tokio::select! {
         biased;
-        answer = answer => answer.unwrap_or_else(|_| (Err(without_a_word()), 0)),
+        answer = answer => answer,
         _ = writer.stopped() => return false,
     };
-    if writer.write_all(reply(&answer)).await.is_err() {
+    if let Ok(Answered { body, .. }) = &answer.0
+        && !unread.fits(body.len())
+    {
+        answer.0 = Err(unread.not_kept(body.len()));
+    }
+    let reply = reply(&answer);
+    let waits = unread.hold(reply.len());
+    if writer.write_all(reply).await.is_err() {
         return false;
     }
+    drop(waits);
     let whole = match answer.0 {
-        Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer).await.is_ok(),
+        Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer, cut).await.is_ok(),
         _ => true,
     };
     if whole {
-        // A session that has ended needs no half-close.
-        drop(writer.finish());
+        // A session that has ended needs no half-close. One that lives is to live until the stream is there.
+        if writer.finish().is_ok() {
+            writer.delivered().await;
+        }
     }
     true
 }

@@ -1,5 +1,7 @@
 //! The calling end of a streaming call, which has its channel to itself.
 
+use std::future::pending;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::{sync::oneshot, time::Instant};
@@ -47,7 +49,7 @@ impl StreamCaller {
             let begun = writer.write_all(begin).await;
             if begun.is_ok() {
                 let whole = match outgoing {
-                    Some(items) => items::send(items, &mut writer).await.is_ok(),
+                    Some(items) => items::send(items, &mut writer, pending()).await.is_ok(),
                     None => true,
                 };
                 // A session that has ended needs no half-close.
@@ -73,7 +75,7 @@ impl StreamCaller {
                     match incoming {
                         Some(items) if streams && wanted => {
                             // What broke has been told to the stream.
-                            drop(items::receive(rest, &mut frames, items).await);
+                            drop(items::receive(rest, &mut frames, items, pending()).await);
                         }
                         _ => {}
                     }

@@ -5,9 +5,9 @@
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{self, poll_fn},
     marker::PhantomData,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -17,12 +17,13 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::oneshot,
+    task::unconstrained,
     time::{Instant, timeout_at},
 };
 use tower::retry::budget::Budget;
 
 use crate::{
-    channel::caller::{InFlight, Outbound},
+    channel::caller::InFlight,
     client::{
         Client, Remote,
         engine::Journey,
@@ -31,9 +32,7 @@ use crate::{
     },
     codec::{BadArguments, Codec},
     failure::{CallError, Failure, Reason},
-    service::{
-        CancelOnDrop, Conditions, Contract, Endpoint, LocalAnswer, LocalEndpoint, Never, RawReply, Reply,
-    },
+    service::{Conditions, Contract, Endpoint, LocalEndpoint, Never, RawReply, Reply},
     wire::frame::status,
 };
 
@@ -151,15 +150,9 @@ where
         else {
             return State::patient(self.journey(ticket), arguments);
         };
-        let head = ticket.head();
-        let deadline = ticket.terms.deadline;
-        let outbound = Outbound { method: self.method, head: &head, arguments: &arguments, deadline };
-        match channel.start(outbound, now) {
+        match ticket.begin(channel, &arguments, now) {
             Ok(call) => State::Started { call, remote: Arc::clone(remote), arguments, ticket },
-            Err(failure) => {
-                ticket.terms.settle(Some(0));
-                self.again(remote, failure, arguments, ticket)
-            }
+            Err(failure) => self.again(remote, failure, arguments, ticket),
         }
     }
 
@@ -172,21 +165,15 @@ where
         now: Instant,
     ) -> State<A, R> {
         let codec = self.client.route().spec.codec;
-        let (method, make) = (self.method, self.make);
+        let make = self.make;
         if let Some((_turn, Place::There(remote, channel))) = pin.now() {
             let arguments = match codec.encode(&arguments) {
                 Ok(arguments) => arguments,
                 Err(error) => return State::failed(error.into()),
             };
-            let head = ticket.head();
-            let outbound =
-                Outbound { method, head: &head, arguments: &arguments, deadline: ticket.terms.deadline };
-            return match channel.start(outbound, now) {
+            return match ticket.begin(&channel, &arguments, now) {
                 Ok(call) => State::Started { call, remote, arguments, ticket },
-                Err(failure) => {
-                    ticket.terms.settle(Some(0));
-                    State::failed(failure.at(remote.name()))
-                }
+                Err(failure) => self.again(&remote, failure, arguments, ticket),
             };
         }
         let (pin, mut journey) = (Arc::clone(pin), self.journey(ticket));
@@ -195,21 +182,24 @@ where
             match place {
                 Place::Here(local) => {
                     let local = downcast::<C>(local)?;
-                    let deadline = journey.deadline();
-                    local.inbox.admit(deadline, Instant::now()).await?;
-                    let (to, answer) = oneshot::channel();
-                    let call = make(arguments, Reply::local(to));
-                    let conditions = Conditions::call(deadline, journey.ticket.head());
-                    let cancel = local.enqueue(call, method, conditions, Instant::now());
+                    local.inbox.admit(journey.deadline(), Instant::now()).await?;
+                    let answer =
+                        call_here::<C, A, R>(&local, (arguments, make), journey.ticket, Instant::now())?;
+                    let mut answer = pin!(answer);
+                    // Where the service has layers, it has come to them then.
+                    let first = unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await;
                     drop(turn);
-                    await_local::<R>(answer, journey.ticket, cancel).await
+                    match first {
+                        Poll::Ready(answer) => answer,
+                        Poll::Pending => answer.await,
+                    }
                 }
                 Place::There(remote, channel) => {
                     let arguments = codec.encode(&arguments)?;
-                    let begun = journey.begin(&channel, &arguments);
+                    let begun = journey.ticket.begin(&channel, &arguments, Instant::now());
                     drop(turn);
                     let answer = match begun {
-                        Ok(call) => journey.settle(call.await),
+                        Ok(call) => journey.ticket.settle(call.await),
                         Err(failure) => Err(failure),
                     };
                     answer
@@ -226,20 +216,18 @@ where
         &self,
         local: Arc<LocalEndpoint<C>>,
         arguments: A,
-        mut ticket: Ticket,
+        ticket: Ticket,
         now: Instant,
     ) -> BoxFuture<'static, CallResult<R>> {
-        let (client, method, make) = (self.client.clone(), self.method, self.make);
-        let (to, answer) = oneshot::channel();
-        let reply = Reply::local(to);
-        let deadline = ticket.terms.deadline;
+        let (client, make) = (self.client.clone(), self.make);
         if local.inbox.admit_at_once(1) {
-            let conditions = Conditions::call(deadline, ticket.head());
-            let cancel = local.enqueue(make(arguments, reply), method, conditions, now);
-            return Box::pin(await_local::<R>(answer, ticket, cancel));
+            return match call_here::<C, A, R>(&local, (arguments, make), ticket, now) {
+                Ok(answer) => Box::pin(answer),
+                Err(failure) => Box::pin(future::ready(Err(failure))),
+            };
         }
         Box::pin(async move {
-            if let Err(failure) = local.inbox.admit(deadline, now).await {
+            if let Err(failure) = local.inbox.admit(ticket.terms.deadline, now).await {
                 let node = client.node();
                 if client.route().table(node).pick(&[]).is_none() {
                     return Err(failure);
@@ -252,9 +240,7 @@ where
                     .await
                     .and_then(|raw| decode::<R>(client.route().spec.codec, &raw));
             }
-            let conditions = Conditions::call(deadline, ticket.head());
-            let cancel = local.enqueue(make(arguments, reply), method, conditions, Instant::now());
-            await_local::<R>(answer, ticket, cancel).await
+            call_here::<C, A, R>(&local, (arguments, make), ticket, Instant::now())?.await
         })
     }
 }
@@ -269,25 +255,24 @@ pub(crate) fn downcast<C: Contract>(local: Arc<dyn Endpoint>) -> Result<Arc<Loca
     })
 }
 
-async fn await_local<R: Returns>(
-    answer: oneshot::Receiver<LocalAnswer<R::Value, R::Error>>,
+/// Brings a call whose slot is taken to an endpoint of this node; what it returns waits for the answer.
+fn call_here<C: Contract, A, R: Returns>(
+    local: &Arc<LocalEndpoint<C>>,
+    (arguments, make): (A, Make<C, A, R>),
     mut ticket: Ticket,
-    cancel: CancelOnDrop,
-) -> CallResult<R> {
-    match timeout_at(ticket.terms.deadline, answer).await {
-        Ok(answer) => {
-            cancel.done();
-            let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
-            ticket.terms.settle(Some(spent));
-            answer
-        }
-        Err(_) => Err(Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time")),
-    }
-}
-
-/// What a service on this node says that has dropped a reply without answering it.
-pub(crate) fn ended_without_a_word<T, E>() -> LocalAnswer<T, E> {
-    (Err(Failure::unknown(Reason::Unavailable, "the service ended without a word")), 0)
+    now: Instant,
+) -> Result<impl Future<Output = CallResult<R>> + use<C, A, R>, Failure> {
+    let (to, answer) = oneshot::channel();
+    let deadline = ticket.terms.deadline;
+    let conditions = Conditions::call(deadline, ticket.head());
+    let call = make(arguments, Reply::local(to));
+    let answer = local.run_own((call, ticket.method), conditions, answer, now)?;
+    Ok(async move {
+        let answer = timeout_at(deadline, answer).await;
+        let (answer, spent) = answer.map_err(|_late| Failure::unanswered_in_time())?;
+        ticket.terms.settle(Some(spent));
+        answer
+    })
 }
 
 pub(crate) fn decode<R: Returns>(codec: Codec, raw: &RawReply) -> CallResult<R> {
@@ -399,7 +384,7 @@ impl<C: Contract, A, R: Returns> Call<C, A, R> {
 
 impl<A, R: Returns> State<A, R> {
     fn failed(failure: Failure) -> Self {
-        Self::Patient(Box::pin(std::future::ready(Err(failure))))
+        Self::Patient(Box::pin(future::ready(Err(failure))))
     }
 
     fn patient(mut journey: Journey, arguments: Vec<u8>) -> Self {

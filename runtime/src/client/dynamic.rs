@@ -37,7 +37,7 @@ pub(crate) async fn methods(
         Some(local) => local.methods().iter().map(open::described).collect(),
         None => {
             let ticket = ticket(node, timeout)?;
-            let own = journey(node, None, (service, Vec::new()), ticket).open_own().await?;
+            let own = journey(node, None, (service, Vec::new()), ticket).reach_own_elsewhere().await?;
             own.open.opened.methods
         }
     };
@@ -58,7 +58,7 @@ pub(crate) async fn methods(
 /// # Errors
 /// It cannot be made: *not sent*.
 pub(crate) fn ticket(node: &NodeInner, timeout: Duration) -> Result<Ticket, Failure> {
-    let options = CallOptions { timeout: Some(timeout), ..CallOptions::default() };
+    let options = CallOptions { timeout: Some(timeout), ..CallOptions::NONE };
     options.ticket(0, node.config(), Instant::now())
 }
 

@@ -9,13 +9,13 @@ use tower::retry::budget::Budget;
 use crate::{
     call_tree::Allowance,
     channel::{
-        caller::{Answer, ChannelCaller, InFlight, Outbound, TrySend},
+        caller::{Answer, ChannelCaller, TrySend},
         head::Head,
         open::{self, OpenChannel},
     },
     client::{Remote, Route, RouteSpec, options::Ticket, pinning::Place},
     failure::{Failure, Outcome, Reason},
-    node::{Following, Link, NodeInner, Streams},
+    node::{Following, NodeInner, Streams},
     service::{Conditions, Endpoint, RawReply},
 };
 
@@ -39,6 +39,13 @@ pub(crate) struct Journey {
 enum Chosen {
     Here(Arc<dyn Endpoint>),
     There(Arc<Remote>),
+}
+
+/// Where a call that wants a channel of its own begins.
+#[derive(Debug)]
+pub(crate) enum Own {
+    Here(Arc<dyn Endpoint>),
+    There(OwnChannel),
 }
 
 /// A channel for one call, and the endpoint at its end.
@@ -111,11 +118,11 @@ impl Journey {
     pub(crate) async fn call(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         loop {
             let (remote, channel) = match self.reach().await? {
-                Place::Here(local) => return self.call_here(&*local, arguments).await,
+                Place::Here(local) => return self.call_here(local, arguments).await,
                 Place::There(remote, channel) => (remote, channel),
             };
-            let answer = match self.begin(&channel, arguments) {
-                Ok(call) => self.settle(call.await),
+            let answer = match self.ticket.begin(&channel, arguments, Instant::now()) {
+                Ok(call) => self.ticket.settle(call.await),
                 Err(failure) => Err(failure),
             };
             match answer {
@@ -126,44 +133,28 @@ impl Journey {
     }
 
     /// Calls an endpoint on this node, or sends one way.
-    async fn call_here(&mut self, local: &dyn Endpoint, arguments: &[u8]) -> Result<RawReply, Failure> {
+    async fn call_here(&mut self, local: Arc<dyn Endpoint>, arguments: &[u8]) -> Result<RawReply, Failure> {
         let deadline = self.deadline();
         let conditions = Conditions::call(deadline, self.ticket.head());
         let RouteSpec { codec, methods, guest, .. } = &self.route.spec;
         let asked = methods.get(self.ticket.method).ok_or_else(|| {
             Failure::not_sent(Reason::Protocol, "the contract has no method of this number")
         })?;
-        let (method, _) = open::find(asked, local)?;
-        let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
+        let (method, _) = open::find(asked, &*local)?;
         let call = local.call_single(guest.as_ref(), method, (*codec, arguments), conditions);
-        let answer = timeout_at(deadline, call).await.map_err(late).flatten();
-        // What it spent is not told here.
-        self.ticket.terms.settle(Some(0));
-        answer.map_err(|failure| failure.after(self.last.as_ref()))
-    }
-
-    /// Begins one attempt.
-    pub(crate) fn begin(
-        &mut self,
-        channel: &Arc<ChannelCaller>,
-        arguments: &[u8],
-    ) -> Result<InFlight, Failure> {
-        let head = self.ticket.head();
-        let call = Outbound { method: self.ticket.method, head: &head, arguments, deadline: self.deadline() };
-        channel.start(call, Instant::now()).inspect_err(|_| self.ticket.terms.settle(Some(0)))
-    }
-
-    /// What came of the attempt.
-    pub(crate) fn settle(&mut self, answer: Answer) -> Result<RawReply, Failure> {
-        self.ticket.terms.settle(answer.spent);
-        answer.result
+        let (result, spent) = match timeout_at(deadline, call).await {
+            Ok(Ok((result, spent))) => (result, Some(spent)),
+            Ok(Err(failure)) => (Err(failure), Some(0)),
+            Err(_) => (Err(Failure::unanswered_in_time()), None),
+        };
+        self.ticket.settle(Answer { result, spent }).map_err(|failure| failure.after(self.last.as_ref()))
     }
 
     /// Sends one way: done when the service's credit admits it.
     pub(crate) async fn send(&mut self, head: &Head, arguments: &[u8]) -> Result<(), Failure> {
         loop {
             let (remote, channel) = match self.reach().await? {
-                Place::Here(local) => return self.call_here(&*local, arguments).await.map(drop),
+                Place::Here(local) => return self.call_here(local, arguments).await.map(drop),
                 Place::There(remote, channel) => (remote, channel),
             };
             match self.send_on(&channel, head, arguments).await {
@@ -185,9 +176,8 @@ impl Journey {
                 TrySend::Sent => return Ok(()),
                 TrySend::Failed(failure) => return Err(failure),
                 TrySend::Full => {
-                    let detail = "the service takes no further one-way sends";
-                    let full = |_| Failure::not_sent(Reason::Overloaded, detail);
-                    timeout_at(self.deadline(), channel.send_room()).await.map_err(full)?;
+                    let room = timeout_at(self.deadline(), channel.send_room());
+                    room.await.map_err(|_late| no_further_sends())?;
                 }
             }
         }
@@ -196,7 +186,7 @@ impl Journey {
     /// Calls, or sends one way, whichever the method is: for tools, who know no more of it than its name.
     pub(crate) async fn call_or_send(&mut self, arguments: &[u8]) -> Result<RawReply, Failure> {
         let channel = match self.reach().await? {
-            Place::Here(local) => return self.call_here(&*local, arguments).await,
+            Place::Here(local) => return self.call_here(local, arguments).await,
             Place::There(_, channel) => channel,
         };
         if channel.is_one_way(self.ticket.method) {
@@ -224,41 +214,40 @@ impl Journey {
         }
     }
 
-    /// An endpoint on another node with a session.
-    async fn reach_session(&mut self) -> Result<(Arc<Remote>, Arc<Link>), Failure> {
+    /// As [`reach`](Self::reach), but the channel is for this call alone. No call has begun on it.
+    pub(crate) async fn reach_own(&mut self) -> Result<Own, Failure> {
+        loop {
+            let remote = match self.choose().await? {
+                Chosen::Here(local) => return Ok(Own::Here(local)),
+                Chosen::There(remote) => remote,
+            };
+            match self.open_own(&remote).await {
+                Ok(own) => return Ok(Own::There(own)),
+                Err(failure) => self.failed_at(&remote, failure)?,
+            }
+        }
+    }
+
+    /// As [`reach_own`](Self::reach_own), on another node.
+    pub(crate) async fn reach_own_elsewhere(&mut self) -> Result<OwnChannel, Failure> {
         self.elsewhere = true;
         loop {
-            let Chosen::There(remote) = self.choose().await? else { continue };
-            match remote.session(&self.node, self.deadline()).await {
-                Ok(link) => return Ok((remote, link)),
-                Err(failure) => self.failed_at(&remote, failure)?,
+            if let Own::There(own) = self.reach_own().await? {
+                return Ok(own);
             }
         }
     }
 
-    /// A channel for this call alone. No call has begun on it.
-    pub(crate) async fn open_own(&mut self) -> Result<OwnChannel, Failure> {
-        loop {
-            let (remote, link) = self.reach_session().await?;
-            match self.open_own_by(&remote, &link).await {
-                Ok(own) => return Ok(own),
-                Err(failure) => self.failed_at(&remote, failure)?,
-            }
-        }
-    }
-
-    /// As [`open_own`](Self::open_own), by one session.
-    pub(crate) async fn open_own_by(
-        &self,
-        remote: &Arc<Remote>,
-        link: &Arc<Link>,
-    ) -> Result<OwnChannel, Failure> {
+    /// A channel to one endpoint for this call alone.
+    pub(crate) async fn open_own(&self, remote: &Arc<Remote>) -> Result<OwnChannel, Failure> {
+        let link = remote.session(&self.node, self.deadline()).await?;
         // From here on a newer session does not end this one.
         let streams = link.streams();
         let request = self.route.open_one(self.ticket.method);
         let asks_for_all = request.methods.is_empty();
         let limits = &self.node.config().limits;
-        let open = open::open(link.session(), request, limits, self.deadline()).await?;
+        let share = Some(link.large_answers(limits));
+        let open = open::open(link.session(), request, limits, share, self.deadline()).await?;
         if !asks_for_all {
             open::check(&open.opened, 0)?;
         }
@@ -327,6 +316,11 @@ impl Journey {
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Failure::not_sent(Reason::NoEndpoint, format!("no endpoint of {service}; known are {known}"))
     }
+}
+
+/// A one-way send waited for a place until its time was over.
+pub(crate) fn no_further_sends() -> Failure {
+    Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends")
 }
 
 /// Whether waiting changes nothing once every endpoint has said so.

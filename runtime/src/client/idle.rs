@@ -13,16 +13,22 @@ use crate::{
     task,
 };
 
-/// The idle limit of one call. Clones share one clock.
+/// The idle limit of one call of a node.
 #[derive(Clone, Debug)]
 pub struct Idle {
-    limit: Duration,
+    clock: IdleClock,
     node: Arc<NodeInner>,
-    clock: Arc<Mutex<Clock>>,
+}
+
+/// How long no item of a call has moved. Clones share one clock.
+#[derive(Clone, Debug)]
+pub(crate) struct IdleClock {
+    limit: Duration,
+    hands: Arc<Mutex<Hands>>,
 }
 
 #[derive(Debug, Default)]
-struct Clock {
+struct Hands {
     /// When an item moved last; none before the first reason to wait for one.
     moved: Option<Instant>,
     /// An item waits for the caller, who has nobody else to blame.
@@ -36,27 +42,27 @@ enum Taker {
     Caller,
 }
 
-impl Idle {
-    /// A clock that stands.
-    pub(crate) fn new(limit: Duration, node: Arc<NodeInner>) -> Self {
-        Self { limit, node, clock: Arc::default() }
+impl IdleClock {
+    /// One that stands.
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, hands: Arc::default() }
     }
 
     /// An item has moved, or there is a reason to wait for one from now on.
     pub(crate) fn moved(&self) {
-        self.clock.lock().moved = Some(Instant::now());
+        self.hands.lock().moved = Some(Instant::now());
     }
 
     fn stand(&self, stands: bool) {
-        self.clock.lock().stands = stands;
+        self.hands.lock().stands = stands;
     }
 
     /// Resolves when no item has come or gone for too long.
     pub(crate) async fn over(&self) -> Failure {
         loop {
             let now = Instant::now();
-            let until = match *self.clock.lock() {
-                Clock { moved: Some(moved), stands: false } => deadline_after(moved, self.limit),
+            let until = match *self.hands.lock() {
+                Hands { moved: Some(moved), stands: false } => deadline_after(moved, self.limit),
                 _ => deadline_after(now, self.limit),
             };
             if until <= now {
@@ -65,6 +71,17 @@ impl Idle {
             }
             sleep_until(until).await;
         }
+    }
+}
+
+impl Idle {
+    /// Its clock stands.
+    pub(crate) fn new(limit: Duration, node: Arc<NodeInner>) -> Self {
+        Self { clock: IdleClock::new(limit), node }
+    }
+
+    pub(crate) const fn clock(&self) -> &IdleClock {
+        &self.clock
     }
 
     /// The caller's stream, as the call gets it.
@@ -79,11 +96,13 @@ impl Idle {
 
     fn watch<T: Send + 'static>(&self, items: Receiver<T>, taker: Taker) -> Receiver<T> {
         let (sender, receiver) = stream(1);
-        let idle = self.clone();
-        task::spawn_in(self.node.tasks(), async move { idle.pass(items, sender, taker).await });
+        let clock = self.clock.clone();
+        task::spawn_in(self.node.tasks(), async move { clock.pass(items, sender, taker).await });
         receiver
     }
+}
 
+impl IdleClock {
     /// Passes a stream on until it ends, nobody receives it, or the streams of the call are still for too long.
     async fn pass<T: Send + 'static>(self, mut from: Receiver<T>, to: Sender<T>, taker: Taker) {
         let over = self.over();

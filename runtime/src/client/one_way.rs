@@ -2,15 +2,19 @@
 
 use std::{
     fmt,
-    pin::Pin,
-    sync::Arc,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     channel::{
@@ -20,12 +24,12 @@ use crate::{
     client::{
         Client,
         call::downcast,
-        engine::Journey,
+        engine::{Journey, no_further_sends},
         options::CallOptions,
         pinning::{Pinning, Place},
     },
     failure::{Failure, Reason},
-    service::{Conditions, Contract, LocalEndpoint, Never},
+    service::{Conditions, Contract, LocalEndpoint, Sending},
 };
 
 /// A one-way send: set its options, then await it. Nothing happens before that.
@@ -33,7 +37,7 @@ use crate::{
 /// It resolves when the service has a place for it, not when it has been handled.
 ///
 /// # Cancel safety
-/// Dropping it before it resolves sends nothing.
+/// Dropping it before it resolves sends nothing, unless layers have forwarded it by then.
 #[must_use = "a send does nothing until it is awaited"]
 pub struct OneWay<C: Contract, A> {
     client: Client<C>,
@@ -94,14 +98,22 @@ where
             return Err(self.named(Failure::not_sent(Reason::Cancelled, "the send has begun already")));
         };
         if self.client.has_layers() {
-            let sent = self.through_layers(arguments, |below| std::future::ready(below.try_send()));
+            // What became of it below is known at once, however long the layers take with the answer.
+            let below = Arc::new(OnceLock::new());
+            let told = Arc::clone(&below);
+            let way = self.through_layers(arguments, move |send| {
+                let sent = send.try_send();
+                // It is forwarded once.
+                drop(told.set(sent.clone()));
+                std::future::ready(sent)
+            });
             let held_up = || Err(Failure::not_sent(Reason::Overloaded, "a layer of the client is not ready"));
-            return sent.now_or_never().unwrap_or_else(held_up).map_err(|failure| self.named(failure));
+            let sent = way.now_or_never().unwrap_or_else(|| below.get().cloned().unwrap_or_else(held_up));
+            return sent.map_err(|failure| self.named(failure));
         }
-        let refuse = |reason, detail| Err(Failure::not_sent(reason, detail));
         let sent = match self.send_now(&arguments) {
             Ok(Now::Sent) => Ok(()),
-            Ok(Now::NoRoom) => refuse(Reason::Overloaded, "the service has no place for a one-way send now"),
+            Ok(Now::NoRoom) => Err(no_place_now()),
             Ok(Now::Failed(failure)) if failure.reason() != Reason::ConnectionLost => Err(failure),
             Ok(Now::NotReady | Now::Failed(_)) => self.send_here_now(arguments),
             Err(failure) => Err(failure),
@@ -125,13 +137,9 @@ where
             let deadline = sealed.deadline;
             let send = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                let sent = send(Self { client, method, options, make, state: SendState::New(arguments) });
-                async move { Ok(Ok::<_, Never>(sent.await?)) }
+                send(Self { client, method, options, make, state: SendState::New(arguments) })
             };
-            match layers.bring(sealed, send).await? {
-                Ok(()) => Ok(()),
-                Err(never) => match never {},
-            }
+            layers.bring(sealed, send).await
         })
     }
 
@@ -147,10 +155,13 @@ where
         };
         let local = downcast::<C>(local.ok_or_else(not_ready)?)?;
         if !local.inbox.try_admit(1) {
-            let detail = "the service has no place for a one-way send now";
-            return Err(Failure::not_sent(Reason::Overloaded, detail));
+            return Err(no_place_now());
         }
-        local.enqueue_one_way((self.make)(arguments), self.method, Conditions::one_way(head), Instant::now())
+        let call = ((self.make)(arguments), self.method);
+        match local.send_own(call, Conditions::one_way(head), Instant::now())? {
+            None => Ok(()),
+            Some(sending) => sending.now(),
+        }
     }
 
     /// On an open channel, if there is room; the arguments stay where they are.
@@ -211,12 +222,21 @@ where
     ) -> BoxFuture<'static, Result<(), Failure>> {
         let (method, make) = (self.method, self.make);
         Box::pin(async move {
-            let (_turn, place) = pin.next(&mut journey).await?;
+            let (turn, place) = pin.next(&mut journey).await?;
             match place {
                 Place::Here(local) => {
                     let local = downcast::<C>(local)?;
                     admit(&local, journey.deadline()).await?;
-                    local.enqueue_one_way(make(arguments), method, Conditions::one_way(head), Instant::now())
+                    let call = (make(arguments), method);
+                    let sent = send_here(&local, call, Conditions::one_way(head), journey.deadline());
+                    let mut sent = pin!(sent);
+                    // Where the service has layers, it has come to them then.
+                    let first = unconstrained(poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx)))).await;
+                    drop(turn);
+                    match first {
+                        Poll::Ready(sent) => sent,
+                        Poll::Pending => sent.await,
+                    }
                 }
                 Place::There(remote, channel) => {
                     let encoded = journey.route.spec.codec.encode(&arguments)?;
@@ -237,12 +257,13 @@ where
         let (method, make) = (self.method, self.make);
         let conditions = Conditions::one_way(head);
         if local.inbox.try_admit(1) {
-            local.enqueue_one_way(make(arguments), method, conditions, Instant::now())?;
-            return Ok(None);
+            let sending = local.send_own((make(arguments), method), conditions, Instant::now())?;
+            let until = |sending: Sending| -> BoxFuture<'static, _> { Box::pin(sending.until(deadline)) };
+            return Ok(sending.map(until));
         }
         Ok(Some(Box::pin(async move {
             admit(&local, deadline).await?;
-            local.enqueue_one_way(make(arguments), method, conditions, Instant::now())
+            send_here(&local, (make(arguments), method), conditions, deadline).await
         })))
     }
 }
@@ -252,10 +273,27 @@ fn no_layers() -> Failure {
     Failure::not_sent(Reason::Unavailable, "the client has no layers")
 }
 
+/// What never waits found no place.
+fn no_place_now() -> Failure {
+    Failure::not_sent(Reason::Overloaded, "the service has no place for a one-way send now")
+}
+
 /// Waits for a slot.
 async fn admit<C: Contract>(local: &LocalEndpoint<C>, deadline: Instant) -> Result<(), Failure> {
-    let full = |_| Failure::not_sent(Reason::Overloaded, "the service takes no further one-way sends");
-    timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(full)?
+    timeout_at(deadline, local.inbox.admit_patiently()).await.map_err(|_late| no_further_sends())?
+}
+
+/// Sends to an endpoint of this node, whose slot is taken.
+async fn send_here<C: Contract>(
+    local: &Arc<LocalEndpoint<C>>,
+    call: (C::Call, usize),
+    conditions: Conditions,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    match local.send_own(call, conditions, Instant::now())? {
+        None => Ok(()),
+        Some(sending) => sending.until(deadline).await,
+    }
 }
 
 impl<C: Contract, A> Future for OneWay<C, A>

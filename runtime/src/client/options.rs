@@ -6,14 +6,18 @@ use tokio::time::Instant;
 
 use crate::{
     call_tree::{self, Allowance, Terms},
-    channel::head::Head,
+    channel::{
+        caller::{Answer, ChannelCaller, InFlight, Outbound},
+        head::Head,
+    },
     config::Config,
     failure::Failure,
     metadata::Metadata,
+    service::RawReply,
 };
 
 /// The options of one call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct CallOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) retries: Option<u32>,
@@ -37,8 +41,8 @@ impl CallOptions {
     }
 
     /// The same for what is left of the time until `deadline`, with that metadata: they have come through layers.
-    pub(crate) fn after_layers(self, deadline: Instant, metadata: Option<Arc<Metadata>>) -> Self {
-        let timeout = Some(deadline.saturating_duration_since(Instant::now()));
+    pub(crate) fn after_layers(self, deadline: Option<Instant>, metadata: Option<Arc<Metadata>>) -> Self {
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         Self { timeout, metadata, ..self }
     }
 
@@ -72,5 +76,23 @@ impl Ticket {
     /// The head of the next attempt.
     pub(crate) fn head(&mut self) -> Head {
         Head::new(self.terms.grant(), self.metadata.clone())
+    }
+
+    /// Begins the next attempt.
+    pub(crate) fn begin(
+        &mut self,
+        channel: &Arc<ChannelCaller>,
+        arguments: &[u8],
+        now: Instant,
+    ) -> Result<InFlight, Failure> {
+        let head = self.head();
+        let call = Outbound { method: self.method, head: &head, arguments, deadline: self.terms.deadline };
+        channel.start(call, now).inspect_err(|_| self.terms.settle(Some(0)))
+    }
+
+    /// What came of the attempt.
+    pub(crate) fn settle(&mut self, answer: Answer) -> Result<RawReply, Failure> {
+        self.terms.settle(answer.spent);
+        answer.result
     }
 }

@@ -53,6 +53,9 @@ impl Pinning {
         let known = self.place.lock().clone();
         let place = match known {
             None => journey.reach().await?,
+            Some(Place::Here(local)) if local.is_closed() => {
+                return Err(lost(Reason::Unavailable, journey.node.name()));
+            }
             Some(Place::There(remote, channel)) if !channel.is_live() => {
                 successor(journey, remote, &channel).await?
             }
@@ -78,25 +81,26 @@ async fn successor(journey: &Journey, remote: Arc<Remote>, former: &ChannelCalle
         }
     };
     timeout_at(journey.deadline(), finished).await.map_err(late)?;
-    let lost = || {
-        let detail = "the endpoint to which the client is pinned was lost; pin anew for another one";
-        Failure::not_sent(Reason::ConnectionLost, detail).at(remote.name())
-    };
     if former.is_lost() {
-        return Err(lost());
+        return Err(lost(Reason::ConnectionLost, remote.name()));
     }
     let opened = remote.open(&journey.node, &journey.route, journey.deadline()).await;
     let channel = opened.map_err(|failure| failure.at(remote.name()))?;
     if !remote.is_in_its_life() {
-        return Err(lost());
+        return Err(lost(Reason::ConnectionLost, remote.name()));
     }
     Ok(Place::There(remote, channel))
+}
+
+fn lost(reason: Reason, endpoint: &str) -> Failure {
+    let detail = "the endpoint to which the client is pinned was lost; pin anew for another one";
+    Failure::not_sent(reason, detail).at(endpoint)
 }
 
 impl Place {
     fn is_open(&self) -> bool {
         match self {
-            Self::Here(_) => true,
+            Self::Here(local) => !local.is_closed(),
             Self::There(_, channel) => channel.is_live(),
         }
     }

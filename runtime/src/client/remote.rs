@@ -122,8 +122,14 @@ impl Remote {
         }
         let link = self.session(node, deadline).await?;
         let limits = &node.config().limits;
-        let OpenChannel { opened, frames, writer } =
-            open::open(link.session(), route.open_request(), limits, deadline).await?;
+        let OpenChannel { opened, frames, writer } = open::open(
+            link.session(),
+            route.open_request(),
+            limits,
+            Some(link.large_answers(limits)),
+            deadline,
+        )
+        .await?;
         let channel = Arc::new(ChannelCaller::new(
             opened,
             Arc::clone(&self.load),
@@ -153,8 +159,10 @@ impl Remote {
     }
 
     /// Runs the channel of a streaming call as an actor below the connection's.
+    ///
+    /// A failure is *not sent*.
     pub(crate) async fn start_stream(&self, work: Work) -> Result<(), Failure> {
-        self.peer.start_channel(work).await.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))
+        self.peer.start_stream(work).await
     }
 }
 

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tower::retry::budget::Budget;
 
@@ -28,16 +28,16 @@ use crate::{
     },
     client::{
         CallResult, Client, Returns,
-        call::{downcast, ended_without_a_word, unreadable},
-        engine::{Journey, OwnChannel},
-        idle::Idle,
+        call::{downcast, unreadable},
+        engine::{Journey, Own, OwnChannel},
+        idle::{Idle, IdleClock},
         options::CallOptions,
         pinning::Place,
     },
     codec::{BadArguments, Codec, EncodeError},
     config::deadline_after,
-    failure::{CallError, Failure, Reason},
-    service::{Conditions, Contract, Endpoint, RawReply, StreamReply},
+    failure::{CallError, Failure},
+    service::{Conditions, Contract, RawReply, StreamReply},
     stream::Receiver,
     wire::frame::status,
 };
@@ -141,7 +141,8 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
     }
 
     /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
-    /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take.
+    /// (default: the node's [`call_timeout`](crate::Config::call_timeout), 10 s). Streams take as long as they take. Within
+    /// a handler, the answer is never later than the end of the call that the handler serves.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -155,7 +156,7 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
     }
 
     /// How long its streams may be still (default: without limit). When no item has come or gone for so long, the call
-    /// ends with [`Reason::Idle`], *unknown*: what is received next is that failure, so is what is sent next, and the
+    /// ends with [`Reason::Idle`](crate::Reason::Idle), *unknown*: what is received next is that failure, so is what is sent next, and the
     /// service's streams are cut.
     ///
     /// It counts from the answer; where the caller sends a stream, from the call until that stream's end, too. While
@@ -200,11 +201,16 @@ where
             if let Some(idle) = &idle {
                 upload = upload.watched(idle);
             }
-            let patience = Patience::new(&mut upload, (journey.deadline(), timeout), idle.clone());
+            let patience = Patience::new(
+                &mut upload,
+                (journey.deadline(), timeout),
+                idle.as_ref().map(Idle::clock).cloned(),
+            );
+            let patience = patience.within(journey.ticket.terms.inherited);
             let answer = call_anywhere(&client, journey, (arguments, upload), make, patience).await?;
             Ok(answer.map(|value| match idle {
                 Some(idle) => {
-                    idle.moved();
+                    idle.clock().moved();
                     R::watched(value, &idle)
                 }
                 None => value,
@@ -221,22 +227,22 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     make: fn(A, U, StreamReply<R>) -> C::Call,
     patience: Patience,
 ) -> StreamResult<R> {
-    let local = match client.pin() {
-        None => somewhere(client, journey.deadline()).await,
+    let own = match client.pin() {
+        None => {
+            client.route().budget.deposit();
+            journey.reach_own().await?
+        }
         Some(pin) => match pin.next(&mut journey).await?.1 {
-            Place::Here(local) => Some(local),
+            Place::Here(local) => Own::Here(local),
             Place::There(remote, _) => {
-                let link = remote.session(client.node(), journey.deadline()).await?;
-                let own = journey.open_own_by(&remote, &link).await;
-                let own = own.map_err(|failure| failure.at(remote.name()))?;
-                return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await;
+                let own = journey.open_own(&remote).await;
+                Own::There(own.map_err(|failure| failure.at(remote.name()))?)
             }
         },
     };
-    let Some(local) = local else {
-        client.route().budget.deposit();
-        let own = journey.open_own().await?;
-        return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await;
+    let local = match own {
+        Own::Here(local) => local,
+        Own::There(own) => return call_remote::<A, U, R>(journey, own, (arguments, upload), patience).await,
     };
     let local = downcast::<C>(local)?;
     local.inbox.admit(journey.deadline(), Instant::now()).await?;
@@ -245,35 +251,21 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     let cancel = Some(Arc::default());
     let conditions =
         Conditions { deadline: patience.handler_deadline(), cancel, head: journey.ticket.head() };
-    let cancel = local.enqueue(call, journey.ticket.method, conditions, Instant::now());
-    let answer = patience.wait_for(answer).await?;
-    cancel.done();
-    let (answer, spent) = answer.unwrap_or_else(|_| ended_without_a_word());
+    let answer = local.run_own((call, journey.ticket.method), conditions, answer, Instant::now())?;
+    let (answer, spent) = patience.wait_for(answer).await?;
     journey.ticket.terms.settle(Some(spent));
     answer
 }
 
-/// Waits until anybody serves, if there is time; the endpoint on this node, if it does.
-async fn somewhere<C: Contract>(client: &Client<C>, deadline: Instant) -> Option<Arc<dyn Endpoint>> {
-    let node = client.node();
-    loop {
-        let mut changed = node.changed();
-        let (local, nobody) = {
-            let table = client.route().table(node);
-            (table.local.clone(), table.is_empty())
-        };
-        if !nobody || node.has_ended() || timeout_at(deadline, changed.changed()).await.is_err() {
-            return local;
-        }
-    }
-}
-
-/// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end.
+/// How long the answer may take: until the deadline, or where the caller sends a stream, so long after its end, but no longer
+/// than the handler has that makes the call.
 pub(crate) struct Patience {
     ended: Option<Arc<Notify>>,
     deadline: Instant,
     timeout: Duration,
-    idle: Option<Idle>,
+    /// When it is over whatever the caller's stream does: the call that a handler serves has its own end.
+    latest: Option<Instant>,
+    idle: Option<IdleClock>,
 }
 
 impl Patience {
@@ -281,16 +273,21 @@ impl Patience {
     pub(crate) fn new(
         upload: &mut impl Upload,
         (deadline, timeout): (Instant, Duration),
-        idle: Option<Idle>,
+        idle: Option<IdleClock>,
     ) -> Self {
         let ended = Arc::new(Notify::new());
         let ended = upload.tell_end(&ended).then_some(ended);
-        Self { ended, deadline, timeout, idle }
+        Self { ended, deadline, timeout, latest: None, idle }
     }
 
-    /// A handler that receives a stream takes as long as the stream does.
+    /// For a call that a handler makes, whose own call is over then.
+    pub(crate) fn within(self, latest: Option<Instant>) -> Self {
+        Self { latest, ..self }
+    }
+
+    /// A handler that receives a stream takes as long as the stream does, or as the handler has that sends it.
     pub(crate) fn handler_deadline(&self) -> Option<Instant> {
-        self.ended.is_none().then_some(self.deadline)
+        if self.ended.is_none() { Some(self.deadline) } else { self.latest }
     }
 
     pub(crate) async fn wait_for<T>(self, answer: impl Future<Output = T>) -> Result<T, Failure> {
@@ -300,17 +297,28 @@ impl Patience {
             Some(ended) => tokio::select! {
                 biased;
                 answered = &mut answer => return Ok(answered),
-                () = ended.notified() => deadline_after(Instant::now(), self.timeout),
+                () = ended.notified() => {
+                    let deadline = deadline_after(Instant::now(), self.timeout);
+                    self.latest.map_or(deadline, |latest| latest.min(deadline))
+                }
+                () = over(self.latest) => return Err(Failure::unanswered_in_time()),
                 failure = still(self.idle) => return Err(failure),
             },
         };
-        let late = |_| Failure::unknown(Reason::DeadlineExceeded, "no answer within the call's time");
-        timeout_at(deadline, answer).await.map_err(late)
+        timeout_at(deadline, answer).await.map_err(|_late| Failure::unanswered_in_time())
+    }
+}
+
+/// Resolves when the call is over that the handler serves.
+async fn over(latest: Option<Instant>) {
+    match latest {
+        Some(latest) => sleep_until(latest).await,
+        None => std::future::pending().await,
     }
 }
 
 /// Resolves when the caller's stream, which begins now, is still for too long.
-async fn still(idle: Option<Idle>) -> Failure {
+async fn still(idle: Option<IdleClock>) -> Failure {
     let Some(idle) = idle else { return std::future::pending().await };
     idle.moved();
     idle.over().await
@@ -339,9 +347,10 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     let caller =
         StreamCaller { frames, writer, outgoing, incoming: incoming.map(|items| items.0), answer: to };
     let begin = stream_caller::begin(&head, patience.handler_deadline(), &arguments);
+    let node = Arc::clone(&journey.node);
     remote
         .start_stream(Box::pin(async move {
-            caller.run(begin).await;
+            node.drain().watch(caller.run(begin)).await;
             drop(streams);
             Ok(())
         }))

@@ -141,9 +141,14 @@ fn guest(request: &Open) -> Result<Option<Caller>, Failure> {
     named.map(|guest| Caller::guest_elsewhere(guest).ok_or_else(strange)).transpose()
 }
 
+/// Why nothing new begins here.
+pub(crate) fn drains(node: &NodeInner) -> Failure {
+    Failure::not_executed(Reason::Unavailable, format!("{} drains", node.name()))
+}
+
 fn endpoint(node: &NodeInner, service: &str) -> Result<Arc<dyn crate::service::Endpoint>, Failure> {
     if node.is_draining() {
-        return Err(Failure::not_executed(Reason::Unavailable, format!("{} drains", node.name())));
+        return Err(drains(node));
     }
     if node.is_warming(service) {
         let detail = format!("{service} warms up on {}", node.name());

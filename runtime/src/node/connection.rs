@@ -201,7 +201,11 @@ async fn successor(node: &NodeInner, current: &Link, adopted: &mut mpsc::Receive
 
 /// A replaced session goes on, both ways, until the calls under way on it have ended.
 fn retire(node: &Arc<NodeInner>, peer: &Arc<Peer>, replaced: Introduced) {
-    replaced.link.retire();
+    node.counters().retired_session();
+    if peer.retires(&replaced.link) {
+        node.counters().cut_session();
+        tracing::warn!(target: "qmesh::runtime", peer = %peer.id(), "too many replaced sessions: the oldest was cut");
+    }
     let (weak, peer) = (Arc::downgrade(node), Arc::clone(peer));
     task::spawn_in(node.tasks(), async move {
         let Introduced { link, mut frames, mut writer, .. } = replaced;

@@ -32,7 +32,7 @@ use crate::{
     control_api::{NodeInfo, ServiceInfo},
     counters::Counters,
     node::{
-        Following, Peer,
+        Drain, Following, Peer,
         changes::Changes,
         control,
         data_dir::{DataDir, DataDirError},
@@ -89,7 +89,7 @@ pub(crate) struct NodeInner {
     /// Grows with every change that a waiting call may have waited for.
     changes: Arc<Changes>,
     counters: Counters,
-    draining: AtomicBool,
+    drain: Arc<Drain>,
     ended: AtomicBool,
     ending: tokio::sync::Mutex<bool>,
     clients: AtomicU64,
@@ -105,6 +105,7 @@ struct Offer {
 impl NodeInner {
     pub(crate) fn new(mut parts: Parts) -> Self {
         let sockets = Mutex::new(std::mem::take(&mut parts.sockets));
+        let drain = Arc::new(Drain::new(parts.credentials.name()));
         Self {
             parts,
             sockets,
@@ -114,7 +115,7 @@ impl NodeInner {
             services_version: AtomicU64::new(1),
             changes: Arc::default(),
             counters: Counters::default(),
-            draining: AtomicBool::new(false),
+            drain,
             ended: AtomicBool::new(false),
             ending: tokio::sync::Mutex::new(false),
             clients: AtomicU64::new(0),
@@ -182,7 +183,11 @@ impl NodeInner {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Relaxed)
+        self.drain.has_begun()
+    }
+
+    pub(crate) const fn drain(&self) -> &Arc<Drain> {
+        &self.drain
     }
 
     /// Whether the node has stopped: whoever waits for it waits in vain.
@@ -445,6 +450,12 @@ impl NodeInner {
         links.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
+    /// Every session with a peer, replaced ones too.
+    fn all_links(&self) -> Vec<Arc<Link>> {
+        let links = self.peers.iter().map(|peer| (*peer.key(), peer.links()));
+        links.collect::<BTreeMap<_, _>>().into_values().flatten().collect()
+    }
+
     /// What is still under way on this node: calls that hold a slot, calls and sends that wait for their peer.
     #[cfg(feature = "testing")]
     pub(crate) fn busy(&self) -> Vec<String> {
@@ -523,7 +534,7 @@ impl NodeInner {
         if *ended {
             return;
         }
-        self.drain().await;
+        self.let_finish().await;
         self.gopher_map().leave().await;
         self.end_now();
         self.parts.supervisor.end().await;
@@ -537,9 +548,9 @@ impl NodeInner {
         *ended = true;
     }
 
-    /// Accepts nothing new and lets the calls finish.
-    async fn drain(&self) {
-        self.draining.store(true, Relaxed);
+    /// Accepts nothing new and lets the calls and their streams finish.
+    async fn let_finish(&self) {
+        self.drain.begin();
         // Only a node that has left already cannot say that it drains.
         let _left = self.gopher_map().announce(|own| own.state = NodeState::Draining);
         let links = self.links();
@@ -551,8 +562,15 @@ impl NodeInner {
         // Peers may have sent calls before they heard of it: an endpoint is idle when it stays so for a moment.
         let mut quiet = 0;
         while quiet < QUIET_ROUNDS && Instant::now() < end {
-            let busy = endpoints.iter().any(|endpoint| endpoint.depth(Instant::now()).0 > 0);
+            let now = Instant::now();
+            let busy =
+                endpoints.iter().any(|endpoint| endpoint.depth(now).0 > 0) || self.drain.has_streams(now);
             quiet = if busy { 0 } else { quiet + 1 };
+            sleep(QUIET_ROUND).await;
+        }
+        self.drain.cut();
+        let told = Instant::now() + LAST_WORDS;
+        while self.drain.serves_streams() && Instant::now() < told {
             sleep(QUIET_ROUND).await;
         }
         for endpoint in endpoints {
@@ -577,7 +595,7 @@ impl NodeInner {
         for listener in self.sockets().listeners {
             listener.close();
         }
-        for link in self.links() {
+        for link in self.all_links() {
             link.close(CloseCode::SHUTDOWN, "the node stops");
         }
         for endpoint in self.endpoints() {
@@ -598,6 +616,9 @@ impl NodeInner {
 /// How long the sessions' last words may take. Living peers need three round trips; a dial that a dead peer never
 /// answered would hold its endpoint for three seconds.
 const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How long streams that are cut may take to say so.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How often a draining node looks whether it is idle, and how many times in a row it must be.
 const QUIET_ROUND: Duration = Duration::from_millis(10);

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
     config::Limits,
-    wire::{frame::LargeFrames, outbox::Outbox},
+    wire::{frame::LargeFrames, outbox::Outbox, unread::Unread},
 };
 
 /// A session with a peer that has introduced itself.
@@ -35,6 +35,10 @@ pub(crate) struct Link {
     streams: AtomicUsize,
     /// Room for large frames that the peer has begun, in bytes.
     large_frames: OnceLock<Arc<LargeFrames>>,
+    /// The same for its answers: what waits for this node may not hold up what this node waits for.
+    large_answers: OnceLock<Arc<LargeFrames>>,
+    /// Answers that the peer has not read.
+    unread: OnceLock<Arc<Unread>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +74,8 @@ impl Link {
             served: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             large_frames: OnceLock::new(),
+            large_answers: OnceLock::new(),
+            unread: OnceLock::new(),
         }
     }
 
@@ -126,10 +132,14 @@ impl Link {
         self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
     }
 
-    /// What the large frames of the peer share, on all channels of this session.
+    /// What the large frames of the peer share, on all channels that it has opened on this session.
     pub(crate) fn large_frames(&self, limits: &Limits) -> Arc<LargeFrames> {
-        let bytes = limits.large_frames_bytes_max.max(request_bytes_max(limits));
-        Arc::clone(self.large_frames.get_or_init(|| Arc::new(LargeFrames::new(bytes))))
+        Arc::clone(self.large_frames.get_or_init(|| share(limits)))
+    }
+
+    /// What they share on all channels that this node has opened.
+    pub(crate) fn large_answers(&self, limits: &Limits) -> Arc<LargeFrames> {
+        Arc::clone(self.large_answers.get_or_init(|| share(limits)))
     }
 
     /// A channel on which the peer calls belongs to this session.
@@ -154,9 +164,18 @@ impl Link {
     }
 }
 
+fn share(limits: &Limits) -> Arc<LargeFrames> {
+    Arc::new(LargeFrames::new(limits.large_frames_bytes_max.max(request_bytes_max(limits))))
+}
+
 impl Served {
     pub(crate) fn session(&self) -> &Arc<dyn Session> {
         &self.0.session
+    }
+
+    /// The answers that the peer has not read, on all channels of this session.
+    pub(crate) fn unread(&self, limits: &Limits) -> Arc<Unread> {
+        Arc::clone(self.0.unread.get_or_init(|| Arc::new(Unread::new(limits))))
     }
 
     /// The call of this channel has streams.

@@ -1,15 +1,18 @@
 //! What a node knows of another one: whether there is a session, and how to ask for one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use qmesh_transport::{ChannelWriter, NodeId};
+use qmesh_transport::{ChannelWriter, CloseCode, NodeId};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 
@@ -21,6 +24,8 @@ use crate::{
     wire::frame::Frames,
 };
 
+/// Replaced sessions of one peer that go on for what is under way on them. Beyond them, the oldest is cut.
+const RETIRED_MAX: usize = 8;
 /// Sessions of one peer that wait to be taken over.
 const ADOPTIONS: usize = 4;
 
@@ -29,6 +34,8 @@ const ADOPTIONS: usize = 4;
 pub(crate) struct Peer {
     id: NodeId,
     link: ArcSwapOption<Link>,
+    /// Those that were replaced and go on, the oldest first.
+    retired: Mutex<VecDeque<Weak<Link>>>,
     connected: AtomicBool,
     /// The last session was lost, or could not be had: no call goes here until there is one.
     lost: AtomicBool,
@@ -49,6 +56,7 @@ impl Peer {
         Self {
             id,
             link: ArcSwapOption::empty(),
+            retired: Mutex::default(),
             connected: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
@@ -86,6 +94,27 @@ impl Peer {
         self.connected.store(true, Relaxed);
         self.lost.store(false, Relaxed);
         self.wanted.store(false, Relaxed);
+    }
+
+    /// A replaced session goes on for what is under way on it; whether the oldest such one was cut for it.
+    pub(crate) fn retires(&self, link: &Arc<Link>) -> bool {
+        link.retire();
+        let mut retired = self.retired.lock();
+        retired.retain(|link| link.strong_count() > 0);
+        retired.push_back(Arc::downgrade(link));
+        let oldest = if retired.len() > RETIRED_MAX { retired.pop_front() } else { None };
+        drop(retired);
+        let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) else { return false };
+        let why =
+            format!("replaced, and cut: {RETIRED_MAX} newer replaced sessions of these two nodes go on");
+        oldest.close(CloseCode::LIMIT, &why);
+        true
+    }
+
+    /// All its sessions, replaced ones too.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        let retired = self.retired.lock();
+        retired.iter().filter_map(Weak::upgrade).chain(self.current()).collect()
     }
 
     pub(crate) fn down(&self, why: &str) {
@@ -190,6 +219,23 @@ impl Peer {
         });
         self.start_channel(work).await.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))
     }
+
+    /// Starts the actor of a call with streams. Nothing leaves before the actor is known to run: a call that fails here was
+    /// *not sent*, whatever has become of the actor.
+    pub(crate) async fn start_stream(&self, work: Work) -> Result<(), Failure> {
+        let (go, told) = oneshot::channel();
+        let begins: Work = Box::pin(async move {
+            match told.await {
+                Ok(()) => work.await,
+                Err(_gave_up) => Ok(()),
+            }
+        });
+        let started = self.start_channel(begins).await;
+        started.map_err(|why| Failure::not_sent(Reason::ConnectionLost, why))?;
+        // One that was stopped meanwhile has dropped the call, whose caller hears of it.
+        let _stopped = go.send(());
+        Ok(())
+    }
 }
 
 /// Ends the channel in whatever way its actor ends.
@@ -198,5 +244,50 @@ struct Ending(Arc<ChannelCaller>);
 impl Drop for Ending {
     fn drop(&mut self) {
         self.0.end("the channel's actor was stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use qmesh_transport::{Authority, Identity};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::supervisor::Tree;
+
+    /// Were it otherwise, a start that fails midway would be *not sent* while frames are on their way.
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_leaves_only_when_its_caller_knows_that_it_runs() {
+        let identity = Identity::issued_by(&Authority::ephemeral("tests").unwrap());
+        let peer = Peer::new(identity.credentials("peer").unwrap().id());
+        let supervisor = SupervisorRef::root("node", Arc::new(Tree::default())).await.unwrap();
+        *peer.supervisor.lock() = Some(supervisor.clone());
+        for knows in [true, false] {
+            let left = Arc::new(AtomicBool::new(false));
+            let leaves = Arc::clone(&left);
+            let mut starting = Box::pin(peer.start_stream(Box::pin(async move {
+                leaves.store(true, Relaxed);
+                Ok(())
+            })));
+            assert!(
+                starting.as_mut().now_or_never().is_none(),
+                "the supervisor was told, and has not answered"
+            );
+            sleep(Duration::from_millis(10)).await;
+            assert!(!left.load(Relaxed), "it has started by now, and nothing has left");
+            if knows {
+                starting.await.unwrap();
+            } else {
+                drop(starting);
+            }
+            sleep(Duration::from_millis(10)).await;
+            assert_eq!(left.load(Relaxed), knows);
+        }
+        supervisor.end().await;
+        let failure = peer.start_stream(Box::pin(async { unreachable!() })).await.unwrap_err();
+        assert_eq!(failure.outcome(), crate::failure::Outcome::NotSent, "{failure}");
     }
 }

@@ -78,6 +78,10 @@ async fn elsewhere(
     request: Open,
     (mut frames, mut writer): (Frames, ChannelWriter),
 ) {
+    if node.is_draining() {
+        return accept::refuse(node, &mut writer, &accept::drains(node)).await;
+    }
+    let drained = node.drain().awaits();
     let ticket = match client::ticket(node, control_api::timeout(request.patience_ms)) {
         Ok(ticket) => ticket,
         Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
@@ -85,7 +89,7 @@ async fn elsewhere(
     let mut journey = client::journey(node, Some(guest), (&request.service, request.methods), ticket);
     let opened = tokio::select! {
         biased;
-        opened = journey.open_own() => opened,
+        opened = journey.reach_own_elsewhere() => opened,
         // The command line has given up.
         _ = writer.stopped() => return,
     };
@@ -99,7 +103,18 @@ async fn elsewhere(
         Err(failure) => return accept::refuse(node, &mut writer, &failure).await,
     };
     if writer.write_all(open::message(kind::OPENED, &opened)).await.is_ok() {
-        tokio::join!(pass(&mut frames, &mut far_writer), pass(&mut far_frames, &mut writer));
+        let joined = async {
+            tokio::join!(pass(&mut frames, &mut far_writer), pass(&mut far_frames, &mut writer));
+        };
+        let is_cut = tokio::select! {
+            biased;
+            () = joined => false,
+            _why = drained.cut() => true,
+        };
+        if is_cut {
+            frames.stop(ResetCode::DRAINED);
+            writer.reset(ResetCode::DRAINED);
+        }
     }
     drop(streams);
 }
@@ -107,19 +122,22 @@ async fn elsewhere(
 /// Passes frames on until either end is over, and that end with them.
 async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
     let stopped = loop {
-        let chunk = tokio::select! {
+        let mut chunk = tokio::select! {
             biased;
             next = from.next() => match next {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => {
                     // A session that has ended needs no half-close.
-                    drop(to.finish());
+                    if to.finish().is_ok() {
+                        to.delivered().await;
+                    }
                     return;
                 }
                 Err(error) => return to.reset(code_of(&error)),
             },
             stopped = to.stopped() => break stopped,
         };
+        chunk.let_go();
         if let Err(stopped) = to.write_all(chunk.bytes).await {
             break stopped;
         }

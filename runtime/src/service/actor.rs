@@ -19,12 +19,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::ReusableBoxFuture;
 
 use crate::{
     channel::head::Head,
@@ -36,6 +36,7 @@ use crate::{
         warm_up::{Hook, WarmUp},
     },
     task,
+    wire::unread::Unread,
 };
 
 /// What the actor is told.
@@ -67,6 +68,8 @@ pub(crate) struct ServiceState<C: Contract, S> {
     warm_up: Option<Hook>,
     /// The empty buffer of the last batch.
     done: VecDeque<Envelope<C>>,
+    /// The room of the last `&self` call that was finished at once.
+    room: Option<ReusableBoxFuture<'static, bool>>,
 }
 
 /// What the tasks of one life of the service share.
@@ -105,7 +108,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Actor for ServiceActor<C, S> {
         let service = Arc::new(factory());
         let life =
             Arc::new(Life { ended: Notify::new(), panicked: AtomicBool::new(false), actor: actor.clone() });
-        Ok(ServiceState { service, life, inbox, core, warm_up, done: VecDeque::new() })
+        Ok(ServiceState { service, life, inbox, core, warm_up, done: VecDeque::new(), room: None })
     }
 
     async fn post_start(
@@ -182,7 +185,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             }
             let Some(envelope) = turn.batch.calls.pop_front() else { break };
             turn.ended += 1;
-            if let Some(failure) = unwanted(&envelope) {
+            if let Some(failure) = unwanted(&turn.batch.scope, &envelope) {
                 C::refuse(envelope.call, failure);
             } else if !self.start_shared(&turn.batch.scope, envelope).await? {
                 // The slot is its task's now.
@@ -207,7 +210,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let mut one_way = Begun::new(&scope);
         while let Some(envelope) = turn.batch.calls.pop_front_if(|next| next.is_exclusive()) {
             turn.ended += 1;
-            if let Some(failure) = unwanted(&envelope) {
+            if let Some(failure) = unwanted(&scope, &envelope) {
                 C::refuse(envelope.call, failure);
                 continue;
             }
@@ -246,7 +249,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         let conditions = envelope.conditions.clone();
         let mut inherited = conditions.inherited();
         let scope = Arc::clone(scope);
-        let mut running: BoxFuture<'static, bool> = Box::pin(async move {
+        let running = async move {
             let Some(service) = held.service.as_deref() else { return true };
             let mut one_way = Begun::new(&scope);
             one_way.begun = u64::from(envelope.is_one_way());
@@ -263,9 +266,19 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
                 held.life.panicked.store(true, Ordering::Release);
             }
             whole
-        });
-        match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
-            Poll::Ready(true) => return Ok(true),
+        };
+        let mut running = match self.room.take() {
+            Some(mut room) => {
+                room.set(running);
+                room
+            }
+            None => ReusableBoxFuture::new(running),
+        };
+        match poll_fn(|cx| Poll::Ready(running.poll(cx))).await {
+            Poll::Ready(true) => {
+                self.room = Some(running);
+                return Ok(true);
+            }
             Poll::Ready(false) => return Err(panicked()),
             Poll::Pending => {}
         }
@@ -318,7 +331,7 @@ fn poll_caught(
 }
 
 /// Why a call is not to begin, if it is not.
-fn unwanted<C: Contract>(envelope: &Envelope<C>) -> Option<Failure> {
+fn unwanted<C: Contract>(scope: &CallScope, envelope: &Envelope<C>) -> Option<Failure> {
     let conditions = &envelope.conditions;
     if conditions.is_cancelled() {
         return Some(Failure::not_executed(
@@ -332,7 +345,8 @@ fn unwanted<C: Contract>(envelope: &Envelope<C>) -> Option<Failure> {
             "its time was over while it was queued",
         ));
     }
-    None
+    let unread = scope.unread().filter(|unread| unread.is_full() && !envelope.is_one_way());
+    unread.map(Unread::not_begun)
 }
 
 /// A batch in the actor's hand. However the turn ends, what has not begun goes back to the queue.

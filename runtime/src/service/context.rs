@@ -18,6 +18,7 @@ use crate::{
     node::NodeHandle,
     service::{Caller, Cancel, OneWays, Replies},
     task::{self, Tasks},
+    wire::unread::Unread,
 };
 
 /// The call that a handler serves: who calls, until when, and whether it is still wanted.
@@ -37,7 +38,7 @@ pub struct Context {
 /// What comes with a call beside its arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct Conditions {
-    /// None for one-way sends, and where the caller sends a stream.
+    /// None for one-way sends, and where the caller sends a stream, unless its own time has an end.
     pub(crate) deadline: Option<Instant>,
     /// None for one-way sends.
     pub(crate) cancel: Option<Arc<Cancel>>,
@@ -88,13 +89,14 @@ impl Context {
         self.scope.guest.as_ref()
     }
 
-    /// When the caller stops waiting; `None` for one-way sends.
+    /// When the caller stops waiting; `None` for one-way sends, and where the caller sends a stream: it waits for as long as
+    /// that goes on, unless it is a handler whose own call has an end.
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         self.conditions.deadline
     }
 
-    /// How long the caller still waits; `None` for one-way sends, zero when the time is over.
+    /// How long the caller still waits; `None` where there is no [`deadline`](Self::deadline), zero when it is over.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.conditions.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
@@ -113,6 +115,37 @@ impl Context {
     /// Cancel safe.
     pub async fn cancelled(&self) {
         self.conditions.cancelled().await;
+    }
+
+    /// Whether the node drains: it ends in order, takes no new calls, and lets those at work finish, streams included, for up
+    /// to [`drain_timeout`](crate::Config::drain_timeout).
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.scope.core.node.inner().is_draining()
+    }
+
+    /// Resolves when the node begins to drain. It borrows nothing, so that a task can have it: a stream that has no end of its own
+    /// ends with it, in whatever way the service ends its streams, or is cut when the time to drain is over.
+    ///
+    /// ```
+    /// # use qmesh::prelude::*;
+    /// use futures_util::StreamExt;
+    ///
+    /// # trait Beats { async fn beats(&self, cx: &Context) -> Receiver<u64>; }
+    /// # struct Drum;
+    /// # impl Beats for Drum {
+    /// async fn beats(&self, cx: &Context) -> Receiver<u64> {
+    ///     let without_end = Receiver::of(0..);
+    ///     Receiver::from_stream(without_end.take_until(cx.draining()))
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let drain = Arc::clone(self.scope.core.node.inner().drain());
+        async move { drain.begun().await }
     }
 
     /// What the caller sent beside the arguments.
@@ -180,6 +213,11 @@ impl CallScope {
     pub(crate) fn refuse(&self, method: &str) -> Failure {
         self.core.node.inner().counters().refused_call();
         self.core.guard.refuse(&self.caller, self.guest.as_ref(), (self.core.name, method))
+    }
+
+    /// The answers that the caller has not read, where it reads them from a channel.
+    pub(crate) fn unread(&self) -> Option<&Unread> {
+        self.replies.as_ref().map(|replies| &*replies.unread)
     }
 
     /// Counts one-way sends whose end has come.

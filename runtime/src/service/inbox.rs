@@ -119,6 +119,10 @@ impl<C: Contract> Envelope<C> {
         self.method().is_some_and(|method| method.one_way)
     }
 
+    pub(crate) fn method_name(&self) -> &'static str {
+        self.method().map_or("", |method| method.name)
+    }
+
     fn method(&self) -> Option<&'static Method> {
         C::METHODS.get(usize::from(self.method))
     }
@@ -345,6 +349,11 @@ impl<C: Contract> Inbox<C> {
             self.release(batch.calls.len());
             batch.refuse(&failure);
         }
+    }
+
+    /// Whether it takes no call any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.slots.is_closed()
     }
 
     fn closed_failure(&self) -> Failure {

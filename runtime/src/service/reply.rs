@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU64,
+            AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -16,19 +16,22 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use prost::Message;
+use qmesh_transport::{ChannelWriter, WriteError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
     call_tree,
-    channel::failure_code,
+    channel::{HIGH_WATER, failure_code},
     codec::{Codec, EncodeError},
     failure::{Failure, Reason},
+    layer::LayeredAnswer,
     service::Cancel,
     wire::{
         frame::{self, FrameError, kind, status},
         messages::WireFailure,
-        outbox::Outbox,
+        outbox::{Outbox, OutboxClosed},
+        unread::Unread,
     },
 };
 
@@ -36,11 +39,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Never {}
 
-/// What a local caller waits for.
-pub(crate) type CallAnswer<T, E> = Result<Result<T, E>, Failure>;
+/// An answer, or why there is none, and how many repeats the handler and all below it spent.
+pub(crate) type Settled<T> = (Result<T, Failure>, u32);
 
-/// The answer, and how many repeats the handler and all below it spent.
-pub(crate) type LocalAnswer<T, E> = (CallAnswer<T, E>, u32);
+/// What a local caller waits for.
+pub(crate) type LocalAnswer<T, E> = Settled<Result<T, E>>;
 
 /// Where the answer of one call goes.
 #[derive(Debug)]
@@ -62,12 +65,9 @@ pub struct Responder(Target);
 #[derive(Debug)]
 enum Target {
     Call(Arc<Replies>, u32),
-    /// A call without a channel: a tool asks this node for one of its own services.
-    Single(oneshot::Sender<Result<RawReply, Failure>>),
+    /// A call whose answer does not go straight to a channel: it has none, or layers are in between.
+    Single(oneshot::Sender<Settled<RawReply>>),
 }
-
-/// The status and body of an answer, or why there is none.
-type Encoded = Result<(u8, Vec<u8>), Failure>;
 
 /// An answer that came, or would go, over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +99,12 @@ impl RawReply {
     }
 }
 
+impl LayeredAnswer for RawReply {
+    fn is_service_error(&self) -> bool {
+        self.status == status::SERVICE_ERROR
+    }
+}
+
 /// The answering side of one channel.
 #[derive(Debug)]
 pub(crate) struct Replies {
@@ -109,13 +115,24 @@ pub(crate) struct Replies {
     queue_age: Arc<AtomicU64>,
     body_bytes_max: usize,
     one_way: OneWayTally,
+    /// What the peer has not read, on all channels of its session.
+    pub(crate) unread: Arc<Unread>,
+    /// What of it waits on this channel.
+    waiting: AtomicUsize,
 }
 
 /// A place for each call id; ids are small, as callers use them anew.
 #[derive(Debug, Default)]
 struct Running {
-    calls: Vec<Option<Arc<Cancel>>>,
+    calls: Vec<Place>,
     count: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Place {
+    /// Of the call that has the place, or of the last one, to be used anew.
+    cancel: Option<Arc<Cancel>>,
+    is_taken: bool,
 }
 
 /// One-way sends whose end has come.
@@ -134,8 +151,12 @@ struct OneWayTally {
     unknown: AtomicU64,
     /// Those two, and those that were handled.
     done: AtomicU64,
+    /// What the sender was told last of how many are done.
+    acknowledged: AtomicU64,
 }
 
+/// Places that are kept where no call is under way, with what they had to be used anew.
+const PLACES_KEPT: usize = 256;
 /// Acknowledge at the latest after so many one-way sends.
 const ACKNOWLEDGE_EVERY: u64 = 256;
 
@@ -161,16 +182,25 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
 
     /// Answers with what the handler returned.
     pub fn answer(mut self, answer: Result<T, E>) {
-        // Encoded before the reply is taken: an answer whose `Serialize` panics is still answered.
-        let encoded = match &self.to {
-            Some(To::Wire(_, codec)) => Some(encode(*codec, &answer)),
-            _ => None,
+        let Some(To::Wire(_, codec)) = self.to else {
+            if let Some(To::Local(to)) = self.to.take() {
+                // The caller may be gone.
+                drop(to.send((Ok(answer), call_tree::spent())));
+            }
+            return;
         };
-        match (self.to.take(), encoded) {
-            (Some(To::Local(to)), _) => drop(to.send((Ok(answer), call_tree::spent()))),
-            (Some(To::Wire(responder, _)), Some(Ok((status, body)))) => responder.send(status, body),
-            (Some(To::Wire(responder, _)), Some(Err(failure))) => responder.fail(&failure),
-            _ => {}
+        // Taken once it is encoded: an answer whose `Serialize` panics is still answered.
+        let mut send = |status, body: &[u8]| {
+            if let Some(To::Wire(responder, _)) = self.to.take() {
+                responder.send(status, body);
+            }
+        };
+        let sent = match &answer {
+            Ok(value) => codec.encode_in_scratch(value, |body| send(status::VALUE, body)),
+            Err(error) => codec.encode_in_scratch(error, |body| send(status::SERVICE_ERROR, body)),
+        };
+        if let Err(error) = sent {
+            self.fail(not_encodable(&error), call_tree::spent());
         }
     }
 }
@@ -184,7 +214,7 @@ impl<T, E> Reply<T, E> {
     fn fail(&mut self, failure: Failure, spent: u32) {
         match self.to.take() {
             Some(To::Local(to)) => drop(to.send((Err(failure), spent))),
-            Some(To::Wire(responder, _)) => responder.fail(&failure),
+            Some(To::Wire(responder, _)) => responder.fail(failure, spent),
             None => {}
         }
     }
@@ -229,43 +259,84 @@ impl Responder {
         Self(Target::Call(replies, call))
     }
 
-    pub(crate) const fn single(to: oneshot::Sender<Result<RawReply, Failure>>) -> Self {
+    pub(crate) const fn single(to: oneshot::Sender<Settled<RawReply>>) -> Self {
         Self(Target::Single(to))
     }
 
-    fn send(self, status: u8, body: Vec<u8>) {
+    fn send(self, status: u8, body: &[u8]) {
+        let spent = call_tree::spent();
         match self.0 {
-            Target::Call(replies, call) if body.len() > replies.body_bytes_max => {
-                replies.send_failure(call, &too_large(body.len(), replies.body_bytes_max));
-            }
-            Target::Call(replies, call) => replies.send(call, status, &body),
+            Target::Call(replies, call) => replies.send_answer(call, (status, body), spent),
             // The asker may be gone.
-            Target::Single(to) => drop(to.send(Ok(RawReply { status, body: body.into() }))),
+            Target::Single(to) => {
+                drop(to.send((Ok(RawReply { status, body: Bytes::copy_from_slice(body) }), spent)));
+            }
         }
     }
 
-    fn fail(self, failure: &Failure) {
+    fn fail(self, failure: Failure, spent: u32) {
         match self.0 {
-            Target::Call(replies, call) => replies.send_failure(call, failure),
-            Target::Single(to) => drop(to.send(Err(failure.clone()))),
+            Target::Call(replies, call) => replies.send_failure(call, &failure, spent),
+            Target::Single(to) => drop(to.send((Err(failure), spent))),
         }
     }
-}
-
-/// The status and body of an answer.
-fn encode<T: Serialize, E: Serialize>(codec: Codec, answer: &Result<T, E>) -> Encoded {
-    let encoded = match answer {
-        Ok(value) => codec.encode(value).map(|body| (status::VALUE, body)),
-        Err(error) => codec.encode(error).map(|body| (status::SERVICE_ERROR, body)),
-    };
-    encoded.map_err(|error| not_encodable(&error))
 }
 
 // === impl Replies ===
 
 impl Replies {
-    pub(crate) fn new(outbox: Outbox, queue_age: Arc<AtomicU64>, body_bytes_max: usize) -> Self {
-        Self { outbox, running: Mutex::default(), queue_age, body_bytes_max, one_way: OneWayTally::default() }
+    pub(crate) fn new(queue_age: Arc<AtomicU64>, body_bytes_max: usize, unread: Arc<Unread>) -> Self {
+        Self {
+            outbox: Outbox::new(HIGH_WATER),
+            running: Mutex::default(),
+            queue_age,
+            body_bytes_max,
+            one_way: OneWayTally::default(),
+            unread,
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether the peer does not read what it is answered, here or on the other channels of its session.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.outbox.is_full() || self.unread.is_full()
+    }
+
+    /// Waits until it has read enough of it.
+    pub(crate) async fn room(&self) {
+        self.outbox.room().await;
+        self.unread.room().await;
+    }
+
+    /// Writes what gathers until everything is written after the outbox has ended, or the channel has.
+    pub(crate) async fn write_to(&self, writer: &mut ChannelWriter) -> Result<(), WriteError> {
+        while let Some(batch) = self.outbox.take().await {
+            let length = batch.len();
+            writer.write_all(batch).await?;
+            self.waiting.fetch_sub(length, AcqRel);
+            self.unread.remove(length);
+        }
+        Ok(())
+    }
+
+    /// The channel has ended: nothing waits on it any more, and everything that its caller asked for is cancelled.
+    pub(crate) fn end(&self) {
+        self.outbox.close();
+        self.unread.remove(self.waiting.swap(0, AcqRel));
+        self.cancel_all();
+    }
+
+    /// Appends a frame. It waits for the peer until it is written.
+    fn push(&self, kind: u8, write: impl FnOnce(&mut BytesMut)) -> Result<(), OutboxClosed> {
+        let pushed = self.outbox.push(|buffer| {
+            let before = buffer.len();
+            frame::put(buffer, kind, write);
+            // Counted under the outbox's lock: before it can be written, and never once the channel has ended.
+            let length = buffer.len() - before;
+            self.waiting.fetch_add(length, AcqRel);
+            self.unread.add(length);
+        });
+        pushed.map(drop)
     }
 
     /// Calls that are queued or running.
@@ -278,10 +349,17 @@ impl Replies {
         let at = usize::try_from(call).ok().filter(|at| *at < limit)?;
         let mut running = self.running.lock();
         if running.calls.len() <= at {
-            running.calls.resize(at + 1, None);
+            running.calls.resize_with(at + 1, Place::default);
         }
-        let place = running.calls.get_mut(at).filter(|place| place.is_none())?;
-        let cancel = place.insert(Arc::default()).clone();
+        let place = running.calls.get_mut(at).filter(|place| !place.is_taken)?;
+        place.is_taken = true;
+        // The last call may still be at work on it, or have been cancelled.
+        let is_free =
+            |cancel: &mut Arc<Cancel>| Arc::get_mut(cancel).is_some_and(|cancel| !cancel.is_cancelled());
+        if !place.cancel.as_mut().is_some_and(is_free) {
+            place.cancel = None;
+        }
+        let cancel = Arc::clone(place.cancel.get_or_insert_default());
         running.count += 1;
         Some(cancel)
     }
@@ -291,34 +369,55 @@ impl Replies {
         self.one_way.taken.fetch_add(count, AcqRel);
     }
 
+    /// One-way sends that were entered, and whose end the sender was not told.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let acknowledged = self.one_way.acknowledged.load(Acquire);
+        self.one_way.taken.load(Acquire).saturating_sub(acknowledged)
+    }
+
     pub(crate) fn cancel(&self, call: u32) {
-        if let Some(Some(cancel)) = self.running.lock().calls.get(call as usize) {
+        if let Some(Place { cancel: Some(cancel), is_taken: true }) =
+            self.running.lock().calls.get(call as usize)
+        {
             cancel.cancel();
         }
     }
 
-    /// The caller is gone: everything it asked for is cancelled.
-    pub(crate) fn cancel_all(&self) {
-        for cancel in self.running.lock().calls.drain(..).flatten() {
+    fn cancel_all(&self) {
+        let places = std::mem::take(&mut self.running.lock().calls);
+        for cancel in places.into_iter().filter(|place| place.is_taken).filter_map(|place| place.cancel) {
             cancel.cancel();
         }
     }
 
     fn leave(&self, call: u32) {
         let mut running = self.running.lock();
-        if running.calls.get_mut(call as usize).and_then(Option::take).is_some() {
+        if let Some(place) = running.calls.get_mut(call as usize).filter(|place| place.is_taken) {
+            place.is_taken = false;
             running.count -= 1;
+            if running.count == 0 && running.calls.len() > PLACES_KEPT {
+                running.calls = Vec::new();
+            }
         }
     }
 
-    fn send(&self, call: u32, status: u8, body: &[u8]) {
+    /// Answers, unless the answer is larger than allowed or than what the caller has left to read.
+    pub(crate) fn send_answer(&self, call: u32, (status, body): (u8, &[u8]), spent: u32) {
+        if body.len() > self.body_bytes_max {
+            return self.send_failure(call, &too_large(body.len(), self.body_bytes_max), spent);
+        }
+        if !self.unread.fits(body.len()) {
+            return self.send_failure(call, &self.unread.not_kept(body.len()), spent);
+        }
+        self.send(call, (status, body), spent);
+    }
+
+    fn send(&self, call: u32, (status, body): (u8, &[u8]), spent: u32) {
         let age = queue_age_byte(self.queue_age.load(Relaxed));
-        let pushed = self.outbox.push(|buffer| {
-            frame::put(buffer, kind::REPLY, |buffer| {
-                frame::put_varint(buffer, call.into());
-                put_reply_head(buffer, status, age, call_tree::spent());
-                buffer.put_slice(body);
-            });
+        let pushed = self.push(kind::REPLY, |buffer| {
+            frame::put_varint(buffer, call.into());
+            put_reply_head(buffer, status, age, spent);
+            buffer.put_slice(body);
             // The id is free for the caller once it reads this.
             self.leave(call);
         });
@@ -328,8 +427,9 @@ impl Replies {
         }
     }
 
-    pub(crate) fn send_failure(&self, call: u32, failure: &Failure) {
-        self.send(call, status::FAILURE, &failure_code::to_wire(failure).encode_to_vec());
+    pub(crate) fn send_failure(&self, call: u32, failure: &Failure, spent: u32) {
+        let body = failure_code::to_wire(failure).encode_to_vec();
+        self.send(call, (status::FAILURE, &body), spent);
     }
 
     /// Counts one-way sends whose end has come, and tells the sender how far they have come: every so often, and when
@@ -351,14 +451,14 @@ impl Replies {
             return;
         }
         // Counted under the outbox's lock, so that acknowledgements never go backwards.
-        let pushed = self.outbox.push(|buffer| {
-            frame::put(buffer, kind::ACKNOWLEDGE, |buffer| {
-                let done = tally.done.load(Acquire);
-                let (refused, unknown) = (tally.refused.load(Acquire), tally.unknown.load(Acquire));
-                for count in [done.saturating_sub(refused + unknown), refused, unknown] {
-                    frame::put_varint(buffer, count);
-                }
-            });
+        let pushed = self.push(kind::ACKNOWLEDGE, |buffer| {
+            let done = tally.done.load(Acquire);
+            let (refused, unknown) = (tally.refused.load(Acquire), tally.unknown.load(Acquire));
+            let became = [done.saturating_sub(refused + unknown), refused, unknown];
+            for count in became {
+                frame::put_varint(buffer, count);
+            }
+            tally.acknowledged.store(became.iter().sum(), Release);
         });
         if pushed.is_err() {
             tracing::trace!(target: "qmesh::service", done, "the sender was gone before its acknowledgement");

@@ -12,6 +12,7 @@ use ractor::{Actor, ActorCell, SpawnErr};
 
 use crate::{
     authorize::{Decision, Guard, Policy, Rules},
+    layer::{CallLayer, Layers, Side},
     node::NodeHandle,
     service::{
         Caller, Contract, Endpoint, LocalEndpoint, Serve,
@@ -35,6 +36,7 @@ pub struct Server<C, S> {
     weight: u32,
     policies: Vec<Policy>,
     warm_up: Option<Hook>,
+    layers: Option<Layers>,
     contract: PhantomData<fn() -> C>,
 }
 
@@ -66,6 +68,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
             weight: 1,
             policies: Vec::new(),
             warm_up: None,
+            layers: None,
             contract: PhantomData,
         }
     }
@@ -148,6 +151,51 @@ impl<C: Serve<S>, S: Send + Sync + 'static> Server<C, S> {
     pub fn authorize_by(self, rules: Rules) -> Self {
         self.authorize(move |caller, service, method| rules.decide(caller, service, method))
     }
+
+    /// Puts a `tower` layer in front of the service: a limit of how many calls run at a time, say, a log, a fault for a test.
+    /// The first of several layers is the outermost, as in a `tower::ServiceBuilder`, which makes a layer of many by
+    /// `into_inner`. All callers share it, and it outlives restarts of the service.
+    ///
+    /// Calls of every shape pass, from this node and from others, when they are authorised and have a place in the
+    /// [`queue`](Self::queue), so that this bounds those in the layers, too. [`Request::caller`](crate::Request::caller) says who
+    /// calls. Calls come to the layers in the order of their admission; with layers that forward at once, they begin in
+    /// that order. One that the layers drop, fail, or hold until its deadline was *not executed*, and will not be. What a layer
+    /// does with its error after the call was forwarded is *unknown*, unless it passes on a [`Failure`](crate::Failure), and so
+    /// is an answer that it still has after the deadline; dropping the future of the `tower` service below cancels the call. A
+    /// layer that panics costs its call the answer. A one-way send has its answer once it is queued, a call with
+    /// streams once the handler has returned.
+    ///
+    /// ```
+    /// use qmesh::{Outcome, Reason, prelude::*};
+    /// use std::time::Duration;
+    /// use tower::timeout::TimeoutLayer;
+    ///
+    /// #[qmesh::service(name = "docs.Oracle")]
+    /// trait Oracle {
+    ///     async fn ask(&self) -> String;
+    /// }
+    ///
+    /// struct Silent;
+    ///
+    /// impl Oracle for Silent {
+    ///     async fn ask(&self) -> String {
+    ///         std::future::pending().await
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = OracleServer::new(|| Silent).layer(TimeoutLayer::new(Duration::from_millis(10)));
+    /// let failure = OracleClient::local(server).await?.ask().await.unwrap_err();
+    /// assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::DeadlineExceeded));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn layer(mut self, layer: impl CallLayer) -> Self {
+        self.layers = Some(Layers::and(self.layers.as_ref(), Side::Service, layer));
+        self
+    }
 }
 
 // === impl Server ===
@@ -177,7 +225,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let (calls, tasks) = (Tasks::default(), Tasks::default());
         let ready = AtomicBool::new(self.warm_up.is_none());
         let core = Arc::new(ServiceCore { name: C::NAME, node, guard, ready, calls, tasks });
-        let endpoint = Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), caller));
+        let endpoint =
+            Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), self.layers, caller));
         let (factory, warm_up) = (self.factory, self.warm_up);
         let spawn = move |supervisor: ActorCell| {
             let arguments = ServiceArguments {

@@ -11,8 +11,9 @@ use crate::{
     client::Answers,
     codec::Codec,
     failure::Failure,
+    layer::LayeredAnswer,
     service::{
-        LocalAnswer,
+        LocalAnswer, Settled,
         reply::{not_encodable, too_large, unanswered},
     },
     stream::Receiver,
@@ -32,7 +33,7 @@ enum To<A: Answers> {
 
 /// What goes out on the channel of a streaming call: the answer and the stream that follows it, or why there is none;
 /// and how many repeats were spent.
-pub(crate) type StreamAnswer = (Result<Answered, Failure>, u32);
+pub(crate) type StreamAnswer = Settled<Answered>;
 
 pub(crate) struct Answered {
     pub(crate) status: u8,
@@ -46,6 +47,12 @@ pub struct Ports {
     item_bytes_max: usize,
     answer: Option<oneshot::Sender<StreamAnswer>>,
     pub(crate) incoming: Option<Box<dyn Incoming>>,
+}
+
+impl LayeredAnswer for Answered {
+    fn is_service_error(&self) -> bool {
+        self.status == status::SERVICE_ERROR
+    }
 }
 
 impl<A: Answers> StreamReply<A> {
@@ -119,14 +126,6 @@ impl Ports {
         answer: oneshot::Sender<StreamAnswer>,
     ) -> Self {
         Self { codec, item_bytes_max, answer: Some(answer), incoming: None }
-    }
-
-    /// Answers a call that cannot be made.
-    pub(crate) fn refuse(&mut self, failure: Failure) {
-        if let Some(answer) = self.answer.take() {
-            // The caller may be gone.
-            drop(answer.send((Err(failure), 0)));
-        }
     }
 
     /// The stream that the caller sends.

@@ -81,7 +81,9 @@ pub(crate) enum FrameError {
     Unexpected(u8),
     #[error("a malformed frame of kind {0:#04x}")]
     Malformed(u8),
-    #[error("too many large frames of the session have begun and not ended")]
+    #[error("more than {0} one-way sends are not acknowledged")]
+    Uncredited(u64),
+    #[error("too many large frames of the session have begun and wait")]
     Crowded,
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -126,7 +128,7 @@ pub(crate) fn take_u8(payload: &mut &[u8], kind: u8) -> Result<u8, FrameError> {
     Ok(byte)
 }
 
-/// Room for the large frames of one session that have begun and not ended.
+/// Room for the large frames of one session that have begun and not ended, or whose calls wait for a place.
 ///
 /// What a frame that waits for room has sent lies in the session's window, and so takes it from those that have room.
 /// Were there enough of them, nobody could go on any more: so few may wait, and further ones are refused.
@@ -172,6 +174,8 @@ pub(crate) struct Frames {
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
     at: usize,
+    /// What they have of the session's share, if one of them is large.
+    held: Option<OwnedSemaphorePermit>,
 }
 
 impl Frames {
@@ -187,14 +191,24 @@ impl Frames {
         loop {
             let whole = self.whole()?;
             if whole > 0 {
-                self.held = None;
-                return Ok(Some(Chunk { bytes: self.buffer.split_to(whole).freeze(), at: 0 }));
+                let bytes = self.take(whole);
+                return Ok(Some(Chunk { bytes, at: 0, held: self.held.take() }));
             }
             let room = self.room().await?;
             if self.reader.read(&mut self.buffer, room).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
         }
+    }
+
+    /// The first `length` bytes. What was made room for them, if they are many, goes with them: it would be the channel's
+    /// for as long as nothing else comes.
+    fn take(&mut self, length: usize) -> Bytes {
+        let bytes = self.buffer.split_to(length).freeze();
+        if length > READ {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
+        bytes
     }
 
     /// How much to read. Waits until the session's share has room for the frame that comes, if it is a large one.
@@ -220,12 +234,14 @@ impl Frames {
     pub(crate) async fn first(&mut self) -> Result<Option<(u8, Bytes)>, FrameError> {
         loop {
             if let Some(length) = self.length_at(0)? {
-                let mut frame = self.buffer.split_to(length).freeze();
+                self.held = None;
+                let mut frame = self.take(length);
                 let kind = frame.get_u8();
                 frame.advance(HEAD - 1);
                 return Ok(Some((kind, frame)));
             }
-            if self.reader.read(&mut self.buffer, READ).await? == 0 {
+            let room = self.room().await?;
+            if self.reader.read(&mut self.buffer, room).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
         }
@@ -270,9 +286,19 @@ impl Frames {
 }
 
 impl Chunk {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "__instructions"))]
     pub(crate) const fn of(bytes: Bytes) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, held: None }
+    }
+
+    /// Gives the bytes up, and keeps what they have of the session's share: until what they asked for has its place.
+    pub(crate) fn into_held(self) -> Option<OwnedSemaphorePermit> {
+        self.held
+    }
+
+    /// Gives back what they have of the session's share: who waits with them waits for this node, not for the peer.
+    pub(crate) fn let_go(&mut self) {
+        self.held = None;
     }
 
     /// The kind of the next frame.

@@ -34,6 +34,7 @@ use crate::{
             control::Kind,
         },
         outbox::Outbox,
+        unread::Unread,
     },
 };
 
@@ -137,7 +138,8 @@ async fn calls() -> Vec<Vector> {
 }
 
 async fn replies() -> Vec<Vector> {
-    let replies = Arc::new(Replies::new(Outbox::new(1024), Arc::new(1000.into()), 1024));
+    let replies =
+        Arc::new(Replies::new(Arc::new(1000.into()), 1024, Arc::new(Unread::new(&Limits::default()))));
     let mut vectors = Vec::new();
     for (name, answer) in [("reply_value", Ok(7_u8)), ("reply_service_error", Err("no".to_owned()))] {
         Reply::wire(Responder::call(Arc::clone(&replies), 0), Codec::MessagePack).answer(answer);
@@ -150,7 +152,7 @@ async fn replies() -> Vec<Vector> {
             .answer(Ok(7_u8));
     });
     vectors.push(("reply_spent", taken(&replies).await));
-    replies.send_failure(0, &Failure::not_executed(Reason::Overloaded, "full"));
+    replies.send_failure(0, &Failure::not_executed(Reason::Overloaded, "full"), 0);
     vectors.push(("reply_failure", taken(&replies).await));
     replies.enter_one_way(1);
     replies.finish_one_way(OneWays { handled: 1, ..OneWays::default() });

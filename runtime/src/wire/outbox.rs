@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutboxClosed;
 
+/// The largest batch whose buffer is kept for the next one, in bytes.
+const KEPT: usize = 64 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -107,7 +110,11 @@ impl Outbox {
                 if !state.buffer.is_empty() {
                     let batch = state.buffer.split().freeze();
                     state.taken += batch.len() as u64;
-                    state.last = batch.len();
+                    state.last = batch.len().min(self.high_water);
+                    if batch.len() > KEPT {
+                        // What a burst took goes with it: it would be the channel's for as long as nothing else is sent.
+                        state.buffer = BytesMut::new();
+                    }
                     drop(state);
                     self.emptied.notify_waiters();
                     return Some(batch);

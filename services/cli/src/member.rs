@@ -108,7 +108,14 @@ impl DataDir {
         if self.authority().join("authority.pem").exists() {
             return Ok(());
         }
-        let what = format!("no node has run here: {} holds no mesh", self.path.display());
+        let path = self.path.display();
+        if self.path.join("nodes").exists() {
+            let what = format!("{path} has no authority, so this command line has no certificate");
+            return Err(Problem::new(Exit::NoNode, what).hint(
+                "name one, and the node to ask: --cert FILE (from `qmesh ca issue NAME --client`) --node quic://HOST:PORT",
+            ));
+        }
+        let what = format!("no node has run here: {path} holds no mesh");
         Err(Problem::new(Exit::NoNode, what).hint(
             "start one with `qmesh dev`\n\
              or name the directory of one that runs: --data-dir DIR\n\

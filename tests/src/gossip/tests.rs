@@ -24,7 +24,7 @@ fn all_figures_are_in_the_table_in_the_json_and_in_the_chart() {
     let all = [small(Protocol::Pulse)];
     let table = table(&all);
     let kill = format!("{:.2}", all[0].kill_s);
-    assert!(table.contains(" 200 ms") && table.contains(&kill), "{table}");
+    assert!(table.contains("200 ms") && table.contains(&kill), "{table}");
     let json = serde_json::to_value(&all[0]).unwrap();
     let read: Figures = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), json);

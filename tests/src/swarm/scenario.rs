@@ -6,7 +6,7 @@ use qmesh::testing::{FaultPlan, Link};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Kinds of calls, of which each seed uses some.
-pub(super) const KINDS: usize = 6;
+pub(super) const KINDS: usize = 8;
 
 /// A mesh, a load and faults.
 #[derive(Clone, Debug)]

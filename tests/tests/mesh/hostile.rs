@@ -23,6 +23,7 @@ mod answers;
 mod floods;
 mod scene;
 mod streams;
+mod unread;
 
 use std::time::Duration;
 
@@ -92,6 +93,10 @@ fn bad_openings() -> Vec<(&'static str, Bytes)> {
         (
             "gossip, then something else",
             [frame(kind::GOSSIP, b"lies"), frame(kind::CALL, b"")].concat().into(),
+        ),
+        (
+            "gossip, then 4 GiB of it",
+            [frame(kind::GOSSIP, b"lies"), header(kind::GOSSIP, u32::MAX, b"short")].concat().into(),
         ),
     ]
 }
@@ -187,7 +192,11 @@ async fn calls_that_break_the_protocol_end_their_channel(scene: Scene) {
 async fn what_a_service_does_not_have_is_refused_with_a_reason(scene: Scene) {
     let (session, _control) = scene.stranger.introduce("tests").await.unwrap();
     for (service, codec, told) in [
-        ("tests.Nothing", "msgpack", "node-0 has no service tests.Nothing; it has tests.Taps, tests.Work"),
+        (
+            "tests.Nothing",
+            "msgpack",
+            "node-0 has no service tests.Nothing; it has tests.Attic, tests.Depot, tests.Taps, tests.Work",
+        ),
         ("tests.Work", "morse", "tests.Work speaks msgpack and json, not `morse`"),
     ] {
         let request = opening(service, codec, &[WHOAMI]);
@@ -203,7 +212,7 @@ async fn what_a_service_does_not_have_is_refused_with_a_reason(scene: Scene) {
     let answer = String::from_utf8_lossy(&answer);
     assert_eq!(kind, kind::OPENED, "{answer}");
     for told in [
-        "tests.Work has no method `vanish`; it has whoami, pause, add",
+        "tests.Work has no method `vanish`; it has whoami, pause, add, text",
         "the caller means `add(amount: i8) -> u64`, the service has `add(amount: u64, millis: u64) -> u64`",
     ] {
         assert!(answer.contains(told), "`{told}` is not in: {answer}");

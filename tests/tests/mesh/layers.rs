@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use qmesh::{Context, Failure, Next, Node, Outcome, Reason, Receiver, Request, Response, ServiceClient};
-use qmesh_tests::{Mesh, millis, secs, spawn, watch};
+use qmesh_tests::{EXPECTED, Mesh, millis, secs, spawn, watch};
 use tokio::time::{Instant, sleep};
 use tower::{
     Service, ServiceBuilder,
@@ -30,15 +30,16 @@ pub(crate) trait Desk {
     async fn list(&self) -> Receiver<u64>;
     /// Answers after so many milliseconds.
     async fn wait(&self, millis: u64) -> u64;
+    async fn panic(&self);
     #[oneway]
     async fn note(&self, number: u64);
 }
 
 #[derive(Clone, Default)]
-struct Clerk {
-    notes: Arc<Mutex<Vec<u64>>>,
+pub(crate) struct Clerk {
+    pub(crate) notes: Arc<Mutex<Vec<u64>>>,
     /// Handlers of `wait` that ran to their end.
-    waited: Arc<AtomicU64>,
+    pub(crate) waited: Arc<AtomicU64>,
 }
 
 impl Desk for Clerk {
@@ -64,6 +65,10 @@ impl Desk for Clerk {
         sleep(qmesh_tests::millis(millis)).await;
         self.waited.fetch_add(1, Relaxed);
         millis
+    }
+
+    async fn panic(&self) {
+        panic!("{EXPECTED}");
     }
 
     async fn note(&self, number: u64) {
@@ -125,11 +130,17 @@ async fn calls_of_every_shape_pass_the_layers_and_may_be_labelled() {
     Mesh::end(nodes).await;
 }
 
-/// Lets through what is not its method; drops the rest, or fails it.
+/// Lets its method through; drops the rest, or fails it.
 #[derive(Clone)]
-struct Stop {
+pub(crate) struct Stop {
     next: Arc<Mutex<Next>>,
     error: Option<Failure>,
+}
+
+impl Stop {
+    pub(crate) fn new(next: Next, error: Option<Failure>) -> Self {
+        Self { next: Arc::new(Mutex::new(next)), error }
+    }
 }
 
 impl Service<Request> for Stop {
@@ -164,7 +175,7 @@ async fn what_is_not_forwarded_is_not_sent() {
     for (error, reason) in [(Some(broken), Reason::Unavailable), (None, Reason::DeadlineExceeded)] {
         for node in &nodes {
             let error = error.clone();
-            let stop = layer_fn(move |next| Stop { next: Arc::new(Mutex::new(next)), error: error.clone() });
+            let stop = layer_fn(move |next| Stop::new(next, error.clone()));
             let desk = node.client::<DeskClient>().layer(stop);
             let (_sender, items) = qmesh::stream(1);
             let failures = [

@@ -4,6 +4,7 @@
 
 mod authorize;
 mod compatibility;
+mod drains;
 mod hostile;
 mod layers;
 mod membership;
@@ -17,5 +18,7 @@ mod pinned;
 mod queues;
 mod retries;
 mod rolling;
+mod service_layers;
+mod stray_layers;
 mod streams;
 mod warm_up;

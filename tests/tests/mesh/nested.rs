@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use qmesh::{Config, Context, Failure, Node, Outcome, Reason, RestartPolicy};
+use qmesh::{Config, Context, Failure, Node, Outcome, Reason, Receiver, RestartPolicy, stream};
 use qmesh_tests::{EXPECTED, Mesh, expect_panics, millis, secs, spawn, watch, work};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tower::layer::util::Identity;
 
 /// The two call each other, so that every call crosses from one node to the other.
 #[qmesh::service(name = "tests.Ping")]
@@ -42,6 +43,8 @@ struct Players {
     executions: Arc<AtomicU64>,
     was_dropped: Arc<AtomicBool>,
     failure: Arc<parking_lot::Mutex<Option<Failure>>>,
+    /// Whether a layer stands in front of the services.
+    layered: bool,
 }
 
 /// Tells when it goes.
@@ -118,6 +121,10 @@ async fn court(mesh: &Mesh, players: &Players) -> [Node; 3] {
     let (one, other) = (players.clone(), players.clone());
     let ping = PingServer::new(move || one.clone()).restart(restart);
     let pong = PongServer::new(move || other.clone()).restart(restart);
+    let (ping, pong) = match players.layered {
+        true => (ping.layer(Identity::new()), pong.layer(Identity::new())),
+        false => (ping, pong),
+    };
     let nodes = [
         mesh.node("node-0").config(config.clone()).serve(ping).start().await.unwrap(),
         mesh.node("pong").config(config.clone()).serve(pong).start().await.unwrap(),
@@ -164,19 +171,21 @@ async fn giving_a_call_up_ends_the_calls_that_were_made_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn repeats_of_a_chain_are_not_multiplied() {
-    let mesh = Mesh::new();
-    let players = Players { last: Last::Panics, ..Players::default() };
-    let nodes = court(&mesh, &players).await;
-    let failure = nodes[2].client::<PingClient>().ping(4).retries(3).timeout(secs(60)).await.unwrap_err();
-    assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Panicked), "{failure}");
-    assert!(failure.detail().contains("call tree"), "{failure}");
-    let last = players.executions_of_last.swap(0, Relaxed);
-    assert_eq!(last, 4, "one attempt and three repeats, wherever they were spent");
+    for layered in [false, true] {
+        let mesh = Mesh::new();
+        let players = Players { last: Last::Panics, layered, ..Players::default() };
+        let nodes = court(&mesh, &players).await;
+        let failure = nodes[2].client::<PingClient>().ping(4).retries(3).timeout(secs(60)).await.unwrap_err();
+        assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Panicked), "{failure}");
+        assert!(failure.detail().contains("call tree"), "{failure}");
+        let last = players.executions_of_last.swap(0, Relaxed);
+        assert_eq!(last, 4, "one attempt and three repeats, wherever they were spent");
 
-    // By default there are more, and no more than these.
-    nodes[2].client::<PingClient>().ping(4).timeout(secs(60)).await.unwrap_err();
-    assert_eq!(players.executions_of_last.load(Relaxed), 17);
-    Mesh::end(nodes).await;
+        // By default there are more, and no more than these.
+        nodes[2].client::<PingClient>().ping(4).timeout(secs(60)).await.unwrap_err();
+        assert_eq!(players.executions_of_last.load(Relaxed), 17);
+        Mesh::end(nodes).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,4 +215,70 @@ async fn work_that_ran_although_it_was_cancelled_is_counted() {
     assert_eq!(nodes[0].counts().ran_cancelled, 1);
     assert_eq!(client.add(0, 0).await.unwrap(), 1, "it ran");
     Mesh::end(nodes).await;
+}
+
+#[qmesh::service(name = "tests.Pump")]
+pub(crate) trait Pump {
+    /// Sends a stream to the well that goes on for as long as the well takes it.
+    async fn pump(&mut self, cx: &Context);
+}
+
+#[qmesh::service(name = "tests.Well")]
+pub(crate) trait Well {
+    /// Takes the stream, and never answers.
+    async fn fill(&self, cx: &Context, drops: Receiver<u64>) -> u64;
+}
+
+/// When the well's call ended after its begin, and why; how long the well had.
+#[derive(Clone, Default)]
+struct Poured {
+    ended: Arc<parking_lot::Mutex<Option<(Duration, Failure)>>>,
+    had: Arc<parking_lot::Mutex<Option<Duration>>>,
+    was_dropped: Arc<AtomicBool>,
+}
+
+impl Pump for Poured {
+    async fn pump(&mut self, cx: &Context) {
+        let start = Instant::now();
+        let (_open, drops) = stream(1);
+        let failure = cx.client::<WellClient>().fill(drops).timeout(secs(60)).await.unwrap_err();
+        *self.ended.lock() = Some((start.elapsed(), failure));
+    }
+}
+
+impl Well for Poured {
+    async fn fill(&self, cx: &Context, drops: Receiver<u64>) -> u64 {
+        let _open = drops;
+        *self.had.lock() = cx.remaining();
+        let _dropped = Dropped(Arc::clone(&self.was_dropped));
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_an_upload_ends_with_the_call_that_the_handler_serves() {
+    for is_near in [true, false] {
+        let mesh = Mesh::new();
+        let poured = Poured::default();
+        let (pump, well) = (poured.clone(), poured.clone());
+        let (pump, well) = (PumpServer::new(move || pump.clone()), WellServer::new(move || well.clone()));
+        let (mut host, mut other) = (mesh.node("node-0").serve(pump), mesh.node("other"));
+        if is_near {
+            host = host.serve(well);
+        } else {
+            other = other.serve(well);
+        }
+        let nodes = [host.start().await.unwrap(), other.start().await.unwrap()];
+        watch::agree(&nodes, secs(10)).await;
+        let pumping = nodes[1].client::<PumpClient>().pump().timeout(millis(500)).await.unwrap_err();
+        assert_eq!(pumping.reason(), Reason::DeadlineExceeded, "{pumping}");
+        within(millis(50), "the call below ends", || poured.ended.lock().is_some()).await;
+        let (after, failure) = poured.ended.lock().clone().unwrap();
+        let facts = (failure.outcome(), failure.reason());
+        assert_eq!(facts, (Outcome::Unknown, Reason::DeadlineExceeded), "{failure}");
+        assert!(after <= millis(500), "{after:?}");
+        assert!(poured.had.lock().is_some_and(|had| had <= millis(500)), "the well knows its time");
+        within(millis(100), "the well stops", || poured.was_dropped.load(Relaxed)).await;
+        Mesh::end(nodes).await;
+    }
 }

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
-use qmesh::{Node, RestartPolicy};
+use qmesh::{Node, Outcome, Reason, RestartPolicy};
 use qmesh_tests::{
     EXPECTED, Mesh, expect_panics, millis, secs,
     stranger::{self, Stranger, frame, kind, opening, read_frame},
@@ -161,4 +162,34 @@ async fn a_method_that_has_no_answer_is_not_called() {
     }
     assert_eq!(nodes[1].client::<NotesClient>().count().await.unwrap(), 2);
     Mesh::end(nodes).await;
+}
+
+/// The endpoint is found when the send has begun: here, and it has one place.
+#[tokio::test(start_paused = true)]
+async fn a_sender_waits_for_a_slow_service_that_was_not_there_at_first() {
+    let (mesh, book) = (Mesh::new(), Book { pause: millis(300), ..Book::default() });
+    let served = book.clone();
+    let server = NotesServer::new(move || served.clone()).queue(1).ready_when(|_| async {
+        sleep(millis(100)).await;
+        Ok::<_, String>(())
+    });
+    let host = mesh.node("node-0").serve(server).start().await.unwrap();
+    let client = host.client::<NotesClient>();
+    for sent in join_all((0..10).map(|number| client.note(number))).await {
+        sent.unwrap();
+    }
+    sleep(secs(1)).await;
+    assert_eq!(book.noted.lock().len(), 10);
+
+    // Tools find it the same way, and wait no longer than they may.
+    client.note(10).await.unwrap();
+    client.note(11).await.unwrap();
+    let number = json!({"number": 12});
+    let call = |timeout| host.call_json("tests.Notes", "note", &number, timeout);
+    let (sent, late) = tokio::join!(call(secs(1)), call(millis(200)));
+    assert_eq!(sent.unwrap(), Value::Null);
+    let late = late.unwrap_err();
+    let facts = late.failure().map(|failure| (failure.outcome(), failure.reason()));
+    assert_eq!(facts, Some((Outcome::NotSent, Reason::Overloaded)), "{late}");
+    Mesh::end([host]).await;
 }

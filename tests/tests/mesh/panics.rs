@@ -136,3 +136,50 @@ async fn beyond_its_intensity_a_service_that_panics_executes_nothing_of_its_queu
     assert_eq!(log.begun.lock().len(), 40, "nothing of the queue began");
     assert_eq!(log.lives.load(Relaxed), 4);
 }
+
+/// Panics while it is encoded, behind its first field.
+#[derive(Clone, Debug, serde::Deserialize)]
+struct Touchy {
+    text: String,
+}
+
+impl serde::Serialize for Touchy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Touchy", 1)?;
+        fields.serialize_field("text", &self.text)?;
+        panic!("{EXPECTED}");
+    }
+}
+
+#[qmesh::service(name = "tests.Touchy")]
+trait Touching {
+    async fn touch(&self) -> Touchy;
+    async fn numbers(&self) -> Vec<u64>;
+}
+
+struct Finger;
+
+impl Touching for Finger {
+    async fn touch(&self) -> Touchy {
+        Touchy { text: "nobody else's".to_owned() }
+    }
+
+    async fn numbers(&self) -> Vec<u64> {
+        vec![7]
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_answer_left_that_could_not_be_encoded_is_in_no_other() {
+    expect_panics();
+    let mesh = Mesh::new();
+    let host = mesh.node("node-0").serve(TouchingServer::new(|| Finger)).start().await.unwrap();
+    let guest = mesh.node("guest").start().await.unwrap();
+    let nodes = [host, guest];
+    watch::endpoints(&nodes[1], "tests.Touchy", 1).await;
+    let touching = nodes[1].client::<TouchingClient>();
+    assert_eq!(touching.touch().await.unwrap_err().reason(), Reason::Panicked);
+    assert_eq!(touching.numbers().await.unwrap(), [7]);
+    Mesh::end(nodes).await;
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use qmesh::{Config, Context, MemoryNetwork, Node, Outcome, Reason, Receiver, ServiceClient};
-use qmesh_tests::{Mesh, millis, secs, spawn, watch};
+use qmesh::{Config, Context, MemoryNetwork, Node, Outcome, Reason, Receiver, RestartPolicy, ServiceClient};
+use qmesh_tests::{EXPECTED, Mesh, expect_panics, millis, secs, spawn, watch};
 use tokio::time::{Instant, sleep};
 
 #[qmesh::service(name = "tests.Diary")]
@@ -22,6 +22,7 @@ pub(crate) trait Diary {
     async fn pages(&self) -> Vec<u64>;
     /// Who serves.
     async fn tour(&self, cx: &Context) -> Receiver<String>;
+    async fn burn(&mut self);
 }
 
 #[derive(Clone, Default)]
@@ -51,6 +52,10 @@ impl Diary for Pages {
 
     async fn tour(&self, cx: &Context) -> Receiver<String> {
         Receiver::of([cx.node().to_owned()])
+    }
+
+    async fn burn(&mut self) {
+        panic!("{EXPECTED}");
     }
 }
 
@@ -178,6 +183,39 @@ async fn a_lost_endpoint_fails_every_call_until_the_client_is_pinned_anew() {
     watch::endpoints(&guest, "tests.Diary", 2).await;
     assert_eq!(pinned.enter(4, vec![]).await.unwrap_err().outcome(), Outcome::NotSent);
     Mesh::end([again, stays, guest]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_endpoint_on_the_same_node_is_lost_as_any_other() {
+    expect_panics();
+    let mesh = Mesh::new();
+    let restarts = RestartPolicy { intensity: 1, ..RestartPolicy::default() };
+    let server = DiaryServer::new(Pages::default).restart(restarts);
+    let one = mesh.node("node-0").serve(server).start().await.unwrap();
+    let other = host(&mesh, "other", 1024).await;
+    watch::agree(&[one.clone(), other.clone()], secs(10)).await;
+    let client = one.client::<DiaryClient>();
+    let pinned = client.pinned();
+    assert_eq!(pinned.enter(1, vec![]).await.unwrap(), "node-0");
+    pinned.burn().await.unwrap_err();
+    assert_eq!(pinned.enter(2, vec![]).await.unwrap(), "node-0", "a restart does not end it");
+    pinned.burn().await.unwrap_err();
+    watch::endpoints(&one, "tests.Diary", 1).await;
+    for _ in 0..3 {
+        let failures = [
+            pinned.enter(3, vec![]).await.unwrap_err(),
+            pinned.note(3).await.unwrap_err(),
+            pinned.note(3).try_send().unwrap_err(),
+            pinned.tour().await.unwrap_err(),
+        ];
+        for failure in failures {
+            assert_eq!(failure.outcome(), Outcome::NotSent, "{failure}");
+        }
+    }
+    let failure = pinned.pages().await.unwrap_err();
+    assert_eq!((failure.reason(), failure.endpoint()), (Reason::Unavailable, Some("node-0")), "{failure}");
+    assert_eq!(client.pinned().enter(4, vec![]).await.unwrap(), "other");
+    Mesh::end([one, other]).await;
 }
 
 #[tokio::test(start_paused = true)]

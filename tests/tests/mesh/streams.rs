@@ -399,6 +399,46 @@ async fn a_stream_outlives_the_replacement_of_its_session() {
     Mesh::end(nodes).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn replaced_sessions_that_go_on_are_counted_and_the_oldest_beyond_eight_is_cut() {
+    let mesh = Mesh::new();
+    let nodes = host_and_guest(&mesh).await;
+    let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
+    let request = opening("tests.Streams", "json", &[("stall", "")]);
+    let begin = [&[0, 0], br#"{"after":1000,"pause":500}"#.as_slice()].concat();
+    let mut sessions = Vec::new();
+    // One that is used, eight that were replaced, and one too many.
+    for _ in 0..10 {
+        let (session, control) = stranger.introduce("tests").await.unwrap();
+        let mut channel = stranger::open(&*session, frame(kind::OPEN, &request)).await.unwrap();
+        channel.writer.write_all(frame(kind::STREAM, &begin)).await.unwrap();
+        for expected in [kind::OPENED, kind::REPLY] {
+            assert_eq!(read_frame(&mut channel).await.unwrap().unwrap().0, expected);
+        }
+        sessions.push((session, control, channel));
+    }
+    sleep(secs(10)).await;
+    let (oldest, _control, _channel) = sessions.remove(0);
+    let why = timeout(millis(1), oldest.closed()).await.expect("it is cut").to_string();
+    assert!(why.contains("(4)") && why.contains("replaced, and cut: 8 newer"), "{why}");
+    for (_, _, channel) in &mut sessions {
+        for _ in 0..3 {
+            assert_eq!(read_frame(channel).await.unwrap().expect("it goes on").0, kind::ITEM);
+        }
+    }
+    let counts = nodes[0].counts();
+    assert_eq!((counts.retired_sessions, counts.cut_sessions), (9, 1));
+
+    // What has ended makes room.
+    drop(sessions.drain(..4));
+    sleep(secs(2)).await;
+    drop(stranger.introduce("tests").await.unwrap());
+    sleep(secs(1)).await;
+    assert_eq!(nodes[0].counts().cut_sessions, 1);
+    drop(sessions);
+    Mesh::end(nodes).await;
+}
+
 #[tokio::test]
 async fn a_peer_that_dies_cuts_streams_in_both_directions() {
     let mesh = Mesh::new();

@@ -103,7 +103,7 @@ impl Mux {
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
         if self.ended.is_none() {
             self.send(&Frame::Close { code, reason: reason.to_owned() });
-            self.end(SessionClosed::Local { code });
+            self.end(SessionClosed::Local { code, reason: reason.to_owned() });
         }
     }
 

@@ -153,6 +153,14 @@ impl RawWriter for QuicWriter {
         })
     }
 
+    fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // quinn counts what the peer has acknowledged of a stream that we have finished.
+        let stopped = self.stopped.get_or_insert_with(|| Box::pin(self.stream.stopped()));
+        let _either_way = ready!(stopped.as_mut().poll(cx));
+        self.stopped = None;
+        Poll::Ready(())
+    }
+
     fn set_priority(&mut self, priority: i32) {
         // It fails only where the stream has ended already.
         drop(self.stream.set_priority(priority));

@@ -29,7 +29,7 @@ pub(super) struct QuicSession {
 pub(super) struct Link {
     connection: Connection,
     /// What we said when we closed.
-    closing: OnceLock<CloseCode>,
+    closing: OnceLock<(CloseCode, String)>,
     /// Why the session ended, as first told to anyone.
     ended: OnceLock<SessionClosed>,
 }
@@ -42,7 +42,9 @@ impl Link {
         let reason = || match error {
             // An endpoint that shuts down closes its connections without asking the sessions.
             ConnectionError::LocallyClosed => {
-                SessionClosed::Local { code: self.closing.get().copied().unwrap_or(CloseCode::SHUTDOWN) }
+                let shut_down = || (CloseCode::SHUTDOWN, "shutting down".to_owned());
+                let (code, reason) = self.closing.get().cloned().unwrap_or_else(shut_down);
+                SessionClosed::Local { code, reason }
             }
             other => reason::closed(other),
         };
@@ -54,8 +56,9 @@ impl Link {
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
-        if self.end().is_none() && self.closing.set(code).is_ok() {
-            self.connection.close(code.0.into(), shortened(reason).as_bytes());
+        let reason = shortened(reason);
+        if self.end().is_none() && self.closing.set((code, reason.to_owned())).is_ok() {
+            self.connection.close(code.0.into(), reason.as_bytes());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, future::join_all};
-use qmesh_transport::{Channel, ReadError, ResetCode, Session, WriteError};
+use qmesh_transport::{Channel, CloseCode, ReadError, ResetCode, Session, WriteError};
 use tokio::time::timeout;
 
 use super::{Fixture, Pair, read_all, talk};
@@ -60,6 +60,19 @@ pub(crate) async fn a_large_transfer_arrives_whole(fixture: &impl Fixture) {
 
 fn fixture_stall<F: Fixture>(_fixture: &F) -> usize {
     F::STALL_BYTES_MAX
+}
+
+pub(crate) async fn what_was_delivered_outlives_the_session(fixture: &impl Fixture) {
+    let pair = Pair::new(fixture).await;
+    let (mut ours, mut theirs) = pair.channel().await;
+    let sent = bytes(fixture_stall(fixture) / 10);
+    ours.writer.write_all(sent.clone()).await.unwrap();
+    ours.writer.finish().unwrap();
+    ours.writer.delivered().await;
+    ours.writer.delivered().await;
+    pair.dialed.close(CloseCode::SHUTDOWN, "");
+    pair.accepted.closed().await;
+    assert_eq!(read_all(&mut theirs.reader).await.unwrap(), sent);
 }
 
 pub(crate) async fn a_reset_reaches_the_reader_with_its_code(fixture: &impl Fixture) {

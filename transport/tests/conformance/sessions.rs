@@ -31,8 +31,9 @@ pub(crate) async fn a_close_tells_the_peer_its_code_and_reason(fixture: &impl Fi
     let pair = Pair::new(fixture).await;
     let reason = format!("{}é", "x".repeat(255));
     pair.dialed.close(CODE, &reason);
-    assert_eq!(pair.dialed.closed().await, SessionClosed::Local { code: CODE });
-    let told = SessionClosed::Peer { code: CODE, reason: "x".repeat(255) };
+    let reason = "x".repeat(255);
+    assert_eq!(pair.dialed.closed().await, SessionClosed::Local { code: CODE, reason: reason.clone() });
+    let told = SessionClosed::Peer { code: CODE, reason };
     assert_eq!(pair.accepted.closed().await, told, "a reason is cut to 256 bytes, at a character");
 }
 
@@ -45,7 +46,8 @@ pub(crate) async fn the_reason_of_an_end_never_changes(fixture: &impl Fixture) {
     pair.accepted.close(CloseCode::SHUTDOWN, "too late");
     assert_eq!(pair.accepted.closed().await, told);
     assert_eq!(pair.accepted.open().await.unwrap_err(), told);
-    assert_eq!(pair.dialed.closed().await, SessionClosed::Local { code: CODE });
+    let reason = "first".to_owned();
+    assert_eq!(pair.dialed.closed().await, SessionClosed::Local { code: CODE, reason });
 }
 
 pub(crate) async fn dropping_the_last_handle_closes(fixture: &impl Fixture) {
@@ -57,7 +59,7 @@ pub(crate) async fn dropping_the_last_handle_closes(fixture: &impl Fixture) {
     let written = ours.writer.write_all(Bytes::from_static(b"x")).await;
     assert_eq!(
         written,
-        Err(SessionClosed::Local { code: CloseCode::DROPPED }.into()),
+        Err(SessionClosed::Local { code: CloseCode::DROPPED, reason: String::new() }.into()),
         "a channel holds no session"
     );
 }

@@ -7,7 +7,7 @@ use std::{process::ExitCode, str::FromStr, time::Duration};
 
 use heck::ToSnakeCase as _;
 use jiff::SignedDuration;
-use qmesh::{CallError, ControlClient, ControlError, ServiceError};
+use qmesh::{CallError, ControlClient, ControlError, MethodInfo, ServiceError, StreamTimes};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -37,9 +37,13 @@ pub(crate) struct Args {
     /// The arguments, a JSON object by parameter name, without a stream; `-` reads it from standard input.
     #[arg(default_value = "{}", value_name = "JSON")]
     arguments: String,
-    /// How long the answer may take, for example 500ms or 1m30s; streams take as long as they take.
+    /// How long the answer may take, in seconds or for example 500ms or 1m30s; streams take as long as they take.
     #[arg(long, default_value = "10s", value_parser = patience, value_name = "DURATION")]
     timeout: Duration,
+    /// How long its streams may be still, in seconds or for example 500ms; without it there is no limit. A call that ends for
+    /// it has the exit code of an unknown outcome.
+    #[arg(long, value_parser = idle, value_name = "DURATION")]
+    idle: Option<Duration>,
     #[command(flatten)]
     target: Target,
 }
@@ -71,15 +75,28 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
     };
     let ended = match method {
         Some(method) if method.upload || method.download => {
-            streams::run(&client, &method, &arguments, patience, output).await
+            let times = StreamTimes { answer: patience, idle: args.idle };
+            streams::run(&client, &method, &arguments, times, output).await
         }
-        _ => {
+        known => {
+            check_idle(args.idle, known.as_ref())?;
             let answer = client.call(service, name, arguments, patience).await;
             answered(answer, &args.method, output)
         }
     };
     client.close().await;
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// An idle limit is one of streams.
+fn check_idle(idle: Option<Duration>, method: Option<&MethodInfo>) -> anyhow::Result<()> {
+    match (idle, method) {
+        (Some(_), Some(method)) => {
+            let what = format!("{}/{} has no streams that could be still", method.service, method.name);
+            Err(Problem::usage(what).hint("--timeout says how long the answer may take").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn answered(
@@ -136,11 +153,21 @@ fn arguments(text: &str) -> anyhow::Result<Value> {
     }
 }
 
+/// A number alone is seconds.
 fn patience(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    if let Some(seconds) = seconds {
+        return Ok(seconds);
+    }
     let parsed: SignedDuration = text.parse().map_err(|_other: jiff::Error| {
         "write a number and a unit, for example 5s, 500ms or 1m30s".to_owned()
     })?;
     Duration::try_from(parsed).map_err(|_negative| "a call takes no negative time".to_owned())
+}
+
+fn idle(text: &str) -> Result<Duration, String> {
+    let limit = patience(text)?;
+    if limit.is_zero() { Err("streams are still for a moment at least".to_owned()) } else { Ok(limit) }
 }
 
 // === impl Method ===
@@ -198,8 +225,19 @@ mod tests {
         {
             assert_eq!(patience(text).unwrap(), Duration::from_millis(ms), "{text}");
         }
-        for wrong in ["", "5", "-5s", "soon"] {
+        assert_eq!(patience("5").unwrap(), Duration::from_secs(5));
+        for wrong in ["", "-5", "-5s", "soon", "NaN"] {
             assert!(patience(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_idle_limit_is_in_seconds_or_with_its_unit() {
+        for (text, ms) in [("5", 5000), ("0.5", 500), ("500ms", 500), ("1m30s", 90_000)] {
+            assert_eq!(idle(text).unwrap(), Duration::from_millis(ms), "{text}");
+        }
+        for wrong in ["", "0", "0s", "-5", "-5s", "soon", "inf", "NaN"] {
+            assert!(idle(wrong).is_err(), "{wrong}");
         }
     }
 

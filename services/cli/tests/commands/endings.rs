@@ -24,6 +24,39 @@ async fn sigterm_lets_the_calls_at_work_finish() {
     assert!(!host.path().join(".qmesh/nodes/dev/address").exists(), "nobody looks for it any more");
 }
 
+/// Of the node that serves, and of one that passes the stream on.
+#[tokio::test]
+async fn sigterm_lets_streams_finish() {
+    let host = Host::new();
+    let dev = host.dev().await;
+    let between = host.start(&["serve", "echo.Echo", "--name", "between"]).await;
+    host.eventually(&["services", "--node", "between"], |services| {
+        services.to_string().contains("clock.Clock")
+    })
+    .await;
+    let ticks = |node| {
+        let arguments = r#"{"every_ms":100,"count":30}"#;
+        let mut talk = host.talk(&["call", "clock.Clock/ticks", arguments, "--node", node]);
+        async move {
+            talk.hear().await.expect("a first tick");
+            talk
+        }
+    };
+    let (near, far) = tokio::join!(ticks("dev"), ticks("between"));
+    let mut endless = host.talk(&["call", "clock.Clock/ticks", r#"{"every_ms":100}"#, "--node", "between"]);
+    endless.hear().await.expect("a first tick");
+    between.signal("TERM").await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    dev.signal("TERM").await;
+    for talk in [near, far] {
+        let ran = talk.ended_by_itself().await;
+        assert_eq!((ran.code, ran.stdout.lines().count()), (0, 29), "{ran:?}");
+    }
+    let ran = endless.ended_by_itself().await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "the clock ends it in order");
+    assert_eq!((dev.ended().await, between.ended().await), (0, 0));
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_a_node_at_once() {
     let host = Host::new();

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use qmesh::{Identity, Node, Receiver, Sender, stream};
 use serde_json::{Value, json};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use crate::host::Host;
 
@@ -243,5 +246,38 @@ async fn whoever_is_slow_slows_the_other_end() {
     talk.interrupt().await;
     assert_eq!(talk.ended_by_itself().await.code, 130);
     scene.until(|seen| seen.gone).await;
+    scene.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_streams_are_still_for_too_long_ends() {
+    let mut scene = Scene::new().await;
+    let _clock = scene.host.start(&["serve", "clock.Clock", "--name", "far"]).await;
+    let far = |services: &Value| services.to_string().contains("\"far\"");
+    scene.host.eventually(&["services", "--node", "dev"], far).await;
+    // A stream that comes: one tick, then none for an hour. Near, and through another node.
+    for node in ["far", "flow"] {
+        let arguments = r#"{"every_ms":3600000}"#;
+        let since = Instant::now();
+        let ran =
+            scene.host.run(&["call", "clock.Clock/ticks", arguments, "--idle", "1", "--node", node]).await;
+        assert_eq!((ran.code, ran.stdout.lines().count()), (7, 1), "{node}: {ran:?}");
+        assert!(ran.stderr.contains("no item came or went for 1s"), "{node}: {}", ran.stderr);
+        assert!(since.elapsed() < Duration::from_secs(6), "{node}: {:?}", since.elapsed());
+    }
+    // A stream that goes: it is cut, and the service is told.
+    let mut talk = scene.host.talk(&["call", "tests.Flow/take", "--idle", "700ms", "--node", "dev"]);
+    for number in ["1", "2", "3"] {
+        talk.say(number).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let ran = talk.ended_by_itself().await;
+    assert!(ran.code == 7 && ran.stderr.contains("no item came or went for 700ms"), "{ran:?}");
+    scene.until(|seen| seen.end.is_some()).await;
+    let seen = scene.seen.borrow().clone();
+    assert!(seen.taken == [1, 2, 3] && seen.end.unwrap().is_err(), "what moves is not still");
+
+    let ran = scene.host.run(&["call", "clock.Clock/now", "--idle", "1", "--node", "far"]).await;
+    assert!(ran.code == 2 && ran.stderr.contains("has no streams"), "{ran:?}");
     scene.node.shutdown().await;
 }

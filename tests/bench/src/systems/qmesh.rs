@@ -1,99 +1,134 @@
-//! qmesh: two nodes, a service actor, calls by name; every feature that is on by default is on.
+//! qmesh: nodes, service actors, calls by name; every feature that is on by default is on.
 
-use std::{path::Path, sync::Arc, time::Duration};
+mod node;
+mod peer;
+mod shelf;
+
+use std::{future::pending, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use parking_lot::Mutex;
-use qmesh::{Address, Identity, Node};
-use serde_bytes::ByteArray;
-
-use super::{System, Target, Threads};
-use crate::{
-    host::{Counter, Host},
-    load::Flow,
-    scenarios::Shape,
+use qmesh::{Authority, Identity, MemoryNetwork, Node};
+use qmesh_bench_harness::{
+    host::Host,
+    load::{Counter, Flow, Lifetimes, Order},
+    scenarios,
+    system::{Client, System, Target, Threads},
 };
+
+use self::peer::{PeerClient, message};
 
 /// qmesh, from the client's call to the handler of a supervised actor.
 pub(super) struct Qmesh;
 
-/// The size of a one-way message: a type of fixed size, as the others' messages need no allocation either.
-const MESSAGE_BYTES: usize = 64;
-
-/// What is measured.
-#[qmesh::service(name = "bench.Peer")]
-pub(crate) trait Peer {
-    /// Answers with the payload.
-    #[idempotent]
-    async fn echo(&self, payload: Bytes) -> Bytes;
-    /// Counts the message, in order.
-    #[oneway]
-    async fn tell(&mut self, message: ByteArray<MESSAGE_BYTES>);
-}
-
-struct Service {
-    counter: Counter,
-}
-
-impl Peer for Service {
-    async fn echo(&self, payload: Bytes) -> Bytes {
-        payload
-    }
-
-    async fn tell(&mut self, message: ByteArray<MESSAGE_BYTES>) {
-        self.counter.count(&*message);
-    }
-}
-
 /// A node, and its client of the service.
 #[derive(Clone)]
-pub(crate) struct Caller {
-    _node: Node,
+pub(super) struct Caller {
+    node: Node,
     peer: PeerClient,
+    /// How many services take one-way messages.
+    services: usize,
 }
+
+/// How long a stream of items may take to begin.
+const OPENING_MAX: Duration = Duration::from_secs(10);
 
 impl System for Qmesh {
     const NAME: &'static str = "qmesh";
     const THREADS: Threads = Threads::One;
-    const SHAPES: &'static [Shape] = &[Shape::Unary, Shape::OneWay];
+    const SCENARIOS: &'static [&'static str] = &[
+        "S1",
+        "S2",
+        "S3",
+        "S4",
+        "S5",
+        "S6",
+        "S7",
+        "S7-6400",
+        "S8",
+        "S8-oneway",
+        "S8-start",
+        "S9-alone",
+        "S9",
+        "S10",
+        "S11-session",
+        "S11-channel",
+        "S11-service",
+        "S12",
+        "flood",
+    ];
     type Client = Caller;
 
     async fn serve(host: Host) -> Result<()> {
-        let identity = identity(&host.certificates.folder())?;
-        let counter = Arc::new(Mutex::new(Some(host.counter())));
-        let factory =
-            move || Service { counter: counter.lock().take().expect("the service does not restart") };
-        let node = Node::builder("server").identity(identity).serve(PeerServer::new(factory)).start().await?;
+        let builder = node::builder(&format!("server-{}", host.index), host.scenario)
+            .identity(node::identity(&host.certificates)?);
+        let builder = match host.scenario.services() {
+            1 => shelf::idle(builder, host.idle_services),
+            _ => shelf::counting(builder, &host),
+        };
+        let node = peer::serve(builder, &host).start().await?;
         let address = node.addresses().into_iter().find_map(|address| address.socket());
         host.ready(address.context("no socket")?.port())?;
-        std::future::pending().await
+        pending().await
     }
 
     async fn connect(target: Target) -> Result<Caller> {
-        let identity = identity(&target.certificates.folder())?;
-        let seed = Address::quic(target.address);
-        let node = Node::builder("client").identity(identity).seed(seed).start().await?;
-        let peer = node.client::<PeerClient>();
-        peer.echo(Bytes::new()).timeout(Duration::from_secs(10)).await?;
-        Ok(Caller { _node: node, peer })
+        let node = node::builder(&format!("client-{}", target.index), target.scenario)
+            .identity(node::identity(&target.certificates)?)
+            .seeds(node::seeds(&target))
+            .start()
+            .await?;
+        node::wait_for(&node, peer::NAME, target.addresses.len()).await?;
+        Ok(Caller { peer: node.client(), services: target.scenario.services(), node })
+    }
+
+    async fn connect_here(host: Host) -> Result<Caller> {
+        let builder = node::builder("only", host.scenario).identity(node::identity(&host.certificates)?);
+        let node = peer::serve(builder, &host).start().await?;
+        Ok(Caller { peer: node.client(), services: 1, node })
+    }
+
+    /// Services start and stop with their node. One that is dropped ends at once, without time to drain.
+    async fn start_and_stop(lifetimes: Lifetimes) -> Result<()> {
+        let identity = Identity::issued_by(&Authority::ephemeral("bench")?);
+        let builder = node::builder("only", scenarios::find("S8-start")?)
+            .identity(identity)
+            .memory(&MemoryNetwork::new(1));
+        let node = shelf::living(builder, &lifetimes).start().await?;
+        drop(node);
+        Ok(())
     }
 }
 
-fn identity(folder: &Path) -> Result<Identity> {
-    Ok(Identity::dev(folder.join("qmesh"))?)
-}
-
-impl super::Client for Caller {
+impl Client for Caller {
     async fn call(&mut self, payload: Bytes) -> Result<Bytes> {
         Ok(self.peer.echo(payload).await?)
     }
 
-    async fn send_all(&mut self, mut flow: Flow) -> Result<()> {
-        while let Some(message) = flow.next() {
-            let message = message.first_chunk().context("a message of another size")?;
-            self.peer.tell(ByteArray::new(*message)).await?;
+    /// A single sender's service is the one that is called; several have one on the shelf each.
+    async fn send_all(&mut self, service: usize, mut flow: Flow) -> Result<()> {
+        if self.services > 1 {
+            let send = shelf::SENDERS.get(service).context("no such service")?;
+            return send(self.node.clone(), flow).await;
+        }
+        while let Some(bytes) = flow.next() {
+            self.peer.tell(message(bytes)?).await?;
         }
         Ok(())
+    }
+
+    async fn receive_all(&mut self, order: Order, counter: &mut Counter) -> Result<()> {
+        let mut items = self.peer.items(order.item_bytes, order.length_ms).timeout(OPENING_MAX).await?;
+        while let Some(item) = items.recv().await? {
+            counter.count(&item);
+        }
+        Ok(())
+    }
+
+    async fn open_channels(&mut self) -> Result<usize> {
+        for ping in shelf::PINGS {
+            ping(self.node.clone()).await?;
+        }
+        Ok(shelf::PINGS.len())
     }
 }

@@ -14,8 +14,14 @@ use std::{
 
 use anyhow::Result;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use http::uri::PathAndQuery;
+use qmesh_bench_harness::{
+    certificates::{Certificates, HOST_NAME, Side},
+    host::Host,
+    load::{Counter, Flow, Order},
+    system::{Client, System, Target, Threads},
+};
 use rustls::crypto::aws_lc_rs;
 use tonic::{
     Request, Response, Status, Streaming,
@@ -29,16 +35,10 @@ use tonic::{
 use tower_service::Service;
 
 use self::raw::Raw;
-use super::{Client, System, Target, Threads};
-use crate::{
-    certificates::{Certificates, HOST_NAME, Side},
-    host::Host,
-    load::Flow,
-    scenarios::Shape,
-};
 
 const ECHO: &str = "/bench.Bench/Echo";
 const COUNT: &str = "/bench.Bench/Count";
+const ITEMS: &str = "/bench.Bench/Items";
 /// More calls than any scenario has callers: hyper's own limit would queue some.
 const STREAMS_MAX: u32 = 4096;
 
@@ -55,7 +55,22 @@ impl System for TonicMtls {
     const NAME: &'static str = "tonic-mtls";
     // One thread halves the processor time of a call: nothing is handed from core to core.
     const THREADS: Threads = Threads::One;
-    const SHAPES: &'static [Shape] = &[Shape::Unary, Shape::OneWay];
+    const SCENARIOS: &'static [&'static str] = &[
+        "S1",
+        "S2",
+        "S3",
+        "S4",
+        "S5",
+        "S6",
+        "S7",
+        "S7-6400",
+        "S9-alone",
+        "S9",
+        "S10",
+        "S11-session",
+        "S12",
+        "flood",
+    ];
     type Client = Caller;
 
     async fn serve(host: Host) -> Result<()> {
@@ -71,9 +86,18 @@ impl System for TonicMtls {
     async fn connect(target: Target) -> Result<Caller> {
         let (identity, authority) = tls(&target.certificates, Side::Client)?;
         let tls = ClientTlsConfig::new().identity(identity).ca_certificate(authority).domain_name(HOST_NAME);
-        let channel =
-            Endpoint::from_shared(format!("https://{}", target.address))?.tls_config(tls)?.connect().await?;
-        Ok(Caller { grpc: client::Grpc::new(channel) })
+        let endpoint = |address| -> Result<Endpoint> {
+            Ok(Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls.clone())?)
+        };
+        let channel = match &target.addresses[..] {
+            [address] => endpoint(address)?.connect().await?,
+            // tonic's own balancing.
+            addresses => {
+                Channel::balance_list(addresses.iter().map(endpoint).collect::<Result<Vec<_>>>()?.into_iter())
+            }
+        };
+        let grpc = client::Grpc::new(channel);
+        Ok(Caller { grpc: grpc.max_decoding_message_size(target.scenario.message_bytes_max()) })
     }
 }
 
@@ -95,10 +119,21 @@ impl Client for Caller {
     }
 
     /// One client-streaming call; its messages are the flow.
-    async fn send_all(&mut self, flow: Flow) -> Result<()> {
+    async fn send_all(&mut self, _: usize, flow: Flow) -> Result<()> {
         self.grpc.ready().await?;
         let messages = Request::new(stream::iter(flow.into_messages()));
         self.grpc.client_streaming(messages, PathAndQuery::from_static(COUNT), Raw).await?;
+        Ok(())
+    }
+
+    async fn receive_all(&mut self, order: Order, counter: &mut Counter) -> Result<()> {
+        self.grpc.ready().await?;
+        let path = PathAndQuery::from_static(ITEMS);
+        let mut items =
+            self.grpc.server_streaming(Request::new(order.encode()), path, Raw).await?.into_inner();
+        while let Some(item) = items.message().await? {
+            counter.count(&item);
+        }
         Ok(())
     }
 }
@@ -116,6 +151,9 @@ struct Echo;
 struct Count {
     host: Host,
 }
+
+/// Sends the items of an order.
+struct Items;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -138,6 +176,7 @@ impl Service<http::Request<Body>> for Bench {
                 let count = Count { host: self.host.clone() };
                 Box::pin(async move { Ok(grpc.client_streaming(count, request).await) })
             }
+            ITEMS => Box::pin(async move { Ok(grpc.server_streaming(Items, request).await) }),
             path => Box::pin(ready(Ok(Status::unimplemented(path).into_http()))),
         }
     }
@@ -165,9 +204,25 @@ impl server::ClientStreamingService<Bytes> for Count {
         Box::pin(async move {
             let mut messages = request.into_inner();
             while let Some(message) = messages.message().await? {
-                counter.count(&message);
+                counter.handle(&message).await;
             }
             Ok(Response::new(Bytes::new()))
+        })
+    }
+}
+
+// === impl Items ===
+
+impl server::ServerStreamingService<Bytes> for Items {
+    type Response = Bytes;
+    type ResponseStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let flow = Order::decode(request.get_ref()).and_then(Order::flow);
+        ready(match flow {
+            Ok(flow) => Ok(Response::new(Box::pin(stream::iter(flow.into_messages().map(Ok))))),
+            Err(error) => Err(Status::invalid_argument(error.to_string())),
         })
     }
 }

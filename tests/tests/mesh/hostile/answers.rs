@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qmesh::{Node, Outcome, Reason, Receiver};
+use futures_util::future::join_all;
+use qmesh::{Config, Node, Outcome, Reason, Receiver};
 use qmesh_tests::{
     Background, Mesh, millis, secs,
     stranger::{frame, header, hello, kind, read_frame},
@@ -13,10 +14,16 @@ use qmesh_tests::{
 use qmesh_transport::{Channel, Listener, ResetCode, Session, WriteError};
 use tokio::time::timeout;
 
-use super::streams::{TapsClient, taps};
+use super::{
+    streams::{TapsClient, taps},
+    unread::{DepotClient, depot},
+};
 
 /// Opened: three methods, a one-way window of 8, 16 calls, 1000 bytes.
 const OPENED: [u8; 13] = [10, 0, 10, 0, 10, 0, 16, 8, 24, 16, 32, 0xe8, 7];
+
+/// The largest answer that the caller takes.
+const ANSWER: usize = 1 << 20;
 
 /// What a service may say to the only call, of the number 0, that is under way.
 fn bad_answers() -> Vec<(&'static str, Bytes)> {
@@ -71,8 +78,12 @@ impl Impostor {
 
 /// A node that calls, and serves others, and an impostor in the place of the node that it calls.
 async fn caller_and_impostor(mesh: &Mesh) -> (Node, Impostor) {
-    let caller = mesh.node("node-0").serve(taps()).start().await.unwrap();
-    let victim = mesh.node("victim").serve(work::server()).start().await.unwrap();
+    let mut config = Config::local();
+    config.limits.message_bytes_max = ANSWER;
+    // The least: one of the largest frames.
+    config.limits.large_frames_bytes_max = 0;
+    let caller = mesh.node("node-0").config(config).serve(taps()).start().await.unwrap();
+    let victim = mesh.node("victim").serve(work::server()).serve(depot()).start().await.unwrap();
     watch::endpoints(&caller, "tests.Work", 1).await;
     caller.client::<WorkClient>().whoami().await.unwrap();
     drop(victim);
@@ -127,4 +138,40 @@ async fn answers_that_break_the_protocol_end_their_channel_and_no_other() {
     timeout(secs(60), attack).await.expect("each attack ends");
     healthy.stop().await.assert_no_failure();
     Mesh::end([bystander, caller]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_never_end_hold_a_share_and_no_more() {
+    const CALLS: usize = 12;
+    /// One has room, and eight wait for it.
+    const HELD: usize = 9;
+    let mesh = Mesh::new();
+    let (caller, impostor) = caller_and_impostor(&mesh).await;
+    let client = caller.client::<DepotClient>();
+    let calls = join_all((0..CALLS).map(async |_| {
+        let failure = client.weigh(Receiver::of([1]), 1).timeout(secs(5)).await.unwrap_err();
+        assert_eq!(failure.outcome(), Outcome::Unknown, "{failure}");
+        failure
+    }));
+    let attack = async {
+        let (_session, _control) = impostor.session().await;
+        let mut held = Vec::new();
+        while held.len() < CALLS {
+            let mut channel = Impostor::call_channel(&*_session).await;
+            let (kind, _begin) = read_frame(&mut channel).await.unwrap().unwrap();
+            assert_eq!(kind, kind::STREAM);
+            let claim = u32::try_from(ANSWER).unwrap();
+            channel.writer.write_all(header(kind::REPLY, claim, &[0; 5000])).await.unwrap();
+            held.push(channel);
+        }
+        std::future::pending::<()>().await;
+    };
+    let failures = tokio::select! {
+        failures = calls => failures,
+        () = attack => unreachable!("the attack goes on"),
+    };
+    let crowded =
+        failures.iter().filter(|failure| failure.detail().contains("too many large frames")).count();
+    assert_eq!(crowded, CALLS - HELD, "{failures:?}");
+    caller.shutdown().await;
 }

@@ -10,12 +10,18 @@ use qmesh_tests::{
     work::{self, WorkClient},
 };
 
-use super::streams::taps;
+use super::{
+    streams::taps,
+    unread::{attic, depot},
+};
 
 /// How long a peer may take for its first frame, in these tests.
 pub(crate) const OPENING: Duration = millis(500);
 /// Channels that a peer may have open, over QUIC.
 pub(crate) const CHANNELS_MAX: u32 = 300;
+
+/// One-way sends that may be unacknowledged.
+pub(crate) const WINDOW: u64 = 16;
 
 /// A node that is attacked, and a healthy guest that calls it all the while.
 pub(crate) struct Scene {
@@ -29,7 +35,8 @@ impl Scene {
     pub(crate) async fn in_memory() -> Self {
         let mesh = Mesh::new();
         let host = mesh.node("node-0").config(config());
-        let host = host.serve(work::server()).serve(taps()).start().await.unwrap();
+        let host =
+            host.serve(work::server()).serve(taps()).serve(depot()).serve(attic()).start().await.unwrap();
         let guest = mesh.node("guest").start().await.unwrap();
         let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
         Self::of(host, guest, stranger).await
@@ -42,6 +49,8 @@ impl Scene {
             .config(config())
             .serve(work::server())
             .serve(taps())
+            .serve(depot())
+            .serve(attic())
             .start()
             .await
             .unwrap();
@@ -72,6 +81,9 @@ impl Scene {
 pub(crate) fn config() -> Config {
     let mut config = Config::local();
     config.limits.opening_timeout = OPENING;
+    config.limits.one_way_window = WINDOW;
+    // The least: two of the largest answers.
+    config.limits.unread_answers_bytes_max = 0;
     config.quic.channels_max = CHANNELS_MAX;
     config
 }

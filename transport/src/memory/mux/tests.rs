@@ -106,8 +106,9 @@ fn a_frame_that_breaks_the_protocol_ends_the_session_and_says_why() {
     ] {
         let mut pair = pair();
         pair.acceptor.handle(frame.encode());
-        assert_eq!(pair.acceptor.ended(), Some(&SessionClosed::Local { code: CloseCode::PROTOCOL }), "{why}");
         let reason = why.to_owned();
+        let local = SessionClosed::Local { code: CloseCode::PROTOCOL, reason: reason.clone() };
+        assert_eq!(pair.acceptor.ended(), Some(&local), "{why}");
         pair.exchange();
         assert_eq!(pair.dialer.ended(), Some(&SessionClosed::Peer { code: CloseCode::PROTOCOL, reason }));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qmesh::{ControlClient, Failure, MethodInfo, Receiver, StreamAnswer, stream};
+use qmesh::{ControlClient, Failure, MethodInfo, Receiver, StreamAnswer, StreamTimes, stream};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -23,7 +23,7 @@ pub(super) async fn run(
     client: &ControlClient,
     method: &MethodInfo,
     arguments: &Value,
-    patience: Duration,
+    times: StreamTimes,
     output: OutputFormat,
 ) -> anyhow::Result<()> {
     // No further line is read before the last one has left.
@@ -36,7 +36,7 @@ pub(super) async fn run(
         Ok(())
     };
     let calling = async {
-        let called = client.call_with_streams(method, arguments, Some(upload), patience).await;
+        let called = client.call_with_streams(method, arguments, Some(upload), times).await;
         match called.map_err(|error| problem(&method.service, &method.name, error))? {
             StreamAnswer::Value(value) => print_answer(&value, output),
             StreamAnswer::Items(items) => print(items).await,

@@ -1,0 +1,123 @@
+//! The instructions of the hot pieces, each against its budget: what it took when the budget was set, and 5 % more.
+//!
+//! Each piece is done [`TIMES`] times, so that what surrounds it does not matter: a budget is in instructions for each time.
+
+use std::hint::black_box;
+
+use gungraun::{
+    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
+use qmesh::{
+    ServiceClient,
+    instructions::{Queue, decode_frames, encode_frames, pick},
+};
+use qmesh_instructions::{PeerContract, PeerServer, Sum, World};
+use tower::layer::util::Identity;
+
+const TIMES: u64 = 1000;
+
+/// Fails where a piece takes 5 % more than it took.
+fn within(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut config = LibraryBenchmarkConfig::default();
+    let limit = instructions * TIMES * 105 / 100;
+    config.tool(Callgrind::default().hard_limits([(EventKind::Ir, limit)]));
+    config
+}
+
+/// Both nodes serve: each calls itself.
+fn here() -> World {
+    World::new(false, |mesh| mesh.furnish(|_, node| node.serve(PeerServer::new(Sum::default))))
+}
+
+/// One node calls the other.
+fn there() -> World {
+    World::new(true, |mesh| {
+        mesh.furnish(|site, node| match site.number() {
+            0 => node.serve(PeerServer::new(Sum::default)),
+            _ => node,
+        })
+    })
+}
+
+/// The same with a layer on either side.
+fn layered() -> World {
+    let world = World::new(true, |mesh| {
+        mesh.furnish(|site, node| match site.number() {
+            0 => node.serve(PeerServer::new(Sum::default).layer(Identity::new())),
+            _ => node,
+        })
+    });
+    world.with(|client| client.layer(Identity::new()))
+}
+
+const PAYLOAD: [u8; 64] = [7; 64];
+
+#[library_benchmark(config = within(65))]
+fn frame_encode() -> usize {
+    encode_frames(black_box(TIMES as usize), &PAYLOAD).len()
+}
+
+#[library_benchmark(config = within(15))]
+#[bench::of_64_bytes(encode_frames(TIMES as usize, &PAYLOAD))]
+fn frame_decode(bytes: bytes::Bytes) -> usize {
+    decode_frames(black_box(bytes))
+}
+
+#[library_benchmark(config = within(148))]
+#[bench::queue(Queue::new(64))]
+fn admission(queue: Queue<PeerContract>) -> usize {
+    queue.admit(black_box(TIMES as usize))
+}
+
+#[library_benchmark(config = within(459))]
+#[bench::one_service(there())]
+fn directory_lookup(world: World) -> usize {
+    world.look_up(black_box(TIMES as usize))
+}
+
+#[library_benchmark(config = within(489))]
+#[bench::one_endpoint(there())]
+fn endpoint_pick(world: World) -> usize {
+    pick(&world.client, black_box(TIMES as usize))
+}
+
+#[library_benchmark(config = within(13_173))]
+#[bench::one_at_a_time(here())]
+fn call_in_one_node(world: World) -> u64 {
+    world.call(black_box(TIMES))
+}
+
+#[library_benchmark(config = within(26_840))]
+#[bench::one_at_a_time(there())]
+fn call_between_nodes(world: World) -> u64 {
+    world.call(black_box(TIMES))
+}
+
+#[library_benchmark(config = within(40_566))]
+#[bench::one_at_a_time(layered())]
+fn call_through_layers(world: World) -> u64 {
+    world.call(black_box(TIMES))
+}
+
+#[library_benchmark(config = within(3_750))]
+#[bench::flat_out(here())]
+fn send_in_one_node(world: World) -> u64 {
+    world.send(black_box(TIMES))
+}
+
+#[library_benchmark(config = within(2_011))]
+#[bench::flat_out(there())]
+fn send_between_nodes(world: World) -> u64 {
+    world.send(black_box(TIMES))
+}
+
+library_benchmark_group!(
+    name = pieces,
+    benchmarks = [frame_encode, frame_decode, admission, directory_lookup, endpoint_pick]
+);
+library_benchmark_group!(
+    name = calls,
+    benchmarks =
+        [call_in_one_node, call_between_nodes, call_through_layers, send_in_one_node, send_between_nodes]
+);
+main!(library_benchmark_groups = [pieces, calls]);
