@@ -1,6 +1,6 @@
 //! How often to gossip, and when silence is death.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What a digest takes for one node: an empty text of 2, a generation of 8, an address of 19, and 24 for heartbeat and versions.
 pub(crate) const DIGEST_ENTRY_BYTES: usize = 53;
@@ -31,11 +31,22 @@ pub enum Protocol {
     Pulse,
 }
 
+// === impl Protocol ===
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chitchat => "chitchat",
+            Self::Pulse => "pulse",
+        })
+    }
+}
+
 /// The timing and the bounds of gossip.
 ///
 /// A silent node is found dead after `silence_min` to about `interval * (phi_threshold + 2)`, the sooner the fewer nodes
 /// there are; every node sends about `6 * nodes * 53 / interval` bytes per second. With [pulses](Protocol::Pulse) it is found dead
-/// after `interval * phi_threshold`, and at least `silence_min + 3 * interval`; every node sends about `3.6 * (nodes + 7 + 10 * buckets) /
+/// after `interval * phi_threshold`, and at least `silence_min + interval`; every node sends about `3.6 * (nodes + 7 + 10 * buckets) /
 /// interval` bytes per second, where a bucket has 32 to 64 nodes. `window`, `gap_max` and `inbox_messages_max` are chitchat's alone.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -12,6 +12,7 @@
 //! in all directories at about the same time, wherever they stand: what counts is when it spoke last, not when that
 //! was heard. Ages are told in the order of ids and without them. They have a meaning only between two nodes that know the
 //! same nodes, so nodes are split into buckets by their ids, and each bucket carries a hash of whom it means.
+//! Whoever hears a node speak after a long silence tells its neighbours at once, since others may be about to bury it.
 //!
 //! **Records** are told at once from neighbour to neighbour when they are new. What was missed is found by the hashes in the
 //! pulses, which therefore cost the same whether there is much to know or little.

@@ -22,8 +22,8 @@ use crate::{
 /// Pulses that a node sends in an interval, each to another peer.
 const PULSES_PER_INTERVAL: u32 = 3;
 
-/// Intervals that a sign of life may take to the farthest node and is not yet silence.
-const WAY_INTERVALS: u32 = 3;
+/// Intervals that an urgent sign of life may take to the farthest node and is not yet silence.
+const WAY_INTERVALS: u32 = 1;
 
 /// Intervals for which a node that has slept, or has just begun, takes nobody's silence for death.
 const EXCUSED_INTERVALS: u32 = 5;
@@ -47,6 +47,10 @@ pub(super) struct Machine {
     pace: Pace,
     /// Whose records are to be handed on with the next pulse: they were only just before.
     to_relay: BTreeSet<NodeId>,
+    /// When all neighbours were last sent a pulse at once.
+    spread_at: Option<Instant>,
+    /// Whether that is to be done with the next pulse: it was only just before.
+    to_spread: bool,
     run: Option<Run>,
     newest_own_generation: u64,
 }
@@ -83,12 +87,22 @@ pub(super) struct Outcome {
     pub(super) rejected: Vec<Rejection>,
 }
 
+impl Outcome {
+    /// Sends a peer this unless there is something for it already: a carrier keeps one message for each.
+    fn push_if_first(&mut self, peer: NodeId, message: &Message) {
+        if self.messages.iter().all(|(to, _)| *to != peer) {
+            self.messages.push((peer, message.clone()));
+        }
+    }
+}
+
 impl Machine {
     pub(super) fn new(config: &Config, credentials: Credentials) -> Self {
         let (own, interval) = (credentials.id(), config.interval);
         let limits = Limits {
             silence: config.silence().max(config.silence_min + interval * WAY_INTERVALS),
             silence_of_suspect: config.silence_min + interval / 2,
+            urgent: config.silence_min,
             memory: config.dead_grace,
         };
         Self {
@@ -104,6 +118,8 @@ impl Machine {
             turn: Turn { pulses: 0, rounds: 0, linked: own, dead: own },
             pace: Pace::new(interval / 4),
             to_relay: BTreeSet::new(),
+            spread_at: None,
+            to_spread: false,
             run: None,
             newest_own_generation: 0,
         }
@@ -254,6 +270,8 @@ impl Machine {
         if is_unsettled {
             self.look(now.instant, &mut outcome);
         }
+        self.to_spread |= self.members.take_urgent();
+        self.spread(Some(from), now.instant, &mut outcome);
         outcome
     }
 
@@ -336,7 +354,7 @@ impl Machine {
         self.relay(to_relay, Some(from), now.instant, outcome);
         if !wanted.is_empty() && self.pace.allows(from, Answer::Records, now.instant) {
             outcome.messages.push((from, self.records(Vec::new(), wanted, now.instant)));
-        } else if purpose == Purpose::AnswerCut {
+        } else if purpose == Purpose::AnswerCut && self.pace.allows(from, Answer::Pulse, now.instant) {
             // The peer sees by it what we still lack.
             outcome.messages.push((from, self.pulse(false, now.instant)));
         }
@@ -400,13 +418,11 @@ impl Machine {
     fn speak(&mut self, now: Instant, outcome: &mut Outcome) {
         let to_relay = std::mem::take(&mut self.to_relay);
         self.relay(to_relay, None, now, outcome);
+        self.spread(None, now, outcome);
         let Some(peer) = self.next_peer() else { return };
-        // A carrier keeps one message for each peer.
-        if outcome.messages.iter().all(|(to, _)| *to != peer) {
-            // Neighbours send theirs by themselves.
-            let is_question = !self.neighbours.contains(&peer);
-            outcome.messages.push((peer, self.pulse(is_question, now)));
-        }
+        // Neighbours send theirs by themselves.
+        let is_question = !self.neighbours.contains(&peer);
+        outcome.push_if_first(peer, &self.pulse(is_question, now));
     }
 
     /// All neighbours, one after the other, and then a peer that is none: one that we have a session with, or a dead one.
@@ -472,12 +488,27 @@ impl Machine {
         outcome.messages.extend(peers.map(|peer| (*peer, Message::Records(news.clone()))));
     }
 
+    /// Sends all neighbours a pulse at once where that is urgent, at most once between two pulses of their own.
+    fn spread(&mut self, except: Option<NodeId>, now: Instant, outcome: &mut Outcome) {
+        let is_due = self.spread_at.is_none_or(|at| now.saturating_duration_since(at) >= self.pause());
+        if !(self.to_spread && is_due) {
+            return;
+        }
+        (self.to_spread, self.spread_at) = (false, Some(now));
+        let pulse = self.pulse(false, now);
+        for peer in self.neighbours.iter().filter(|peer| Some(**peer) != except) {
+            outcome.push_if_first(*peer, &pulse);
+        }
+    }
+
     /// Sees who is alive by now.
     fn look(&mut self, now: Instant, outcome: &mut Outcome) {
         let Some(run) = &mut self.run else { return };
         if now.saturating_duration_since(run.next_pulse) > self.interval {
             // The machine slept. Others may have spoken meanwhile; nobody was there to hear it.
             run.excuse = Excuse { since: run.next_pulse, until: now + self.interval * EXCUSED_INTERVALS };
+            // Nor did this node say anything.
+            self.to_spread = true;
         }
         let judged = if now < run.excuse.until { run.excuse.since } else { now };
         let Look { alive, forgotten, next_death } = self.members.look(now, judged);

@@ -29,6 +29,8 @@ pub(super) struct Members {
     living: usize,
     /// Nodes whose last session with us died.
     suspects: BTreeSet<NodeId>,
+    /// Whether somebody spoke whose silence was long: others may be about to take it for dead.
+    is_urgent: bool,
 }
 
 /// How long a node may be silent.
@@ -38,6 +40,8 @@ pub(super) struct Limits {
     pub(super) silence: Duration,
     /// Until it is dead if the session with it is, too.
     pub(super) silence_of_suspect: Duration,
+    /// Until the next sign of its life is urgent.
+    pub(super) urgent: Duration,
     /// Until it is forgotten.
     pub(super) memory: Duration,
 }
@@ -69,7 +73,7 @@ pub(super) struct Look {
 
 impl Members {
     pub(super) const fn new(own: NodeId, limits: Limits) -> Self {
-        Self { own, limits, known: BTreeMap::new(), living: 0, suspects: BTreeSet::new() }
+        Self { own, limits, known: BTreeMap::new(), living: 0, suspects: BTreeSet::new(), is_urgent: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -120,8 +124,13 @@ impl Members {
     /// A sign of life, so long ago. What was heard later stays.
     pub(super) fn hear(&mut self, id: NodeId, age: Duration, now: Instant) {
         if let Some(member) = self.known.get_mut(&id) {
-            member.spoke_at = member.spoke_at.max(now.checked_sub(age));
+            self.is_urgent |= member.hear(age, now, self.limits.urgent);
         }
+    }
+
+    /// Whether something urgent was heard since this was last asked.
+    pub(super) fn take_urgent(&mut self) -> bool {
+        std::mem::take(&mut self.is_urgent)
     }
 
     pub(super) fn suspect(&mut self, id: NodeId) {
@@ -145,7 +154,7 @@ impl Members {
         for (id, member) in self.known.iter_mut().filter(|(_, member)| member.is_alive) {
             let bucket = bucket_of(*id, split);
             if let Some(age) = age(bucket, places[bucket]) {
-                member.spoke_at = member.spoke_at.max(now.checked_sub(age));
+                self.is_urgent |= member.hear(age, now, self.limits.urgent);
             }
             places[bucket] += 1;
         }
@@ -240,9 +249,9 @@ impl Members {
     }
 
     pub(super) fn in_buckets(&self, buckets: &[u8], split: u8) -> impl Iterator<Item = (&NodeId, &Member)> {
-        let within =
-            move |id: &NodeId| buckets.iter().any(|bucket| usize::from(*bucket) == bucket_of(*id, split));
-        self.known.iter().filter(move |(id, _)| within(id))
+        let mut is_within = [false; BUCKETS_MAX];
+        buckets.iter().for_each(|bucket| is_within[usize::from(*bucket)] = true);
+        self.known.iter().filter(move |(id, _)| is_within[bucket_of(**id, split)])
     }
 
     /// A record as it is told.
@@ -262,6 +271,18 @@ impl Members {
         }
         let age = member.spoke_at.map(|at| now.saturating_duration_since(at));
         age.map_or(Age::NEVER, |age| unit.tell(age))
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    /// Notes a sign of life; returns whether it ends a silence that was long.
+    fn hear(&mut self, age: Duration, now: Instant, long: Duration) -> bool {
+        let (former, told) = (self.spoke_at, now.checked_sub(age));
+        self.spoke_at = former.max(told);
+        let was_silent = |at: Instant| now.saturating_duration_since(at) >= long;
+        former.is_some_and(was_silent) && told.is_some_and(|at| !was_silent(at))
     }
 }
 

@@ -87,7 +87,8 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unit(u32);
 
-/// How long ago a node spoke, in units. It is rounded up at each hop, so that no tale outlives its teller by being retold.
+/// How long ago a node spoke, in units. Each hop adds to it what the way may have taken, so that nobody outlives itself in the
+/// tales of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Age(pub(super) u8);
 
@@ -267,16 +268,17 @@ impl Records {
 // === impl Unit ===
 
 impl Unit {
-    /// The unit for ages that matter up to `limit`: small against the time between two messages, and large against the time
-    /// that a message takes, which nobody knows and which is not counted.
+    /// The unit for ages that matter up to `limit`: small against the time between two messages, and no smaller than the time
+    /// that a message takes, which nobody knows.
     pub(super) fn new(interval: Duration, limit: Duration) -> Self {
-        let unit = (interval / 4).max(limit / 250).as_millis().max(1);
+        let unit = (interval / 8).max(limit / 250).as_millis().max(1);
         Self(u32::try_from(unit).unwrap_or(u32::MAX))
     }
 
-    /// An age as it is told: rounded up, and never nothing, as only the node itself knows that it speaks right now.
+    /// An age as it is told: rounded up, and one unit more for the way. So it grows by no less than passes while it is told,
+    /// if a message takes a unit at most; with slower ones, a death is known later.
     pub(super) fn tell(self, age: Duration) -> Age {
-        let units = age.as_millis() / u128::from(self.0.max(1)) + 1;
+        let units = age.as_millis() / u128::from(self.0.max(1)) + 2;
         u8::try_from(units).map_or(Age::NEVER, Age)
     }
 

@@ -41,7 +41,8 @@ pub(crate) async fn silence_after_a_dead_session_is_death(protocol: Protocol) {
     let dead = ids.swap_remove(2);
     mesh.kill(dead);
     ids.iter().for_each(|id| mesh.map(*id).suspect(dead));
-    let latest = mesh.config.silence_min + mesh.config.interval;
+    // What it said last may still be under way to some.
+    let latest = mesh.config.silence_min + mesh.config.interval * 2;
     mesh.until("the dead is gone", latest, |mesh| mesh.agree(&ids)).await;
 }
 
@@ -202,4 +203,14 @@ pub(crate) async fn records_that_fill_many_messages_reach_a_newcomer(protocol: P
     let names = |mesh: &Mesh| mesh.map(newcomer).directory().snapshot().service_names().len();
     let sees_all = |mesh: &Mesh| mesh.agree(&ids) && names(mesh) == 20 * 45 + 1;
     mesh.until("a newcomer sees all", 5 * SECOND, sees_all).await;
+}
+
+pub(crate) async fn one_in_twenty_messages_lost_kills_nobody_and_hides_no_death(protocol: Protocol) {
+    let (mut mesh, mut ids) = Mesh::of(protocol, 50).await;
+    mesh.lose_one_of(20);
+    mesh.throughout("all live", 30 * SECOND, |mesh| mesh.agree(&ids)).await;
+    let dead = ids.swap_remove(20);
+    mesh.kill(dead);
+    let took = mesh.until("the dead is gone", 2 * SECOND, |mesh| mesh.agree(&ids)).await;
+    println!("with losses a killed one is gone everywhere after {took:?}");
 }

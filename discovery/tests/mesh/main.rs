@@ -32,9 +32,11 @@ macro_rules! suite {
                 forty_services_fit_into_a_record,
                 a_full_mesh_refuses_one_more_and_counts_it,
                 records_that_fill_many_messages_reach_a_newcomer,
+                one_in_twenty_messages_lost_kills_nobody_and_hides_no_death,
             });
             suite!(@each $protocol, partition: {
                 a_short_cut_heals,
+                a_cut_through_fifty_nodes_heals,
                 halves_that_have_forgotten_each_other_find_together_again,
                 halves_that_are_about_to_forget_each_other_find_together_again,
                 a_node_that_was_silent_for_ten_minutes_comes_back_as_the_same,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How long a message takes.
 const DELAY: Duration = Duration::from_millis(1);
@@ -47,6 +51,9 @@ struct Links {
     cut_off: Mutex<BTreeSet<NodeId>>,
     /// Nodes that have a session with one other only.
     behind: Mutex<BTreeMap<NodeId, NodeId>>,
+    /// Of so many messages one is lost; none if it is 0.
+    lost_of: AtomicU64,
+    sent: AtomicU64,
 }
 
 struct Port {
@@ -56,12 +63,22 @@ struct Port {
 
 impl Carrier for Port {
     fn send(&self, to: NodeId, message: Bytes) {
+        if self.links.loses() {
+            return;
+        }
         self.links.queue.lock().push_back((Instant::now() + DELAY, self.from, to, message));
         self.links.queued.notify_one();
     }
 }
 
 impl Links {
+    /// Whether the next message is lost: one that stands in no order.
+    fn loses(&self) -> bool {
+        let number = self.sent.fetch_add(1, Relaxed);
+        let (lost_of, drawn) = (self.lost_of.load(Relaxed), xxh3_64(&number.to_be_bytes()));
+        lost_of > 0 && drawn.is_multiple_of(lost_of)
+    }
+
     async fn deliver(self: Arc<Self>) {
         loop {
             let next = self.queue.lock().pop_front();
@@ -163,6 +180,11 @@ impl Mesh {
     /// Cuts some nodes off from all others, in place of any former cut.
     pub(crate) fn cut_off(&self, ids: &[NodeId]) {
         *self.links.cut_off.lock() = ids.iter().copied().collect();
+    }
+
+    /// Loses one of so many messages from now on.
+    pub(crate) fn lose_one_of(&self, messages: u64) {
+        self.links.lost_of.store(messages, Relaxed);
     }
 
     pub(crate) fn map(&self, id: NodeId) -> &GopherMap {

@@ -21,13 +21,19 @@ async fn cut_and_heal(mesh: &Mesh, ids: &[NodeId], away: usize, time: Duration) 
     sleep(time).await;
     mesh.cut_off(&[]);
     mesh.greet(cut_off[0], rest[0]);
-    mesh.until("all know all again", Duration::from_secs(2), |mesh| mesh.agree(ids)).await;
+    let took = mesh.until("all know all again", Duration::from_secs(2), |mesh| mesh.agree(ids)).await;
+    println!("healed after {took:?}");
     mesh.throughout("it stays healed", Duration::from_secs(5), |mesh| mesh.agree(ids)).await;
 }
 
 pub(crate) async fn a_short_cut_heals(protocol: Protocol) {
     let (mesh, ids) = Mesh::of(protocol, 10).await;
     cut_and_heal(&mesh, &ids, 5, Duration::from_secs(5)).await;
+}
+
+pub(crate) async fn a_cut_through_fifty_nodes_heals(protocol: Protocol) {
+    let (mesh, ids) = Mesh::of(protocol, 50).await;
+    cut_and_heal(&mesh, &ids, 20, Duration::from_secs(30)).await;
 }
 
 pub(crate) async fn halves_that_have_forgotten_each_other_find_together_again(protocol: Protocol) {

@@ -6,7 +6,7 @@ use super::*;
 
 fn limits() -> Limits {
     let silence = Duration::from_secs(1);
-    Limits { silence, silence_of_suspect: silence, memory: silence * 10 }
+    Limits { silence, silence_of_suspect: silence, urgent: silence, memory: silence * 10 }
 }
 
 /// What each of so many nodes knows: all of them.

@@ -64,10 +64,10 @@ fn an_age_never_grows_younger_by_being_told() {
     let mut age = Duration::ZERO;
     for hop in 1..300 {
         let Some(told) = unit.read(unit.tell(age)) else {
-            assert!(age > Duration::from_secs(12), "given up after {age:?}");
+            assert!(age > Duration::from_secs(6), "given up after {age:?}");
             return;
         };
-        assert!(told > age, "{told:?} at hop {hop}, and it was {age:?}");
+        assert!(told > age + Duration::from_millis(25), "{told:?} at hop {hop}, and it was {age:?}");
         age = told;
     }
     panic!("an age that is told without a pause is given up in the end");
@@ -79,7 +79,7 @@ fn units_hold_every_age_that_matters() {
         let limit = Duration::from_millis(limit);
         let unit = Unit::new(Duration::from_millis(interval), limit);
         let told = unit.read(unit.tell(limit)).unwrap();
-        assert!(told >= limit && told <= limit + Duration::from_millis(u64::from(unit.0)), "{told:?}");
+        assert!(told >= limit && told <= limit + Duration::from_millis(2 * u64::from(unit.0)), "{told:?}");
     }
 }
 
