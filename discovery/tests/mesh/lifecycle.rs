@@ -214,3 +214,13 @@ pub(crate) async fn one_in_twenty_messages_lost_kills_nobody_and_hides_no_death(
     let took = mesh.until("the dead is gone", 2 * SECOND, |mesh| mesh.agree(&ids)).await;
     println!("with losses a killed one is gone everywhere after {took:?}");
 }
+
+pub(crate) async fn slow_messages_kill_nobody_and_hide_no_death(protocol: Protocol) {
+    let (mut mesh, mut ids) = Mesh::of(protocol, 50).await;
+    mesh.slow_by(100);
+    mesh.throughout("all live", 10 * SECOND, |mesh| mesh.agree(&ids)).await;
+    let dead = ids.swap_remove(20);
+    mesh.kill(dead);
+    let took = mesh.until("the dead is gone", 4 * SECOND, |mesh| mesh.agree(&ids)).await;
+    println!("in a slow network a killed one is gone everywhere after {took:?}");
+}

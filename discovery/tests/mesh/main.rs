@@ -3,6 +3,7 @@
 //! What any membership protocol promises is a function over the protocol; the list below runs each over each of them.
 
 #![expect(clippy::unwrap_used, reason = "a helper's failure is the test's")]
+#![expect(clippy::print_stdout, reason = "figures for whoever compares the protocols")]
 
 mod attacks;
 mod costs;
@@ -33,6 +34,7 @@ macro_rules! suite {
                 a_full_mesh_refuses_one_more_and_counts_it,
                 records_that_fill_many_messages_reach_a_newcomer,
                 one_in_twenty_messages_lost_kills_nobody_and_hides_no_death,
+                slow_messages_kill_nobody_and_hide_no_death,
             });
             suite!(@each $protocol, partition: {
                 a_short_cut_heals,

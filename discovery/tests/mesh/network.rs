@@ -53,6 +53,8 @@ struct Links {
     behind: Mutex<BTreeMap<NodeId, NodeId>>,
     /// Of so many messages one is lost; none if it is 0.
     lost_of: AtomicU64,
+    /// Milliseconds that a message takes beyond the usual.
+    slowed_by: AtomicU64,
     sent: AtomicU64,
 }
 
@@ -66,7 +68,8 @@ impl Carrier for Port {
         if self.links.loses() {
             return;
         }
-        self.links.queue.lock().push_back((Instant::now() + DELAY, self.from, to, message));
+        let delay = DELAY + Duration::from_millis(self.links.slowed_by.load(Relaxed));
+        self.links.queue.lock().push_back((Instant::now() + delay, self.from, to, message));
         self.links.queued.notify_one();
     }
 }
@@ -185,6 +188,11 @@ impl Mesh {
     /// Loses one of so many messages from now on.
     pub(crate) fn lose_one_of(&self, messages: u64) {
         self.links.lost_of.store(messages, Relaxed);
+    }
+
+    /// Lets every message take so many milliseconds more from now on.
+    pub(crate) fn slow_by(&self, millis: u64) {
+        self.links.slowed_by.store(millis, Relaxed);
     }
 
     pub(crate) fn map(&self, id: NodeId) -> &GopherMap {
