@@ -1,12 +1,15 @@
 //! How often to gossip, and when silence is death.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What a digest takes for one node: an empty text of 2, a generation of 8, an address of 19, and 24 for heartbeat and versions.
 pub(crate) const DIGEST_ENTRY_BYTES: usize = 53;
 
 /// The largest message that chitchat makes: it fills 65,507 bytes and counts neither its header nor the end mark.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 65_510;
+
+/// The most records of one message that may fail to verify before the rest of it is dropped: verifying costs about 0.1 ms.
+pub(crate) const FAILURES_PER_MESSAGE_MAX: usize = 16;
 
 /// The most nodes that a digest carries while the largest record still fits beside it.
 pub(crate) const NODES_MAX: usize = 1_100;
@@ -17,13 +20,39 @@ const _: () = assert!(
     "a full digest leaves room for the largest record"
 );
 
+/// How nodes gossip. All nodes of a mesh do it alike: they do not understand each other otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// chitchat: every message tells of every node, in 53 bytes.
+    #[default]
+    Chitchat,
+    /// Pulses: a message tells of a node in one byte, and of more only where two nodes differ. It draws no random numbers.
+    Pulse,
+}
+
+// === impl Protocol ===
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chitchat => "chitchat",
+            Self::Pulse => "pulse",
+        })
+    }
+}
+
 /// The timing and the bounds of gossip.
 ///
 /// A silent node is found dead after `silence_min` to about `interval * (phi_threshold + 2)`, the sooner the fewer nodes
-/// there are; every node sends about `6 * nodes * 53 / interval` bytes per second.
+/// there are; every node sends about `6 * nodes * 53 / interval` bytes per second. With [pulses](Protocol::Pulse) it is found dead
+/// after `interval * phi_threshold`, and at least `silence_min + interval`; every node sends about `3.6 * (nodes + 7 + 10 * buckets) /
+/// interval` bytes per second, where a bucket has 32 to 64 nodes. `window`, `gap_max` and `inbox_messages_max` are chitchat's alone.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
+    /// How nodes gossip. Default [`Protocol::Chitchat`].
+    pub protocol: Protocol,
     /// The time between two rounds of gossip. Default 200 ms; halving it doubles the traffic.
     pub interval: Duration,
     /// Silence, in mean gaps between signs of life, after which a node counts as dead. Default 7: with 50 nodes at 200 ms, 5
@@ -62,6 +91,7 @@ impl Config {
     #[must_use]
     pub const fn local() -> Self {
         Self {
+            protocol: Protocol::Chitchat,
             interval: Duration::from_millis(200),
             phi_threshold: 7.0,
             silence_min: Duration::from_millis(1200),

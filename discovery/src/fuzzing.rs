@@ -10,6 +10,7 @@ use rustls_pki_types::UnixTime;
 
 pub use crate::{
     gossip::fuzzing::{discovery_gossip_filter, discovery_gossip_message},
+    pulse::fuzzing::{discovery_pulse_machine, discovery_pulse_message},
     record::fuzzing::{discovery_record, discovery_record_text},
     seeds::fuzzing::discovery_address_file,
 };
@@ -56,6 +57,8 @@ mod tests {
                 target("discovery_address_file", discovery_address_file, 4 << 10),
                 target("discovery_gossip_filter", discovery_gossip_filter, 6 << 20),
                 target("discovery_gossip_message", discovery_gossip_message, 6 << 20),
+                target("discovery_pulse_machine", discovery_pulse_machine, 1 << 20),
+                target("discovery_pulse_message", discovery_pulse_message, 1 << 20),
                 target("discovery_record", discovery_record, 32 << 10),
                 target("discovery_record_text", discovery_record_text, 16 << 10),
             ],

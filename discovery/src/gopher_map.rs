@@ -14,10 +14,11 @@ use parking_lot::Mutex;
 use qmesh_transport::{Credentials, NodeId};
 
 use crate::{
-    Announcement, Carrier, Config, ConfigError, Directory, GossipStats, GossipStopped, NodeState,
+    Announcement, Carrier, Config, ConfigError, Directory, GossipStats, GossipStopped, NodeState, Protocol,
     RecordTooLarge,
     gossip::Gossip,
     membership::{Event, Membership},
+    pulse::Pulses,
     record::{Order, Sealed},
 };
 
@@ -146,30 +147,17 @@ impl GopherMap {
         config.validate()?;
         let directory = Directory::new(credentials.id());
         let interval = config.interval;
-        let gossip = Gossip::new(config, credentials.clone(), carrier, directory.clone());
+        let credentials_of_gossip = credentials.clone();
+        let membership: Arc<dyn Membership> = match config.protocol {
+            Protocol::Chitchat => {
+                Arc::new(Gossip::new(config, credentials_of_gossip, carrier, directory.clone()))
+            }
+            Protocol::Pulse => {
+                Arc::new(Pulses::new(&config, credentials_of_gossip, carrier, directory.clone()))
+            }
+        };
         let own = Own { credentials, announcement, generation: 0, version: 0 };
-        Self::over(Node::new(Arc::new(gossip), directory, interval, incarnation, own)).await
-    }
-
-    /// As [`start`](Self::start), over a stand-in for gossip that draws no random numbers: a simulation of the same seed
-    /// runs alike twice. It speaks to stand-ins alone, for up to 64 nodes.
-    ///
-    /// # Errors
-    /// [`StartError`]; nothing was started.
-    #[cfg(feature = "testing")]
-    pub async fn start_replayable(
-        config: Config,
-        credentials: Credentials,
-        incarnation: u64,
-        announcement: Announcement,
-        carrier: Arc<dyn Carrier>,
-    ) -> Result<Self, StartError> {
-        config.validate()?;
-        let directory = Directory::new(credentials.id());
-        let interval = config.interval;
-        let rounds = crate::rounds::Rounds::new(config, credentials.clone(), carrier, directory.clone());
-        let own = Own { credentials, announcement, generation: 0, version: 0 };
-        Self::over(Node::new(Arc::new(rounds), directory, interval, incarnation, own)).await
+        Self::over(Node::new(membership, directory, interval, incarnation, own)).await
     }
 
     /// Starts a node over the membership protocol that it holds.
@@ -234,7 +222,7 @@ impl GopherMap {
         self.node.membership.suspect(peer);
     }
 
-    /// Resolves when gossip has ended, with the reason. Whoever supervises this node then calls
+    /// Resolves when gossip has ended, with the reason. Gossip by [pulses](Protocol::Pulse) goes on only while somebody awaits this. Whoever supervises this node then calls
     /// [`restart`](Self::restart): at once after [`GossipStopped::Superseded`], with backoff after
     /// [`GossipStopped::Broken`], never after [`GossipStopped::InOrder`].
     ///

@@ -17,7 +17,6 @@ mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod member;
-mod tally;
 mod wire;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -29,24 +28,21 @@ use chitchat::{
 };
 use parking_lot::Mutex;
 use qmesh_transport::{Credentials, NodeId};
-use rustls_pki_types::UnixTime;
-use tokio::{
-    sync::{Notify, mpsc},
-    time::Instant,
-};
+use tokio::sync::{Notify, mpsc};
 
 use self::{
     driver::{Driver, late_socket},
-    filter::{Filter, Now, Passed},
+    filter::{Filter, Passed},
     member::{address_of, chitchat_id},
-    tally::Tally,
     wire::{Entry, MemberId, Message, NodeDelta, Status},
 };
 use crate::{
     Carrier, Config, Directory, GossipStats, GossipStopped, Rejection,
     config::DIGEST_ENTRY_BYTES,
     membership::{Event, Membership},
+    now::Now,
     record::Sealed,
+    tally::Tally,
 };
 
 /// How many peers get a new record at once; the others learn it from them within a few intervals.
@@ -139,7 +135,7 @@ impl Membership for Gossip {
         let tally = &self.shared.tally;
         tally.received(message.len());
         let passed = match Message::decode(&message) {
-            Ok(message) => self.shared.filter.lock().pass(from, message, now()),
+            Ok(message) => self.shared.filter.lock().pass(from, message, Now::read()),
             Err(rejection) => return tally.reject(from, rejection),
         };
         let Passed { message, records, rejected, unproven, own_heartbeat } = passed;
@@ -222,11 +218,6 @@ impl Membership for Gossip {
             ..self.shared.tally.stats()
         }
     }
-}
-
-/// The only place where gossip reads the clocks for its filter.
-fn now() -> Now {
-    Now { wall: UnixTime::now(), instant: Instant::now() }
 }
 
 /// Ends a run in order; whether it had broken before does not matter any more.

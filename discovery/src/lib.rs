@@ -9,7 +9,7 @@
 //!            |                                |
 //!        GopherMap ---- records, life --> Directory
 //!            |
-//!       Membership (chitchat, behind a filter)
+//!       Membership (chitchat, behind a filter; or pulses)
 //!            |
 //!         Carrier: bytes to a node id
 //! ```
@@ -19,18 +19,18 @@
 //!
 //! # Whom to believe
 //! A record is believed because its owner signed it, and its owner because the mesh's authority did. Who is *alive* is
-//! believed on the word of any member: heartbeats are not signed. A lying member can keep a dead node in view while it lies; it can
+//! believed on the word of any member: signs of life are not signed. A lying member can keep a dead node in view while it lies; it can
 //! neither change what a node offers, nor remove a living one, nor stop anybody's gossip.
 //! What it tries is rejected and counted ([`Rejection`]).
 //!
 //! # Modules, in reading order
 //! - `record`: what a node announces, and its signed form
 //! - `directory`: snapshots, watches, and the pure reducer that makes them
-//! - `config`, `stats`: the bounds, and what is counted
+//! - `config`, `stats`, `tally`, `now`: the bounds, what is counted, and both clocks
 //! - `carrier`: the port to the runtime's sessions
 //! - `membership`: the port to a membership protocol
 //! - `gossip`: chitchat behind that port, its driver, its wire format and the filter in front of it
-//! - `rounds` (feature `testing`): a stand-in for gossip without chance, for simulations
+//! - `pulse`: a protocol of our own behind that port, which costs a hundredth
 //! - `gopher_map`: the handle that holds all of it together
 //! - `seeds`: whom to dial first
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
@@ -44,15 +44,16 @@ pub mod fuzzing;
 mod gopher_map;
 mod gossip;
 mod membership;
+mod now;
+mod pulse;
 mod record;
-#[cfg(feature = "testing")]
-mod rounds;
 mod seeds;
 mod stats;
+mod tally;
 
 pub use self::{
     carrier::Carrier,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Protocol},
     directory::{Change, Directory, Snapshot, Watch},
     gopher_map::{AnnounceError, GopherMap, StartError},
     membership::GossipStopped,

@@ -1,7 +1,7 @@
 //! The port behind which a membership protocol sits.
 //!
-//! chitchat is one implementation, in `gossip`; nothing else names it. `rounds` is a deterministic one, for simulations;
-//! a better protocol takes its place here.
+//! chitchat is one implementation, in `gossip`; nothing else names it. `pulse` is our own, which draws
+//! no random numbers, so that simulations can have it.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -132,7 +132,8 @@ pub use layer::{CallLayer, Next, Request, Response};
 pub use metadata::Metadata;
 pub use node::{DataDirError, Node, NodeBuilder, StartError};
 pub use qmesh_discovery::{
-    Change, Directory, Mdns, NodeRecord, NodeState, SeedError, SeedSource, ServiceRecord, Snapshot, Watch,
+    Change, Directory, Mdns, NodeRecord, NodeState, Protocol as GossipProtocol, SeedError, SeedSource,
+    ServiceRecord, Snapshot, Watch,
 };
 pub use qmesh_macros::service;
 pub use qmesh_transport::{

@@ -56,11 +56,11 @@
 //!
 //! # A seed replays exactly
 //!
-//! Keys, links, choices between endpoints, pauses: all of them derive from the seed, and gossip has a stand-in without
-//! chance. So a seed that fails fails again, at the same moment. [`each_seed`] prints it, with the last events and
+//! Keys, links, choices between endpoints, pauses: all of them derive from the seed, and gossip goes by pulses, which
+//! know no chance. So a seed that fails fails again, at the same moment. [`each_seed`] prints it, with the last events and
 //! the command that runs it alone; [`Log`] has all events with their virtual times, and a fingerprint to compare. What
 //! your own code adds must not be left to chance either: see [`simulate`]. [`MeshBuilder::chitchat`] runs the same test
-//! over the gossip that real nodes use, which no seed replays.
+//! over the gossip that nodes have by default, which no seed replays.
 //!
 //! # What goes wrong
 //!

@@ -7,11 +7,11 @@ mod mesh;
 mod processor;
 mod table;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use anyhow::Context as _;
-use qmesh_discovery::Config;
-use serde::Serialize;
+use qmesh_discovery::{Config, Protocol};
+use serde::{Deserialize, Serialize};
 use tokio::{runtime::Builder, time::sleep};
 
 pub use self::{chart::chart, table::table};
@@ -27,7 +27,7 @@ const RESTING_ROUNDS: u32 = 20;
 const REPETITIONS: usize = 3;
 
 /// One of the settings of gossip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// An interval of 200 ms.
@@ -39,8 +39,11 @@ pub enum Preset {
 }
 
 /// A mesh to measure.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Shape {
+    /// How it gossips.
+    #[serde(with = "named")]
+    pub protocol: Protocol,
     /// The settings of its gossip.
     pub preset: Preset,
     /// How many nodes it has.
@@ -48,7 +51,7 @@ pub struct Shape {
 }
 
 /// What was measured of a mesh.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figures {
     /// Which mesh.
     #[serde(flatten)]
@@ -76,11 +79,12 @@ pub struct Figures {
 pub fn measure(shape: Shape) -> anyhow::Result<Figures> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let figures = runtime.block_on(measured(shape));
-    figures.with_context(|| format!("{} nodes with the preset {}", shape.nodes, shape.preset.name()))
+    figures.with_context(|| shape.to_string())
 }
 
 async fn measured(shape: Shape) -> anyhow::Result<Figures> {
-    let config = shape.preset.config();
+    let mut config = shape.preset.config();
+    config.protocol = shape.protocol;
     let interval = config.interval;
     let mut mesh = Mesh::of(config, shape.nodes).await?;
     sleep(interval * SETTLING_ROUNDS).await;
@@ -134,6 +138,49 @@ impl Preset {
             Self::Lan => Config::lan(),
             Self::Wan => Config::wan(),
         }
+    }
+}
+
+/// The protocols of gossip, as users write them.
+pub const PROTOCOLS: [(Protocol, &str); 2] = [(Protocol::Chitchat, "chitchat"), (Protocol::Pulse, "pulse")];
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    PROTOCOLS.into_iter().find(|(known, _)| *known == protocol).map_or("unknown", |(_, name)| name)
+}
+
+/// A protocol of gossip by its name.
+mod named {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use super::{PROTOCOLS, Protocol, protocol_name};
+
+    pub(super) fn serialize<S: Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(protocol_name(*protocol))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Protocol, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = PROTOCOLS.into_iter().find(|(_, known)| *known == name);
+        known.map(|(protocol, _)| protocol).ok_or_else(|| D::Error::custom(format!("no protocol: {name}")))
+    }
+}
+
+impl Shape {
+    /// Its place in a table.
+    #[must_use]
+    pub fn rank(self) -> (usize, usize, usize) {
+        let protocol = PROTOCOLS.iter().position(|(protocol, _)| *protocol == self.protocol);
+        let preset = Preset::ALL.iter().position(|preset| *preset == self.preset);
+        (protocol.unwrap_or(usize::MAX), preset.unwrap_or(usize::MAX), self.nodes)
+    }
+}
+
+// === impl Shape ===
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, preset, nodes } = self;
+        write!(f, "{nodes} nodes, {}, {}", protocol_name(*protocol), preset.name())
     }
 }
 

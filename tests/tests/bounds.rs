@@ -253,7 +253,13 @@ fn the_defaults_of_settings_are_those_of_the_code() {
 fn no_setting_is_left_out() {
     let known: Vec<_> = settings().into_iter().map(|setting| setting.name).collect();
     // Parts that have fields of their own, and switches.
-    let others = ["Config::quic", "Config::gossip", "Config::limits", "QuicConfig::segmentation_offload"];
+    let others = [
+        "Config::quic",
+        "Config::gossip",
+        "Config::limits",
+        "QuicConfig::segmentation_offload",
+        "gossip.protocol",
+    ];
     let files = [
         ("runtime/src/config.rs", [("Config", "Config::"), ("Limits", "Limits::")].as_slice()),
         ("transport/src/quic/config.rs", &[("QuicConfig", "QuicConfig::")]),

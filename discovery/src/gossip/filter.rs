@@ -29,16 +29,13 @@ use super::{
     member::{NAME, node_of},
     wire::{DigestEntry, Entry, MemberId, Message, NodeDelta, Status},
 };
-use crate::{NodeRecord, Rejection, record};
+use crate::{NodeRecord, Rejection, config::FAILURES_PER_MESSAGE_MAX, now::Now, record};
 
 /// The only key of every node: its record.
 pub(super) const KEY: &str = "r";
 
 /// The most runs of one node that gossip remembers. One that restarts every ten seconds leaves 30 behind in five minutes.
 const RUNS_PER_NODE_MAX: usize = 64;
-
-/// The most records of one message that may fail to verify before the rest of it is dropped: verifying costs about 0.1 ms.
-const FAILURES_PER_MESSAGE_MAX: usize = 16;
 
 /// Far above any real rate (a node of 50 reaches 0.05), far below what would overflow in a thousand years.
 const HEARTBEATS_PER_MS_MAX: u64 = 10;
@@ -94,13 +91,6 @@ struct Run {
     spoke_at: Option<Instant>,
     /// Whether chitchat lacked it when it was last looked at.
     is_missing: bool,
-}
-
-/// The time, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) wall: UnixTime,
-    pub(super) instant: Instant,
 }
 
 impl Filter {

@@ -9,7 +9,7 @@ use qmesh_transport::NodeId;
 use tokio::time::Instant;
 
 use super::{
-    filter::{Filter, Now, Passed},
+    filter::{Filter, Passed},
     member::{address_of, node_of},
     wire::{MemberId, Message},
 };
@@ -17,6 +17,7 @@ use crate::{
     Announcement, NodeState,
     config::MESSAGE_BYTES_MAX,
     fuzzing::{credentials, now, peer},
+    now::Now,
     record::{Order, Sealed},
 };
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use qmesh_transport::{Authority, Identity};
+use tokio::time::Instant;
 
 use super::*;
 use crate::{Announcement, NodeState, record::Order};

@@ -1,4 +1,4 @@
-//! A member lies. Each attack works on bare chitchat, and must fail here: it is counted under its name, nobody dies of it,
+//! A member lies to chitchat. Each attack works on it where it is bare, and must fail here: it is counted under its name, nobody dies of it,
 //! and everybody can still announce.
 //!
 //! What needs a genuine signature to lie with (records under other versions, by strangers, from the past) is tested at the
@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use qmesh_discovery::{NodeState, Rejection};
+use qmesh_discovery::{NodeState, Protocol, Rejection};
 use qmesh_transport::NodeId;
 use tokio::time::sleep;
 
@@ -23,7 +23,7 @@ const GENERATION: u64 = 1;
 
 /// Lets a liar tell a viewer and the victim itself something about the victim.
 async fn check(rejection: Rejection, lie: impl Fn(NodeId) -> Vec<u8>) {
-    let (mesh, ids) = Mesh::of(4).await;
+    let (mesh, ids) = Mesh::of(Protocol::Chitchat, 4).await;
     let [viewer, liar, victim, _] = ids[..] else { panic!("four nodes") };
     for target in [viewer, victim] {
         mesh.map(target).received(liar, lie(victim).into());
@@ -106,7 +106,7 @@ async fn a_collected_version_resets_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_told_about_itself() {
-    let (mesh, ids) = Mesh::of(4).await;
+    let (mesh, ids) = Mesh::of(Protocol::Chitchat, 4).await;
     let lie = Delta::about(ids[2], GENERATION, 0).newest(u64::MAX).ack();
     mesh.map(ids[2]).received(ids[1], lie.into());
     assert_eq!(mesh.map(ids[2]).stats().rejections(Rejection::AboutUs), 1);
@@ -120,7 +120,7 @@ async fn an_impossible_heartbeat_kills_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_that_is_forged_within_reason_is_overtaken_by_its_owner() {
-    let (mesh, ids) = Mesh::of(4).await;
+    let (mesh, ids) = Mesh::of(Protocol::Chitchat, 4).await;
     let lie = forge::syn("test", ids[2], GENERATION, [1_000_000_000, 0, 1]);
     for viewer in [ids[0], ids[3]] {
         mesh.map(viewer).received(ids[1], lie.clone().into());
@@ -132,7 +132,7 @@ async fn a_heartbeat_that_is_forged_within_reason_is_overtaken_by_its_owner() {
 
 #[tokio::test(start_paused = true)]
 async fn nodes_that_do_not_exist_take_no_place() {
-    let (mesh, ids) = Mesh::of(4).await;
+    let (mesh, ids) = Mesh::of(Protocol::Chitchat, 4).await;
     let before = mesh.map(ids[0]).stats();
     for number in 0..200 {
         let invented = NodeId::from_bytes([number; 16]);
@@ -146,7 +146,7 @@ async fn nodes_that_do_not_exist_take_no_place() {
 
 #[tokio::test(start_paused = true)]
 async fn runs_of_oneself_without_number_take_few_places() {
-    let (mesh, ids) = Mesh::of(4).await;
+    let (mesh, ids) = Mesh::of(Protocol::Chitchat, 4).await;
     for generation in 2..500 {
         mesh.map(ids[0]).received(ids[1], forge::syn("test", ids[1], generation, [5, 0, 1]).into());
     }

@@ -2,14 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_discovery::{
-    Announcement, Carrier, Config, GopherMap, GossipStopped, NodeRecord, NodeState, ServiceRecord,
+    Announcement, Carrier, Config, GopherMap, GossipStopped, NodeRecord, NodeState, Protocol, ServiceRecord,
 };
 use qmesh_transport::{Address, Authority, Identity, NodeId};
 use tokio::{
@@ -17,6 +20,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How long a message takes.
 const DELAY: Duration = Duration::from_millis(1);
@@ -47,6 +51,11 @@ struct Links {
     cut_off: Mutex<BTreeSet<NodeId>>,
     /// Nodes that have a session with one other only.
     behind: Mutex<BTreeMap<NodeId, NodeId>>,
+    /// Of so many messages one is lost; none if it is 0.
+    lost_of: AtomicU64,
+    /// Milliseconds that a message takes beyond the usual.
+    slowed_by: AtomicU64,
+    sent: AtomicU64,
 }
 
 struct Port {
@@ -56,12 +65,23 @@ struct Port {
 
 impl Carrier for Port {
     fn send(&self, to: NodeId, message: Bytes) {
-        self.links.queue.lock().push_back((Instant::now() + DELAY, self.from, to, message));
+        if self.links.loses() {
+            return;
+        }
+        let delay = DELAY + Duration::from_millis(self.links.slowed_by.load(Relaxed));
+        self.links.queue.lock().push_back((Instant::now() + delay, self.from, to, message));
         self.links.queued.notify_one();
     }
 }
 
 impl Links {
+    /// Whether the next message is lost: one that stands in no order.
+    fn loses(&self) -> bool {
+        let number = self.sent.fetch_add(1, Relaxed);
+        let (lost_of, drawn) = (self.lost_of.load(Relaxed), xxh3_64(&number.to_be_bytes()));
+        lost_of > 0 && drawn.is_multiple_of(lost_of)
+    }
+
     async fn deliver(self: Arc<Self>) {
         loop {
             let next = self.queue.lock().pop_front();
@@ -86,22 +106,31 @@ impl Links {
 }
 
 impl Mesh {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        let mut config = Config::local();
+        config.protocol = protocol;
+        Self::with(config)
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
         let identity = Identity::issued_by(&Authority::ephemeral("test").unwrap());
         let links = Arc::new(Links::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&links).deliver());
-        Self { config: Config::local(), identity, links, nodes: BTreeMap::new(), tasks }
+        Self { config, identity, links, nodes: BTreeMap::new(), tasks }
     }
 
     /// A mesh of `count` nodes that have joined through the first, and know each other.
-    pub(crate) async fn of(count: usize) -> (Self, Vec<NodeId>) {
-        Self::of_config(Config::local(), count).await
+    pub(crate) async fn of(protocol: Protocol, count: usize) -> (Self, Vec<NodeId>) {
+        Self::new(protocol).filled(count).await
     }
 
     pub(crate) async fn of_config(config: Config, count: usize) -> (Self, Vec<NodeId>) {
-        let mut mesh = Self::new();
-        mesh.config = config;
+        Self::with(config).filled(count).await
+    }
+
+    async fn filled(self, count: usize) -> (Self, Vec<NodeId>) {
+        let mut mesh = self;
         let mut ids = Vec::new();
         for number in 0..count {
             // Nodes do not start in step.
@@ -154,6 +183,16 @@ impl Mesh {
     /// Cuts some nodes off from all others, in place of any former cut.
     pub(crate) fn cut_off(&self, ids: &[NodeId]) {
         *self.links.cut_off.lock() = ids.iter().copied().collect();
+    }
+
+    /// Loses one of so many messages from now on.
+    pub(crate) fn lose_one_of(&self, messages: u64) {
+        self.links.lost_of.store(messages, Relaxed);
+    }
+
+    /// Lets every message take so many milliseconds more from now on.
+    pub(crate) fn slow_by(&self, millis: u64) {
+        self.links.slowed_by.store(millis, Relaxed);
     }
 
     pub(crate) fn map(&self, id: NodeId) -> &GopherMap {

@@ -45,9 +45,6 @@ pub struct NodeBuilder {
     servers: Vec<Box<dyn AnyServer>>,
     random: Arc<Random>,
     clock: WallClock,
-    /// Gossip without chance, for a simulation.
-    #[cfg(feature = "testing")]
-    replayable: bool,
 }
 
 /// Why a node did not start. Nothing of it runs.
@@ -116,8 +113,6 @@ impl NodeBuilder {
             servers: Vec::new(),
             random: Arc::default(),
             clock: WallClock::default(),
-            #[cfg(feature = "testing")]
-            replayable: false,
         }
     }
 
@@ -272,24 +267,14 @@ impl NodeBuilder {
         outlet: &Arc<Outlet>,
     ) -> impl Future<Output = Result<GopherMap, GossipError>> + Send + use<> {
         let (config, credentials) = (self.config.gossip.clone(), credentials.clone());
-        let carrier = Arc::clone(outlet);
-        #[cfg(feature = "testing")]
-        let replayable = self.replayable;
-        async move {
-            #[cfg(feature = "testing")]
-            if replayable {
-                return GopherMap::start_replayable(config, credentials, incarnation, announcement, carrier)
-                    .await;
-            }
-            GopherMap::start(config, credentials, incarnation, announcement, carrier).await
-        }
+        GopherMap::start(config, credentials, incarnation, announcement, Arc::<Outlet>::clone(outlet))
     }
 
-    /// A node of a simulation: its chances come from a seed, its date from a clock of its own, and its gossip is one
-    /// without chance if it is to be replayed.
+    /// A node of a simulation: its chances come from a seed, its date from a clock of its own, and it gossips as all do.
     #[cfg(feature = "testing")]
-    pub(crate) fn simulated(mut self, seed: u64, clock: WallClock, replayable: bool) -> Self {
-        (self.random, self.clock, self.replayable) = (Arc::new(Random::seeded(seed)), clock, replayable);
+    pub(crate) fn simulated(mut self, seed: u64, clock: WallClock, gossip: crate::GossipProtocol) -> Self {
+        (self.random, self.clock) = (Arc::new(Random::seeded(seed)), clock);
+        self.config.gossip.protocol = gossip;
         self
     }
 

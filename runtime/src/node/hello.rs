@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use prost::Message;
+use qmesh_discovery::Protocol as GossipProtocol;
 use qmesh_transport::{Channel, ChannelWriter, CloseCode, Credentials, Session};
 use tokio::time::timeout;
 
@@ -21,6 +22,9 @@ use crate::{
 /// The largest first frame on a channel, in bytes: a gossip message fits.
 pub(crate) const FIRST_FRAME_MAX: usize = 128 * 1024;
 
+/// The feature that says how a node gossips begins so.
+const GOSSIP: &str = "gossip/";
+
 /// A session whose peer has introduced itself, with its control channel.
 #[derive(Debug)]
 pub(crate) struct Introduced {
@@ -36,6 +40,8 @@ pub(crate) struct Own<'a> {
     pub(crate) credentials: &'a Credentials,
     /// 0 from a command line, which has no lives.
     pub(crate) incarnation: u64,
+    /// None from a command line.
+    pub(crate) gossip: Option<GossipProtocol>,
     pub(crate) timeout: Duration,
 }
 
@@ -121,7 +127,7 @@ pub(crate) fn hello(own: Own<'_>, refused: String) -> Hello {
         name: own.credentials.name().to_owned(),
         incarnation: own.incarnation,
         codecs: [Codec::MessagePack, Codec::Json].map(|codec| codec.name().to_owned()).to_vec(),
-        features: Vec::new(),
+        features: own.gossip.iter().map(|protocol| format!("{GOSSIP}{protocol}")).collect(),
         refused,
     }
 }
@@ -141,6 +147,15 @@ fn check(own: Own<'_>, theirs: &Hello) -> Result<(), String> {
             credentials.mesh()
         ));
     }
+    let gossips = theirs.features.iter().find_map(|feature| feature.strip_prefix(GOSSIP));
+    if let (Some(own), Some(gossips)) = (own.gossip, gossips)
+        && gossips != own.to_string()
+    {
+        let (theirs, name) = (&theirs.name, credentials.name());
+        return Err(format!(
+            "{theirs} gossips by {gossips}, {name} by {own}; all nodes of a mesh have to do it alike"
+        ));
+    }
     Ok(())
 }
 
@@ -157,4 +172,27 @@ fn introduced(
 
 fn broken(error: impl std::fmt::Display) -> HelloError {
     HelloError::Protocol(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use qmesh_transport::{Authority, Identity};
+
+    use super::*;
+
+    #[test]
+    fn nodes_that_gossip_otherwise_are_refused_by_name_and_command_lines_are_not() {
+        let identity = Identity::issued_by(&Authority::ephemeral("test").unwrap());
+        let (one, other) = (identity.credentials("one").unwrap(), identity.credentials("other").unwrap());
+        let own = |credentials, gossip| Own { credentials, incarnation: 1, gossip, timeout: Duration::ZERO };
+        let (chitchat, pulse) = (Some(GossipProtocol::Chitchat), Some(GossipProtocol::Pulse));
+        let meet = |ours, theirs| check(own(&one, ours), &hello(own(&other, theirs), String::new()));
+        assert_eq!(
+            meet(chitchat, pulse).unwrap_err(),
+            "other gossips by pulse, one by chitchat; all nodes of a mesh have to do it alike"
+        );
+        for (ours, theirs) in [(chitchat, chitchat), (pulse, pulse), (pulse, None), (None, chitchat)] {
+            assert_eq!(meet(ours, theirs), Ok(()));
+        }
+    }
 }

@@ -134,8 +134,9 @@ impl NodeInner {
 
     /// Who this node says it is.
     pub(crate) const fn own(&self) -> Own<'_> {
-        let timeout = self.parts.config.limits.opening_timeout;
-        Own { credentials: &self.parts.credentials, incarnation: self.parts.incarnation, timeout }
+        let Parts { config, credentials, incarnation, .. } = &self.parts;
+        let (gossip, timeout) = (Some(config.gossip.protocol), config.limits.opening_timeout);
+        Own { credentials, incarnation: *incarnation, gossip, timeout }
     }
 
     #[inline]

@@ -11,14 +11,14 @@ use super::{
     checks::{self, AGREEMENT_MAX},
     mesh::{Furnish, Seat},
 };
-use crate::{config::Config, node::NodeBuilder};
+use crate::{GossipProtocol, config::Config, node::NodeBuilder};
 
 /// A mesh to be. [`Mesh::builder`] makes one.
 #[must_use = "a builder does nothing until it is built"]
 pub struct MeshBuilder {
     nodes: usize,
     seed: u64,
-    chitchat: bool,
+    gossip: GossipProtocol,
     config: Config,
     link: Link,
     ledger: Ledger,
@@ -30,7 +30,7 @@ impl MeshBuilder {
         Self {
             nodes: 3,
             seed: 0,
-            chitchat: false,
+            gossip: GossipProtocol::Pulse,
             config: Config::local(),
             link: Link::default(),
             ledger: Ledger::default(),
@@ -50,7 +50,7 @@ impl MeshBuilder {
         self
     }
 
-    /// Every node's settings (default [`Config::local`]).
+    /// Every node's settings (default [`Config::local`]), but for the protocol of its gossip.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -68,10 +68,10 @@ impl MeshBuilder {
         self
     }
 
-    /// Gossips by chitchat, as a node outside of a simulation does, instead of the stand-in that draws no chances. The
-    /// run is then another one each time.
+    /// Gossips by chitchat instead of by [pulses](GossipProtocol::Pulse). chitchat draws chances that no seed reaches: the run is
+    /// then another one each time.
     pub const fn chitchat(mut self) -> Self {
-        self.chitchat = true;
+        self.gossip = GossipProtocol::Chitchat;
         self
     }
 
@@ -109,7 +109,7 @@ impl MeshBuilder {
             watcher: None,
             identity: Identity::seeded(&authority, self.seed),
             config: self.config,
-            chitchat: self.chitchat,
+            gossip: self.gossip,
             furnish: self.furnish,
         };
         for number in 0..self.nodes {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{Ledger, Log, MeshBuilder, Site};
 use crate::{
+    GossipProtocol,
     client::ServiceClient,
     config::Config,
     node::{Node, NodeBuilder, NodeInner, WallClock},
@@ -44,7 +45,7 @@ pub struct Mesh {
     pub(super) watcher: Option<task::Owned>,
     pub(super) identity: Identity,
     pub(super) config: Config,
-    pub(super) chitchat: bool,
+    pub(super) gossip: GossipProtocol,
     pub(super) furnish: Furnish,
 }
 
@@ -234,7 +235,7 @@ impl Mesh {
         drop(seats);
         let seed = self.seed ^ ((number as u64 + 1) << 48) ^ ((life + 1) << 32);
         let name = site.name().to_owned();
-        ((self.furnish)(&site, builder).simulated(seed, clock, !self.chitchat), name)
+        ((self.furnish)(&site, builder).simulated(seed, clock, self.gossip), name)
     }
 
     pub(super) fn turn_clock(&self, number: usize, by_ms: i64) {

@@ -4,6 +4,7 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
+use qmesh_discovery::Protocol as GossipProtocol;
 use qmesh_transport::Credentials;
 use qmesh_trial::golden;
 use tokio::time::Instant;
@@ -55,7 +56,8 @@ async fn the_bytes_of_this_layer_are_the_golden_ones() {
 
 fn introductions() -> Vec<Vector> {
     let credentials = Credentials::from_pem(golden::CERTIFICATE, golden::KEY, golden::AUTHORITY).unwrap();
-    let own = Own { credentials: &credentials, incarnation: 7, timeout: Duration::ZERO };
+    let gossip = Some(GossipProtocol::Chitchat);
+    let own = Own { credentials: &credentials, incarnation: 7, gossip, timeout: Duration::ZERO };
     let hello = |refused: &str| open::message(kind::HELLO, &hello::hello(own, refused.to_owned()));
     let (query, answer) = (Bytes::from_static(b"\"nodes\""), Bytes::from_static(b"{\"nodes\":[]}"));
     let message = golden::vector("gossip", "gossip_bad_cluster");

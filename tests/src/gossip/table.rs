@@ -2,13 +2,14 @@
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 
-use super::Figures;
+use super::{Figures, protocol_name};
 
 /// One line for each mesh.
 #[must_use]
 pub fn table(all: &[Figures]) -> String {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header([
+        "protocol",
         "interval",
         "nodes",
         "KB/s per node",
@@ -23,9 +24,10 @@ pub fn table(all: &[Figures]) -> String {
     }
     for figures in all {
         table.add_row([
+            protocol_name(figures.shape.protocol).to_owned(),
             format!("{} ms", figures.interval_ms),
             figures.shape.nodes.to_string(),
-            format!("{:.1}", figures.bytes_per_node_s / 1e3),
+            format!("{:.2}", figures.bytes_per_node_s / 1e3),
             format!("{:.0}", figures.messages_per_node_s),
             format!("{:.2}", figures.cpu_us_per_node_s / 1e3),
             format!("{:.2}", figures.join_s),

@@ -1,7 +1,7 @@
 //! Many nodes find each other, and notice who is gone.
 
 use futures_util::future::join_all;
-use qmesh::Node;
+use qmesh::{Config, GossipProtocol, Node};
 use qmesh_tests::{Mesh, secs, watch, work};
 
 async fn fifty(mesh: &Mesh) -> Vec<Node> {
@@ -59,4 +59,18 @@ async fn nodes_that_dial_each_other_at_once_settle_on_one_session() {
         }
         Mesh::end(nodes).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_gossip_otherwise_stay_strangers() {
+    let mesh = Mesh::new();
+    let first = mesh.node("node-0").serve(work::server()).start().await.unwrap();
+    let mut config = Config::local();
+    config.gossip.protocol = GossipProtocol::Pulse;
+    let other = mesh.node("other").config(config).serve(work::server()).start().await.unwrap();
+    tokio::time::sleep(secs(10)).await;
+    for node in [&first, &other] {
+        assert_eq!(node.directory().snapshot().nodes().count(), 1, "{} sees itself alone", node.name());
+    }
+    Mesh::end([first, other]).await;
 }

@@ -16,7 +16,7 @@ use crate::{GossipStats, Rejection};
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     messages_out: AtomicU64,
     bytes_out: AtomicU64,
     messages_in: AtomicU64,
@@ -34,43 +34,43 @@ struct Rejected {
 }
 
 impl Tally {
-    pub(super) fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&self, bytes: usize) {
         self.messages_out.fetch_add(1, Relaxed);
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(super) fn received(&self, bytes: usize) {
+    pub(crate) fn received(&self, bytes: usize) {
         self.messages_in.fetch_add(1, Relaxed);
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(super) fn inbox_full(&self) {
+    pub(crate) fn inbox_full(&self) {
         self.inbox_full.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn unproven(&self, nodes: u64) {
+    pub(crate) fn unproven(&self, nodes: u64) {
         self.unproven.fetch_add(nodes, Relaxed);
     }
 
     /// Somebody told a heartbeat of ours, true or not.
-    pub(super) fn own_heartbeat_told(&self, heartbeat: u64) {
+    pub(crate) fn own_heartbeat_told(&self, heartbeat: u64) {
         self.own_heartbeat_told.fetch_max(heartbeat, Relaxed);
     }
 
-    pub(super) fn is_own_heartbeat_told(&self) -> bool {
+    pub(crate) fn is_own_heartbeat_told(&self) -> bool {
         self.own_heartbeat_told.load(Relaxed) != 0
     }
 
     /// The highest heartbeat of ours that was told since the last look.
-    pub(super) fn take_own_heartbeat_told(&self) -> u64 {
+    pub(crate) fn take_own_heartbeat_told(&self) -> u64 {
         self.own_heartbeat_told.swap(0, Relaxed)
     }
 
-    pub(super) fn heartbeat_overtaken(&self) {
+    pub(crate) fn heartbeat_overtaken(&self) {
         self.heartbeats_overtaken.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn reject(&self, from: NodeId, reason: Rejection) {
+    pub(crate) fn reject(&self, from: NodeId, reason: Rejection) {
         let now = Instant::now();
         let mut rejected = self.rejected.lock();
         let known = rejected.get(&reason);
@@ -84,7 +84,7 @@ impl Tally {
         rejected.insert(reason, Rejected { count, warned_at });
     }
 
-    pub(super) fn stats(&self) -> GossipStats {
+    pub(crate) fn stats(&self) -> GossipStats {
         GossipStats {
             messages_out: self.messages_out.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),

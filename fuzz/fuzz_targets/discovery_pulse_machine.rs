@@ -1,0 +1,5 @@
+//! See `qmesh_discovery::fuzzing::discovery_pulse_machine`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| qmesh_discovery::fuzzing::discovery_pulse_machine(bytes));
