@@ -35,6 +35,7 @@ use crate::{
     layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
     service::{Contract, Serve, Server, StreamReply},
+    telemetry::{self, Recorded, Shape},
 };
 
 /// Calls the services of contract `C`, here or anywhere in the mesh.
@@ -195,6 +196,16 @@ impl<C: Contract> Client<C> {
             cancel: None,
             passage: Arc::default(),
         })
+    }
+
+    /// Decides what the trace of a call is that begins now, and records the call if it belongs to one.
+    #[cold]
+    fn record(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
+        let method = C::METHODS.get(method)?;
+        let shape = if method.one_way { Shape::Send } else { Shape::Call };
+        let (trace, recorded) = telemetry::begin(self.node().telemetry(), (C::NAME, method.name), shape);
+        options.trace = trace;
+        recorded.map(Box::new)
     }
 
     const fn pin(&self) -> Option<&Arc<Pinning>> {

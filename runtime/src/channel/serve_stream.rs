@@ -60,6 +60,7 @@ pub(crate) async fn run<C: Contract>(
         Err(scope.refuse(method_name::<C>(method.number)))
     };
     let is_refused = decoded.is_err();
+    let trace = conditions.head.trace.clone();
     let admitted = match decoded {
         Ok(call) => {
             let admitted = admit(&endpoint, deadline, &unread).await;
@@ -69,7 +70,10 @@ pub(crate) async fn run<C: Contract>(
     };
     let answer = match admitted {
         Ok(envelope) => Either::Left(endpoint.run(&Arc::new(scope), envelope, answer, Instant::now())),
-        Err(failure) => Either::Right(ready((Err(failure), 0))),
+        Err(failure) => {
+            scope.turned_away(C::METHODS.get(method.number), &trace, &failure);
+            Either::Right(ready((Err(failure), 0)))
+        }
     };
     chunk.let_go();
     let incoming = ports.incoming.take();

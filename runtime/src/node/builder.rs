@@ -25,6 +25,7 @@ use crate::{
     random::Random,
     service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
+    telemetry::Telemetry,
 };
 
 /// A node to be. [`Node::builder`] makes one.
@@ -44,6 +45,7 @@ pub struct NodeBuilder {
     servers: Vec<Box<dyn AnyServer>>,
     random: Arc<Random>,
     clock: WallClock,
+    telemetry: Telemetry,
     /// Gossip without chance, for a simulation.
     #[cfg(feature = "testing")]
     replayable: bool,
@@ -112,6 +114,7 @@ impl NodeBuilder {
             servers: Vec::new(),
             random: Arc::default(),
             clock: WallClock::default(),
+            telemetry: Telemetry::none(),
             #[cfg(feature = "testing")]
             replayable: false,
         }
@@ -192,6 +195,12 @@ impl NodeBuilder {
         self.authorize(move |caller, service, method| rules.decide(caller, service, method))
     }
 
+    /// Where the node's telemetry goes (default: nowhere).
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.telemetry = telemetry;
+        self
+    }
+
     /// Serves a service: `.serve(ChatServer::new(Rooms::default))`.
     pub fn serve<C: Serve<S>, S: Send + Sync + 'static>(mut self, server: Server<C, S>) -> Self {
         self.servers.push(Box::new(server));
@@ -247,6 +256,7 @@ impl NodeBuilder {
             policies: std::mem::take(&mut self.policies),
             random: Arc::clone(&self.random),
             clock: self.clock.clone(),
+            telemetry: std::mem::take(&mut self.telemetry),
         }));
         outlet.connect(&inner);
         // From here on, whatever fails, the node ends with this handle.

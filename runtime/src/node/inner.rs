@@ -47,6 +47,7 @@ use crate::{
     service::{AnyServer, Caller, Endpoint, Method, ServiceCore, Started},
     supervisor::{ChildSpec, Glance, Kind, SupervisorRef, Tree},
     task::Tasks,
+    telemetry::Telemetry,
     wire::messages::control::Kind as ControlKind,
 };
 
@@ -66,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) policies: Vec<Policy>,
     pub(crate) random: Arc<Random>,
     pub(crate) clock: WallClock,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Why an address gave no session.
@@ -172,6 +174,11 @@ impl NodeInner {
 
     pub(crate) const fn clock(&self) -> &WallClock {
         &self.parts.clock
+    }
+
+    #[inline]
+    pub(crate) const fn telemetry(&self) -> &Telemetry {
+        &self.parts.telemetry
     }
 
     pub(crate) const fn counters(&self) -> &Counters {

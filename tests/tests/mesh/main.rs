@@ -21,4 +21,5 @@ mod rolling;
 mod service_layers;
 mod stray_layers;
 mod streams;
+mod traces;
 mod warm_up;
