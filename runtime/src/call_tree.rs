@@ -60,6 +60,8 @@ struct Current {
     retries: u32,
     spent: u32,
     traced: Traced,
+    /// Telemetry wants to know how the handler ends.
+    told: bool,
     ended: Ended,
 }
 
@@ -90,13 +92,15 @@ pub(crate) enum Ended {
 
 thread_local! {
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    /// When the handler had its answer that is being polled, where telemetry wants to know.
+    static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// A handler's share of the call that it serves.
 #[derive(Debug)]
 pub(crate) struct Inherited {
     current: Current,
-    /// Where the call belongs to a trace.
+    /// Where the call belongs to a trace, or is measured.
     handling: Option<Box<Handling>>,
 }
 
@@ -119,12 +123,13 @@ impl Inherited {
     pub(crate) const fn new(deadline: Option<Instant>, allowance: Allowance) -> Self {
         let Allowance { hops, retries } = allowance;
         let (traced, ended) = (Traced::Undecided, Ended::Dropped);
-        Self { current: Current { deadline, hops, retries, spent: 0, traced, ended }, handling: None }
+        let current = Current { deadline, hops, retries, spent: 0, traced, told: false, ended };
+        Self { current, handling: None }
     }
 
     /// The same for a call that belongs to a trace, or to none.
     pub(crate) fn traced(mut self, (traced, handling): (Traced, Option<Box<Handling>>)) -> Self {
-        self.current.traced = traced;
+        (self.current.traced, self.current.told) = (traced, handling.is_some());
         self.handling = handling;
         self
     }
@@ -132,7 +137,10 @@ impl Inherited {
     /// Runs one poll of the handler, which is over if that is ready: with an error if it panicked.
     pub(crate) fn poll<E>(&mut self, poll: impl FnOnce() -> Poll<Result<(), E>>) -> Poll<Result<(), E>> {
         let polled = self.enter(poll);
-        if self.handling.is_some() {
+        if let Some(handling) = &mut self.handling {
+            if let Some(answered) = ANSWERED.take() {
+                handling.answered = Some(answered);
+            }
             self.current.ended = match (&polled, self.current.ended) {
                 (Poll::Ready(Err(_)), _) => Ended::Failed(Reason::Panicked),
                 (Poll::Ready(Ok(())), Ended::Dropped) => Ended::Done,
@@ -155,7 +163,7 @@ impl Inherited {
             }
         }
 
-        let _attached = self.handling.as_ref().map(|handling| handling.attach());
+        let _attached = self.handling.as_ref().and_then(|handling| handling.attach());
         let before = CURRENT.replace(Some(self.current));
         let _leave = Leave(&mut self.current, before);
         poll()
@@ -187,8 +195,9 @@ pub(crate) fn failed(reason: Reason) {
 
 #[inline]
 fn ended(ended: Ended) {
-    if traced() == Traced::Context {
+    if CURRENT.get().is_some_and(|current| current.told) {
         with_current(|current| current.ended = ended);
+        ANSWERED.set(Some(Instant::now()));
     }
 }
 

@@ -201,9 +201,11 @@ impl<C: Contract> Client<C> {
     /// Decides what the trace of a call is that begins now, and records the call if it belongs to one.
     #[cold]
     fn record(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
-        let method = C::METHODS.get(method)?;
-        let shape = if method.one_way { Shape::Send } else { Shape::Call };
-        let (trace, recorded) = telemetry::begin(self.node().telemetry(), (C::NAME, method.name), shape);
+        let about = C::METHODS.get(method)?;
+        let shape = if about.one_way { Shape::Send } else { Shape::Call };
+        let (node, target) = (self.node(), (C::NAME, about.name));
+        let side = self.route().side(node, C::METHODS).map(|side| (side, method));
+        let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side);
         options.trace = trace;
         recorded.map(Box::new)
     }

@@ -144,6 +144,8 @@ pub use qmesh_transport::{
 pub use service::{Caller, Context, Server, WarmUp};
 pub use stream::{Receiver, Sender, TrySendError, stream};
 pub use supervisor::{ActorInfo, ActorState, RestartPolicy};
+#[cfg(feature = "telemetry")]
+pub use telemetry::{Export, ExportError, Metrics, Unreadable};
 pub use telemetry::{Sampling, Telemetry};
 
 /// What most programs import: `use qmesh::prelude::*;`.

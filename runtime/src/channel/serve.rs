@@ -235,7 +235,7 @@ impl<C: Contract> Serving<C> {
 
     fn refuse(&mut self, (call, method): (u32, usize), trace: &Trace, failure: &Failure) {
         self.refused += 1;
-        self.scope.turned_away(C::METHODS.get(method), trace, failure);
+        self.scope.turned_away((method, C::METHODS), trace, failure);
         self.replies.send_failure(call, failure, 0);
     }
 
@@ -272,7 +272,7 @@ impl<C: Contract> Serving<C> {
 
     fn refuse_one_way(&mut self, method: usize, trace: &Trace, failure: &Failure) {
         self.refused += 1;
-        self.scope.turned_away(C::METHODS.get(method), trace, failure);
+        self.scope.turned_away((method, C::METHODS), trace, failure);
         // It counts as taken before it counts as refused.
         self.replies.enter_one_way(std::mem::take(&mut self.one_way) + 1);
         self.replies.finish_one_way(OneWays { refused: 1, ..OneWays::default() });

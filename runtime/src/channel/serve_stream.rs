@@ -59,8 +59,7 @@ pub(crate) async fn run<C: Contract>(
     } else {
         Err(scope.refuse(method_name::<C>(method.number)))
     };
-    let is_refused = decoded.is_err();
-    let trace = conditions.head.trace.clone();
+    let (is_refused, trace) = (decoded.is_err(), conditions.head.trace.clone());
     let admitted = match decoded {
         Ok(call) => {
             let admitted = admit(&endpoint, deadline, &unread).await;
@@ -71,7 +70,7 @@ pub(crate) async fn run<C: Contract>(
     let answer = match admitted {
         Ok(envelope) => Either::Left(endpoint.run(&Arc::new(scope), envelope, answer, Instant::now())),
         Err(failure) => {
-            scope.turned_away(C::METHODS.get(method.number), &trace, &failure);
+            scope.turned_away((method.number, C::METHODS), &trace, &failure);
             Either::Right(ready((Err(failure), 0)))
         }
     };

@@ -13,7 +13,7 @@ use crate::{
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Caller, RawReply},
-    telemetry::{self, Shape, Trace},
+    telemetry::{self, Trace},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -92,14 +92,17 @@ pub(crate) struct JsonCall<'a> {
     pub(crate) timeout: Duration,
 }
 
-/// Calls a method by name, for this node itself or for the command line that asks it to.
+/// Calls a method by name, for this node itself or for the command line that asks it to, whose trace it is then.
 pub(crate) async fn call_json(
     node: &Arc<NodeInner>,
     guest: Option<Caller>,
     call: JsonCall<'_>,
+    asked: Trace,
 ) -> Result<Value, DynamicError> {
     let JsonCall { service, method, .. } = call;
-    let (trace, recorded) = telemetry::begin(node.telemetry(), (service, method), Shape::Call);
+    let (telemetry, target) = (node.telemetry(), (service, method));
+    let side = telemetry.others().map(|others| (others, 0));
+    let (trace, recorded) = telemetry::begin_below(telemetry, asked, target, side);
     let answer = raw_call(node, guest, call, trace).await;
     if let Some(recorded) = recorded {
         recorded.end(&answer.as_ref().map(|raw| raw.as_result()).map_err(Failure::clone));

@@ -105,6 +105,7 @@ impl Journey {
                 ""
             };
             if !refused.is_empty() {
+                self.node.counters().refused_retry();
                 failure.add(&format!("not repeated, as {refused} may not be repeated more often"));
                 return Err(failure);
             }

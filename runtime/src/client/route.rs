@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicU64,
             Ordering::{Acquire, Release},
@@ -24,7 +24,8 @@ use crate::{
     codec::Codec,
     node::NodeInner,
     random::Random,
-    service::{Caller, Endpoint},
+    service::{Caller, Endpoint, Method},
+    telemetry::Side,
     wire::messages::{Open, OpenMethod},
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Route {
     refreshing: Mutex<()>,
     /// Grows with every channel that is opened.
     channels: AtomicU64,
+    /// Where its calls are measured, once it is known.
+    side: OnceLock<Option<Arc<Side>>>,
     pub(crate) budget: TpsBudget,
 }
 
@@ -74,8 +77,14 @@ impl Route {
             table: ArcSwap::default(),
             refreshing: Mutex::default(),
             channels: AtomicU64::new(0),
+            side: OnceLock::new(),
             budget: TpsBudget::new(Duration::from_secs(10), retries_per_second, retry_share),
         }
+    }
+
+    /// Where its calls are measured, if they are.
+    pub(crate) fn side(&self, node: &NodeInner, methods: &'static [Method]) -> Option<&Arc<Side>> {
+        self.side.get_or_init(|| node.telemetry().side(&self.spec.service, methods, true)).as_ref()
     }
 
     pub(crate) fn open_request(&self) -> Open {

@@ -256,8 +256,9 @@ impl NodeBuilder {
             policies: std::mem::take(&mut self.policies),
             random: Arc::clone(&self.random),
             clock: self.clock.clone(),
-            telemetry: std::mem::take(&mut self.telemetry),
+            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name),
         }));
+        inner.telemetry().observe(&inner);
         outlet.connect(&inner);
         // From here on, whatever fails, the node ends with this handle.
         let node = Node::new(Arc::clone(&inner));

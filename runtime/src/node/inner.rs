@@ -452,7 +452,7 @@ impl NodeInner {
     }
 
     /// The sessions that are up, by peer.
-    fn links(&self) -> Vec<Arc<Link>> {
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         let links = self.peers.iter().filter_map(|peer| Some((*peer.key(), peer.current()?)));
         links.collect::<BTreeMap<_, _>>().into_values().collect()
     }

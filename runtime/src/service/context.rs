@@ -18,7 +18,7 @@ use crate::{
     node::NodeHandle,
     service::{Caller, Cancel, Method, OneWays, Replies},
     task::{self, Tasks},
-    telemetry::{Arrived, Telemetry, Trace},
+    telemetry::{Arrived, Side, Telemetry, Trace},
     wire::unread::Unread,
 };
 
@@ -63,6 +63,8 @@ pub(crate) struct ServiceCore {
     pub(crate) node: NodeHandle,
     pub(crate) guard: Guard,
     pub(crate) telemetry: Telemetry,
+    /// Where its calls are measured.
+    pub(crate) side: Option<Arc<Side>>,
     /// Not before its warm-up is over.
     pub(crate) ready: AtomicBool,
     /// `&self` calls that did not finish at once.
@@ -219,11 +221,17 @@ impl CallScope {
 
     /// A call is answered before it comes to the service: tells telemetry.
     #[cold]
-    pub(crate) fn turned_away(&self, method: Option<&Method>, trace: &Trace, failure: &Failure) {
-        if let Some(method) = method
+    pub(crate) fn turned_away(
+        &self,
+        (number, methods): (usize, &[Method]),
+        trace: &Trace,
+        failure: &Failure,
+    ) {
+        if let Some(method) = methods.get(number)
             && (self.core.telemetry.is_on() || !trace.is_undecided())
         {
-            Arrived { scope: self, method, trace, queued_at: Instant::now() }.refused(failure);
+            Arrived { scope: self, method: (number, method), trace, queued_at: Instant::now() }
+                .refused(failure);
         }
     }
 

@@ -161,7 +161,8 @@ impl<C: Contract> Batch<C> {
         if trace.is_undecided() && !scope.core.telemetry.is_on() {
             return None;
         }
-        Some(Arrived { scope, method: envelope.method()?, trace, queued_at: self.queued_at })
+        let method = (usize::from(envelope.method), envelope.method()?);
+        Some(Arrived { scope, method, trace, queued_at: self.queued_at })
     }
 
     /// Takes what is left of it.

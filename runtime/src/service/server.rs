@@ -225,7 +225,9 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let (calls, tasks) = (Tasks::default(), Tasks::default());
         let ready = AtomicBool::new(self.warm_up.is_none());
         let telemetry = node.inner().telemetry().clone();
-        let core = Arc::new(ServiceCore { name: C::NAME, node, guard, telemetry, ready, calls, tasks });
+        let side = telemetry.side(C::NAME, C::METHODS, false);
+        let name = C::NAME;
+        let core = Arc::new(ServiceCore { name, node, guard, telemetry, side, ready, calls, tasks });
         let endpoint =
             Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), self.layers, caller));
         let (factory, warm_up) = (self.factory, self.warm_up);

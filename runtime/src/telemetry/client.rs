@@ -14,19 +14,25 @@ use opentelemetry::{
     trace::{SpanKind, TraceContextExt as _},
 };
 
+use tokio::time::Instant;
+
 use crate::{
     call_tree::{self, Traced},
     failure::{Failure, Reason},
     telemetry::{
         Telemetry,
+        meter::{self, Side},
         names::{self, Status},
         trace::{Recorder, Trace, TraceContext, Unsampled},
-        tracer::{self, Decided},
+        tracer::{self, Decided, Tracer},
     },
 };
 
-/// A call that is recorded, from its first poll to its end. One that is dropped before was cancelled.
-pub(crate) struct Recorded(Context);
+/// A call that is recorded or measured, from its first poll to its end. One that is dropped before was given up.
+pub(crate) struct Recorded {
+    span: Option<Context>,
+    measured: Option<(Instant, Arc<Side>, usize)>,
+}
 
 /// An attempt that is recorded.
 pub(crate) struct Attempt(Context);
@@ -40,14 +46,52 @@ pub(crate) enum Shape {
     Send,
 }
 
-/// What the trace of a call is that begins now, and its span if it is recorded.
+/// What the trace of a call is that begins now, and its span if it is recorded. It is measured as the method of that number
+/// on that side.
 #[cold]
 pub(crate) fn begin(
     telemetry: &Telemetry,
+    target: (&str, &str),
+    shape: Shape,
+    side: Option<(&Arc<Side>, usize)>,
+) -> (Trace, Option<Recorded>) {
+    let (trace, span) = match telemetry.tracer() {
+        Some(tracer) => begin_span(tracer, target, shape),
+        None => (Trace::inherited(), None),
+    };
+    let measured = side.map(|(side, method)| {
+        side.books().start();
+        (Instant::now(), Arc::clone(side), method)
+    });
+    let is_on = span.is_some() || measured.is_some();
+    (trace, is_on.then(|| Recorded { span, measured }))
+}
+
+/// As [`begin`], for a call that somebody else asked for.
+pub(crate) fn begin_below(
+    telemetry: &Telemetry,
+    asked: Trace,
+    target: (&str, &str),
+    side: Option<(&Arc<Side>, usize)>,
+) -> (Trace, Option<Recorded>) {
+    match &asked {
+        Trace::Undecided => begin(telemetry, target, Shape::Call, side),
+        Trace::Of(trace) if telemetry.tracer().is_some() => {
+            let _attached = trace.context.clone().attach();
+            begin(telemetry, target, Shape::Call, side)
+        }
+        Trace::Unsampled | Trace::Of(_) => {
+            let (_, recorded) = begin(&telemetry.untraced(), target, Shape::Call, side);
+            (asked, recorded)
+        }
+    }
+}
+
+fn begin_span(
+    tracer: &Arc<Tracer>,
     (service, method): (&str, &str),
     shape: Shape,
-) -> (Trace, Option<Recorded>) {
-    let Some(tracer) = telemetry.tracer() else { return (Trace::inherited(), None) };
+) -> (Trace, Option<Context>) {
     if call_tree::traced() == Traced::Unsampled {
         return (Trace::Unsampled, None);
     }
@@ -69,21 +113,31 @@ pub(crate) fn begin(
             let method = names::method(service, method);
             let context = tracer.start_call(method.clone(), kind, tracer::now(), &parent);
             let recorder = Recorder { tracer: Arc::clone(tracer), method, attempts: AtomicU32::new(0) };
-            (Trace::of(context.clone(), Some(recorder)), Some(Recorded(context)))
+            (Trace::of(context.clone(), Some(recorder)), Some(context))
         }
     }
 }
 
 impl Recorded {
     /// The call is over.
-    pub(crate) fn end<T, E>(self, answer: &Result<Result<T, E>, Failure>) {
-        match Status::of(answer) {
-            Ok(status) => tracer::end(&self.0, status),
+    pub(crate) fn end<T, E>(mut self, answer: &Result<Result<T, E>, Failure>) {
+        self.finish(Status::of(answer));
+    }
+
+    fn finish(&mut self, status: Result<Status, &Failure>) {
+        if let Some((since, side, method)) = self.measured.take() {
+            side.books().end(meter::end_of(status));
+            let told = status.unwrap_or_else(|failure| Status::Failed(failure.reason()));
+            side.took(method, told, since.elapsed());
+        }
+        let Some(context) = self.span.take() else { return };
+        match status {
+            Ok(status) => tracer::end(&context, status, tracer::now()),
             Err(failure) => {
                 if let Some(node) = failure.endpoint() {
-                    self.0.span().set_attribute(KeyValue::new(names::PEER, node.to_owned()));
+                    context.span().set_attribute(KeyValue::new(names::PEER, node.to_owned()));
                 }
-                tracer::end_failed(&self.0, failure);
+                tracer::end_failed(&context, failure);
             }
         }
     }
@@ -104,7 +158,7 @@ impl Attempt {
     /// It has an answer.
     pub(crate) fn end(self, status: Result<Status, &Failure>) {
         match status {
-            Ok(status) => tracer::end(&self.0, status),
+            Ok(status) => tracer::end(&self.0, status, tracer::now()),
             Err(failure) => tracer::end_failed(&self.0, failure),
         }
     }
@@ -113,21 +167,21 @@ impl Attempt {
 // === impl Recorded, Attempt ===
 
 impl Drop for Recorded {
-    /// A span that has ended stays as it ended.
     fn drop(&mut self) {
-        tracer::end(&self.0, Status::Failed(Reason::Cancelled));
+        self.finish(Ok(Status::Failed(Reason::Cancelled)));
     }
 }
 
 impl Drop for Attempt {
+    /// A span that has ended stays as it ended.
     fn drop(&mut self) {
-        tracer::end(&self.0, Status::Failed(Reason::Cancelled));
+        tracer::end(&self.0, Status::Failed(Reason::Cancelled), tracer::now());
     }
 }
 
 impl fmt::Debug for Recorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Recorded").field(self.0.span().span_context()).finish()
+        f.debug_struct("Recorded").field("measured", &self.measured).finish_non_exhaustive()
     }
 }
 

@@ -20,8 +20,34 @@ pub(crate) const ERROR_TYPE: &str = "error.type";
 pub(crate) const OUTCOME: &str = "qmesh.outcome";
 /// Which attempt of the call it is, from 1.
 pub(crate) const ATTEMPT: &str = "qmesh.attempt";
+/// The node itself: several may live in one process.
+pub(crate) const NODE: &str = "qmesh.node";
 /// The node at the other end.
 pub(crate) const PEER: &str = "qmesh.peer";
+
+pub(crate) const CLIENT_DURATION: &str = "rpc.client.call.duration";
+pub(crate) const SERVER_DURATION: &str = "rpc.server.call.duration";
+/// The bounds of their buckets, in seconds: those of the conventions, and four below, as calls within a host take microseconds.
+pub(crate) const DURATIONS: [f64; 18] = [
+    0.000_05, 0.000_2, 0.000_5, 0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+    7.5, 10.0,
+];
+
+/// How a call or a send of a node ended.
+pub(crate) const END: &str = "qmesh.end";
+/// The values of [`END`].
+pub(crate) const ENDS: [&str; 6] =
+    ["answered", "service_error", "not_sent", "not_executed", "unknown", "given_up"];
+/// The place of the last of them.
+pub(crate) const GIVEN_UP: usize = 5;
+/// What a session travels over.
+pub(crate) const PATH: &str = "qmesh.path";
+pub(crate) const SERVICE: &str = "qmesh.service";
+pub(crate) const STATE: &str = "qmesh.state";
+pub(crate) const DIRECTION: &str = "network.io.direction";
+
+/// The method of a call that a command line named: any name that there is not would be a new value.
+pub(crate) const OTHER: &str = "_OTHER";
 
 /// The value of [`RPC_SYSTEM`].
 pub(crate) const SYSTEM: &str = "qmesh";
@@ -39,7 +65,19 @@ pub(crate) enum Status {
     Failed(Reason),
 }
 
+/// How many values [`Status`] has.
+pub(crate) const STATUSES: usize = 3 + Reason::TooManyHops as usize;
+
 impl Status {
+    /// Its place among all of them.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Ok => 0,
+            Self::ServiceError => 1,
+            Self::Failed(reason) => 2 + reason as usize,
+        }
+    }
+
     pub(crate) const fn of<T, E>(answer: &Result<Result<T, E>, Failure>) -> Result<Self, &Failure> {
         match answer {
             Ok(Ok(_)) => Ok(Self::Ok),

@@ -1,9 +1,9 @@
 //! What makes spans: a tracer that the program gave, and whether a trace that begins here is wanted.
 
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{borrow::Cow, fmt, sync::Arc, time::SystemTime};
 
 use opentelemetry::{
-    Context, InstrumentationScope, KeyValue,
+    Context, InstrumentationScope, KeyValue, StringValue,
     trace::{SpanBuilder, SpanKind, Status as SpanStatus, TraceContextExt as _, TracerProvider},
 };
 
@@ -29,7 +29,9 @@ pub enum Sampling {
 }
 
 pub(crate) struct Tracer {
-    spans: Box<dyn Spans>,
+    spans: Arc<dyn Spans>,
+    /// The name of the node, where it is one's.
+    node: Option<StringValue>,
     sampling: Sampling,
     /// Nothing that a node does depends on it.
     random: Random,
@@ -74,8 +76,14 @@ impl Tracer {
             .with_version(env!("CARGO_PKG_VERSION"))
             .with_schema_url(names::SCHEMA_URL)
             .build();
-        let spans = Box::new(provider.tracer_with_scope(scope));
-        Self { spans, sampling, random: Random::default() }
+        let spans = Arc::new(provider.tracer_with_scope(scope));
+        Self { spans, node: None, sampling, random: Random::default() }
+    }
+
+    /// The same for the node of that name.
+    pub(crate) fn of_node(&self, node: StringValue) -> Self {
+        let (spans, sampling) = (Arc::clone(&self.spans), self.sampling);
+        Self { spans, node: Some(node), sampling, random: Random::default() }
     }
 
     /// Whether a trace that begins now is recorded.
@@ -104,10 +112,11 @@ impl Tracer {
         since: SystemTime,
         parent: &Context,
     ) -> Context {
-        let attributes = vec![
+        let mut attributes = vec![
             KeyValue::new(names::RPC_SYSTEM, names::SYSTEM),
             KeyValue::new(names::RPC_METHOD, method.clone()),
         ];
+        attributes.extend(self.node.clone().map(|node| KeyValue::new(names::NODE, node)));
         self.start(NewSpan { name: method.into(), kind, attributes, since }, parent)
     }
 }
@@ -117,8 +126,8 @@ pub(crate) fn now() -> SystemTime {
     opentelemetry::time::now()
 }
 
-/// Ends the span of a call that has an answer.
-pub(crate) fn end(context: &Context, status: Status) {
+/// Ends the span of a call that has an answer, as of then.
+pub(crate) fn end(context: &Context, status: Status, at: SystemTime) {
     let span = context.span();
     span.set_attribute(KeyValue::new(names::RPC_STATUS, status.code()));
     match status {
@@ -130,7 +139,7 @@ pub(crate) fn end(context: &Context, status: Status) {
             span.set_status(SpanStatus::error(status.code()));
         }
     }
-    span.end();
+    span.end_with_timestamp(at);
 }
 
 /// Ends the span of a call that failed.

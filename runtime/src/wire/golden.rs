@@ -136,10 +136,11 @@ async fn calls() -> Vec<Vector> {
     let rare = caller.written().await;
     let mut vectors =
         vec![("call", called), ("call_with_head", rare), ("cancel", cancelled), ("one_way", sent)];
+    let mut begun = Vec::new();
     for (name, trace) in [("call_with_trace", trace()), ("call_without_trace", Trace::Unsampled)] {
         let head = Head::USUAL.traced(trace);
         let (arguments, deadline) = (b"\x90".as_slice(), now + Duration::from_secs(10));
-        let _call = caller.start(Outbound { method: 1, head: &head, arguments, deadline }, now).unwrap();
+        begun.push(caller.start(Outbound { method: 1, head: &head, arguments, deadline }, now).unwrap());
         vectors.push((name, caller.written().await));
     }
     vectors.into_iter().map(|(name, bytes)| (name, bytes.into())).collect()

@@ -7,8 +7,9 @@ use std::hint::black_box;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
+use opentelemetry::trace::noop::NoopTracerProvider;
 use qmesh::{
-    ServiceClient,
+    Sampling, ServiceClient, Telemetry,
     instructions::{Queue, decode_frames, encode_frames, pick},
 };
 use qmesh_instructions::{PeerContract, PeerServer, Sum, World};
@@ -48,6 +49,16 @@ fn layered() -> World {
         })
     });
     world.with(|client| client.layer(Identity::new()))
+}
+
+/// The same as between nodes, with tracers on both that record nothing.
+fn unsampled() -> World {
+    World::new(true, |mesh| {
+        mesh.furnish(|site, node| {
+            let node = node.telemetry(Telemetry::none().traces(&NoopTracerProvider::new(), Sampling::Never));
+            if site.number() == 0 { node.serve(PeerServer::new(Sum::default)) } else { node }
+        })
+    })
 }
 
 const PAYLOAD: [u8; 64] = [7; 64];
@@ -93,6 +104,12 @@ fn call_between_nodes(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
+#[library_benchmark(config = within(27_500))]
+#[bench::one_at_a_time(unsampled())]
+fn call_unsampled(world: World) -> u64 {
+    world.call(black_box(TIMES))
+}
+
 #[library_benchmark(config = within(40_566))]
 #[bench::one_at_a_time(layered())]
 fn call_through_layers(world: World) -> u64 {
@@ -118,6 +135,6 @@ library_benchmark_group!(
 library_benchmark_group!(
     name = calls,
     benchmarks =
-        [call_in_one_node, call_between_nodes, call_through_layers, send_in_one_node, send_between_nodes]
+        [call_in_one_node, call_between_nodes, call_unsampled, call_through_layers, send_in_one_node, send_between_nodes]
 );
 main!(library_benchmark_groups = [pieces, calls]);

@@ -9,6 +9,7 @@ mod hostile;
 mod layers;
 mod membership;
 mod metadata;
+mod metrics;
 mod nested;
 mod nodes;
 mod one_way;

@@ -4,7 +4,6 @@ use std::fmt::Debug;
 
 use proptest::{
     collection::{btree_map, vec},
-    option,
     prelude::*,
 };
 
