@@ -55,6 +55,13 @@ def query(base, text):
     return answer["data"]["result"]
 
 
+def lint(at):
+    text = get(f"http://127.0.0.1:{at}/metrics")
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    said = checked.stdout + checked.stderr
+    check(checked.returncode == 0 and not said.strip(), f"promtool: {said}")
+
+
 def serve(qmesh, data, service, name, at, *more):
     command = [qmesh, "serve", service, "--name", name, "--data-dir", data, "--metrics", str(at), *more]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -109,16 +116,16 @@ def main():
             processes.append(serve(qmesh, data, "clock.Clock", "asked", ports[0]))
             processes.append(serve(qmesh, data, "echo.Echo", "far", ports[1]))
             for at in ports[:2]:
-                text = get(f"http://127.0.0.1:{at}/metrics")
-                checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
-                said = checked.stdout + checked.stderr
-                check(checked.returncode == 0 and not said.strip(), f"promtool: {said}")
+                lint(at)
             base = f"http://127.0.0.1:{ports[2]}"
             processes.append(scrape(data, [f"127.0.0.1:{at}" for at in ports[:2]], ports[2]))
             wait("scrape", lambda: len(query(base, "up == 1")) == 2)
             took = load(qmesh, data)
             time.sleep(2)
             count = 'rpc_server_call_duration_seconds_count{rpc_method="echo.Echo/say"}'
+            # Now there are histograms too.
+            for at in ports[:2]:
+                lint(at)
             (total,) = query(base, f"sum({count})")
             expected = CALLS_PER_SECOND * SECONDS
             check(float(total["value"][1]) == expected, f"{total} calls, not {expected}")

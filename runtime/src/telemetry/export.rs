@@ -24,7 +24,7 @@ use crate::telemetry::{Sampling, Telemetry, scrape::Metrics, tracer::Decided};
 ///
 /// | variable | is |
 /// |---|---|
-/// | `OTEL_SDK_DISABLED` | `true`: nothing leaves |
+/// | `OTEL_SDK_DISABLED` | `true`: nothing is sent. [`Metrics`] are there all the same, as they were asked for otherwise |
 /// | `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` | `otlp` or `none`; without it, `otlp` if an endpoint is named, else `none` |
 /// | `OTEL_EXPORTER_OTLP_ENDPOINT`, and `_TRACES_`, `_METRICS_` | where to; `http://` alone, so a collector on this host or a network that is trusted |
 /// | `OTEL_EXPORTER_OTLP_PROTOCOL`, and those | `grpc`, the only one there is, and the default here |
