@@ -92,37 +92,37 @@ fn endpoint_pick(world: World) -> usize {
     pick(&world.client, black_box(TIMES as usize))
 }
 
-#[library_benchmark(config = within(13_173))]
+#[library_benchmark(config = within(13_786))]
 #[bench::one_at_a_time(here())]
 fn call_in_one_node(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(26_840))]
+#[library_benchmark(config = within(27_427))]
 #[bench::one_at_a_time(there())]
 fn call_between_nodes(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(27_500))]
+#[library_benchmark(config = within(28_056))]
 #[bench::one_at_a_time(unsampled())]
 fn call_unsampled(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(40_566))]
+#[library_benchmark(config = within(42_228))]
 #[bench::one_at_a_time(layered())]
 fn call_through_layers(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(3_750))]
+#[library_benchmark(config = within(4_093))]
 #[bench::flat_out(here())]
 fn send_in_one_node(world: World) -> u64 {
     world.send(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(2_011))]
+#[library_benchmark(config = within(2_289))]
 #[bench::flat_out(there())]
 fn send_between_nodes(world: World) -> u64 {
     world.send(black_box(TIMES))
@@ -134,7 +134,13 @@ library_benchmark_group!(
 );
 library_benchmark_group!(
     name = calls,
-    benchmarks =
-        [call_in_one_node, call_between_nodes, call_unsampled, call_through_layers, send_in_one_node, send_between_nodes]
+    benchmarks = [
+        call_in_one_node,
+        call_between_nodes,
+        call_unsampled,
+        call_through_layers,
+        send_in_one_node,
+        send_between_nodes
+    ]
 );
 main!(library_benchmark_groups = [pieces, calls]);
