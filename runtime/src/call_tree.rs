@@ -8,7 +8,7 @@
 //! what the reply says was not spent. An attempt without a reply keeps what it was given. So however calls fail, all the
 //! attempts of a tree beyond the first of each call are at most what its root began with.
 
-use std::cell::Cell;
+use std::{cell::Cell, task::Poll};
 
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::{
     client::CallOptions,
     config::{Config, deadline_after},
     failure::{Failure, Reason},
+    telemetry::Handling,
 };
 
 /// What travels with a call.
@@ -58,15 +59,50 @@ struct Current {
     hops: u32,
     retries: u32,
     spent: u32,
+    traced: Traced,
+    /// Telemetry wants to know how the handler ends.
+    told: bool,
+    ended: Ended,
+}
+
+/// What is known of a trace that a handler's calls belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Traced {
+    /// Nobody has decided.
+    Undecided,
+    /// There is none.
+    Unsampled,
+    /// OpenTelemetry's current context has it.
+    Context,
+}
+
+/// What became of a handler, for telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was dropped before its end.
+    Dropped,
+    /// It answered with a value.
+    Answered,
+    /// It answered with the service's own error.
+    ServiceError,
+    Failed(Reason),
+    /// It came to its end without an answer.
+    Done,
 }
 
 thread_local! {
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    /// When the handler had its answer that is being polled, where telemetry wants to know.
+    static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// A handler's share of the call that it serves.
 #[derive(Debug)]
-pub(crate) struct Inherited(Current);
+pub(crate) struct Inherited {
+    current: Current,
+    /// Where the call belongs to a trace, or is measured.
+    handling: Option<Box<Handling>>,
+}
 
 /// What one call may spend: its deadline, and where its repeats come from.
 #[derive(Debug)]
@@ -86,7 +122,32 @@ pub(crate) struct Terms {
 impl Inherited {
     pub(crate) const fn new(deadline: Option<Instant>, allowance: Allowance) -> Self {
         let Allowance { hops, retries } = allowance;
-        Self(Current { deadline, hops, retries, spent: 0 })
+        let (traced, ended) = (Traced::Undecided, Ended::Dropped);
+        let current = Current { deadline, hops, retries, spent: 0, traced, told: false, ended };
+        Self { current, handling: None }
+    }
+
+    /// The same for a call that belongs to a trace, or to none.
+    pub(crate) fn traced(mut self, (traced, handling): (Traced, Option<Box<Handling>>)) -> Self {
+        (self.current.traced, self.current.told) = (traced, handling.is_some());
+        self.handling = handling;
+        self
+    }
+
+    /// Runs one poll of the handler, which is over if that is ready: with an error if it panicked.
+    pub(crate) fn poll<E>(&mut self, poll: impl FnOnce() -> Poll<Result<(), E>>) -> Poll<Result<(), E>> {
+        let polled = self.enter(poll);
+        if let Some(handling) = &mut self.handling {
+            if let Some(answered) = ANSWERED.take() {
+                handling.answered = Some(answered);
+            }
+            self.current.ended = match (&polled, self.current.ended) {
+                (Poll::Ready(Err(_)), _) => Ended::Failed(Reason::Panicked),
+                (Poll::Ready(Ok(())), Ended::Dropped) => Ended::Done,
+                (_, ended) => ended,
+            };
+        }
+        polled
     }
 
     /// Runs one poll of the handler.
@@ -102,8 +163,9 @@ impl Inherited {
             }
         }
 
-        let before = CURRENT.replace(Some(self.0));
-        let _leave = Leave(&mut self.0, before);
+        let _attached = self.handling.as_ref().and_then(|handling| handling.attach());
+        let before = CURRENT.replace(Some(self.current));
+        let _leave = Leave(&mut self.current, before);
         poll()
     }
 }
@@ -111,6 +173,32 @@ impl Inherited {
 /// How many repeats the handler that is being polled has spent, it and all below it.
 pub(crate) fn spent() -> u32 {
     CURRENT.get().map_or(0, |current| current.spent)
+}
+
+/// What is known of a trace by the handler that is being polled.
+#[inline]
+pub(crate) fn traced() -> Traced {
+    CURRENT.get().map_or(Traced::Undecided, |current| current.traced)
+}
+
+/// The handler that is being polled has its answer: a value, or the service's own error.
+#[inline]
+pub(crate) fn answered(is_value: bool) {
+    ended(if is_value { Ended::Answered } else { Ended::ServiceError });
+}
+
+/// The answer of the handler that is being polled cannot be given.
+#[cold]
+pub(crate) fn failed(reason: Reason) {
+    ended(Ended::Failed(reason));
+}
+
+#[inline]
+fn ended(ended: Ended) {
+    if CURRENT.get().is_some_and(|current| current.told) {
+        with_current(|current| current.ended = ended);
+        ANSWERED.set(Some(Instant::now()));
+    }
 }
 
 impl Terms {
@@ -201,6 +289,16 @@ fn with_current(change: impl FnOnce(&mut Current)) {
     if let Some(mut current) = CURRENT.get() {
         change(&mut current);
         CURRENT.set(Some(current));
+    }
+}
+
+// === impl Inherited ===
+
+impl Drop for Inherited {
+    fn drop(&mut self) {
+        if let Some(handling) = self.handling.take() {
+            handling.end(self.current.ended);
+        }
     }
 }
 

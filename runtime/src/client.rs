@@ -36,6 +36,7 @@ use crate::{
     layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
     service::{Contract, Serve, Server, StreamReply},
+    telemetry::{self, Recorded, Shape},
 };
 
 /// Calls the services of contract `C`, here or anywhere in the mesh.
@@ -196,6 +197,18 @@ impl<C: Contract> Client<C> {
             cancel: None,
             passage: Arc::default(),
         })
+    }
+
+    /// Decides what the trace of a call is that begins now, and records the call if it belongs to one.
+    #[cold]
+    fn record(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
+        let about = C::METHODS.get(method)?;
+        let shape = if about.one_way { Shape::Send } else { Shape::Call };
+        let (node, target) = (self.node(), (C::NAME, about.name));
+        let side = self.route().side(node, C::METHODS).map(|side| (side, method));
+        let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side);
+        options.trace = trace;
+        recorded.map(Box::new)
     }
 
     const fn pin(&self) -> Option<&Arc<Pinning>> {

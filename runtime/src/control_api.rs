@@ -14,8 +14,19 @@ pub(crate) enum Query {
     Nodes,
     Services,
     Tree,
-    Methods { service: String, timeout_ms: u64 },
-    Call { service: String, method: String, arguments: Value, timeout_ms: u64 },
+    Methods {
+        service: String,
+        timeout_ms: u64,
+    },
+    Call {
+        service: String,
+        method: String,
+        arguments: Value,
+        timeout_ms: u64,
+        /// The head that the call would have on a channel, for its trace.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        head: Vec<u8>,
+    },
 }
 
 /// An answer.

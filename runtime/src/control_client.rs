@@ -25,9 +25,10 @@ use crate::{
         hello::{self, HelloError, Introduced, Own},
     },
     supervisor::ActorInfo,
+    telemetry::{self, Shape, Telemetry},
     wire::{
         frame::{Frames, kind},
-        messages::{Control, Request, control::Kind},
+        messages::{CallHead, Control, Request, control::Kind},
     },
 };
 
@@ -40,6 +41,7 @@ pub struct ControlClient {
     writer: ChannelWriter,
     questions: u64,
     endpoint: QuicEndpoint,
+    telemetry: Telemetry,
 }
 
 /// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
@@ -83,7 +85,13 @@ impl ControlClient {
         let Introduced { name: node, mut frames, writer, .. } =
             introduced.map_err(|error: HelloError| ControlError::Hello(error.to_string()))?;
         frames.set_limit(question_bytes_max(&Limits::default()));
-        Ok(Self { session, node, frames, writer, questions: 0, endpoint })
+        let telemetry = Telemetry::none();
+        Ok(Self { session, node, frames, writer, questions: 0, endpoint, telemetry })
+    }
+
+    /// Where the telemetry of its calls goes (default: nowhere).
+    pub fn set_telemetry(&mut self, telemetry: Telemetry) {
+        self.telemetry = telemetry;
     }
 
     /// The name of the node that answers.
@@ -154,19 +162,27 @@ impl ControlClient {
         arguments: Value,
         patience: Duration,
     ) -> Result<Result<Value, DynamicError>, ControlError> {
+        let (trace, recorded) = telemetry::begin(&self.telemetry, (service, method), Shape::Call, None);
+        let mut head = CallHead::default();
+        trace.put(&mut head);
         let query = Query::Call {
             service: service.to_owned(),
             method: method.to_owned(),
             arguments,
             timeout_ms: milliseconds(patience),
+            head: head.encode_to_vec(),
         };
-        Ok(match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
-            Answer::Value(value) => Ok(value),
-            Answer::ServiceError(error) => Err(CallError::Service(ServiceError(error))),
-            Answer::Failed(failure) => Err(CallError::Failed(failure)),
-            Answer::Unknown(why) => Err(CallError::Failed(Failure::not_executed(Reason::Protocol, why))),
+        let answer = match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
+            Answer::Value(value) => Ok(Ok(value)),
+            Answer::ServiceError(error) => Ok(Err(ServiceError(error))),
+            Answer::Failed(failure) => Err(failure),
+            Answer::Unknown(why) => Err(Failure::not_executed(Reason::Protocol, why)),
             other => return Err(self.unexpected(&other)),
-        })
+        };
+        if let Some(recorded) = recorded {
+            recorded.end(&answer);
+        }
+        Ok(answer.map_err(CallError::Failed).and_then(|answer| answer.map_err(CallError::Service)))
     }
 
     /// Says goodbye and gives it a moment to leave. After a drop alone, the node hears it only if the async runtime

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Counters {
     one_way: Arc<OneWayTally>,
     retries: AtomicU64,
+    refused_retries: AtomicU64,
     ran_cancelled: AtomicU64,
     refused_sessions: AtomicU64,
     broken_channels: AtomicU64,
@@ -29,6 +30,9 @@ pub(crate) struct Counters {
 pub struct Counts {
     /// Attempts beyond the first, of all calls of this node.
     pub retries: u64,
+    /// Attempts that were not made, as the call tree or this node's calls of the service may not be repeated more often.
+    #[serde(default)]
+    pub refused_retries: u64,
     /// Calls that a service of this node ran to their end though their caller had given them up: `&mut self` handlers,
     /// which are told and go on, and handlers that were about to end.
     pub ran_cancelled: u64,
@@ -84,6 +88,10 @@ impl Counters {
         self.retries.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn refused_retry(&self) {
+        self.refused_retries.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn ran_cancelled(&self) {
         self.ran_cancelled.fetch_add(1, Relaxed);
     }
@@ -112,6 +120,7 @@ impl Counters {
         Counts {
             one_way: *self.one_way.0.lock(),
             retries: self.retries.load(Relaxed),
+            refused_retries: self.refused_retries.load(Relaxed),
             ran_cancelled: self.ran_cancelled.load(Relaxed),
             refused_sessions: self.refused_sessions.load(Relaxed),
             broken_channels: self.broken_channels.load(Relaxed),

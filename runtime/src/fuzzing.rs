@@ -114,6 +114,7 @@ pub fn runtime_head(bytes: &[u8]) {
     let (again, same) =
         Head::take(&mut &written[..], kind::CALL, &Limits::default()).expect("it was just written");
     assert_eq!((again, same.allowance, same.metadata), (method, head.allowance, head.metadata));
+    assert_eq!(same.trace.ids(), head.trace.ids());
 }
 
 /// The answer to it.

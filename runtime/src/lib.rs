@@ -83,6 +83,7 @@
 //! - `authorize`: who may call what
 //! - `call_tree`: what a call may spend, and what the calls of its handler inherit
 //! - `failure`, `codec`, `config`, `counters`, `metadata`: small nouns that all of them use
+//! - `telemetry`: what is told to tracers
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
@@ -116,6 +117,7 @@ mod service;
 mod stream;
 mod supervisor;
 mod task;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod wire;
@@ -143,6 +145,9 @@ pub use qmesh_transport::{
 pub use service::{Caller, Context, Server, WarmUp};
 pub use stream::{Receiver, Sender, TrySendError, stream};
 pub use supervisor::{ActorInfo, ActorState, RestartPolicy};
+#[cfg(feature = "telemetry")]
+pub use telemetry::{Export, ExportError, Metrics, Unreadable};
+pub use telemetry::{Sampling, Telemetry};
 
 /// What most programs import: `use qmesh::prelude::*;`.
 pub mod prelude {

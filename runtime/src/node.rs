@@ -50,6 +50,7 @@ use crate::{
     client::{self, Client, DynamicError, JsonCall, ServiceClient},
     control_api::{NodeInfo, ServiceInfo},
     supervisor::ActorInfo,
+    telemetry::Trace,
 };
 
 /// The path of a node's own supervisor.
@@ -129,7 +130,7 @@ impl Node {
         timeout: Duration,
     ) -> Result<serde_json::Value, DynamicError> {
         let call = JsonCall { service, method, arguments, timeout };
-        client::call_json(self.inner(), None, call).await
+        client::call_json(self.inner(), None, call, Trace::Undecided).await
     }
 
     /// Runs work on one of the node's [`shards`](crate::Config::shards), in turn, beside the sessions there; without shards, in

@@ -11,6 +11,7 @@
 //! - [`swarm`]: a mesh, a load and faults, all drawn from one seed
 //! - [`gossip`]: what the directory costs, by the number of nodes
 //! - [`hosts`]: three hosts in network namespaces, whose links are cut
+//! - [`spans`]: what nodes recorded of traces, as a tree
 //! - [`stranger`]: a peer with valid credentials that says what it likes
 
 mod background;
@@ -22,6 +23,7 @@ mod tally;
 pub mod gossip;
 pub mod hosts;
 pub mod shapes;
+pub mod spans;
 pub mod stranger;
 pub mod swarm;
 pub mod watch;

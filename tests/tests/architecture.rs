@@ -206,6 +206,19 @@ fn protobuf_stops_where_the_wire_does() {
 }
 
 #[test]
+fn one_module_of_the_runtime_names_opentelemetry() {
+    let mut rule = Rule::new("OpenTelemetry is hidden in runtime/src/telemetry");
+    for (file, content) in sources(&packages(), &LIBRARIES) {
+        let inside = file == "runtime/src/telemetry.rs" || file.starts_with("runtime/src/telemetry/");
+        let all =
+            ["opentelemetry::", "opentelemetry_sdk::", "opentelemetry_otlp::", "prometheus::", "hyper::"];
+        let named = code(&content).any(|(_, line)| all.iter().any(|path| names(line, path)));
+        rule.unless(inside || !named, || file);
+    }
+    rule.check();
+}
+
+#[test]
 fn one_file_of_the_runtime_spawns() {
     let mut rule = Rule::new("runtime/src/task/place.rs decides where a task runs");
     for (file, content) in sources(&packages(), &["qmesh"]) {

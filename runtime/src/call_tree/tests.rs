@@ -90,7 +90,7 @@ async fn repeats_are_not_multiplied() {
         let mut terms = handler.enter(|| begin(&CallOptions::NONE).unwrap());
         loop {
             let allowance = handler.enter(|| terms.grant());
-            let mut below = Inherited::new(handler.0.deadline, Allowance { hops: 9, ..allowance });
+            let mut below = Inherited::new(handler.current.deadline, Allowance { hops: 9, ..allowance });
             match depth {
                 1 => *executions += 1,
                 _ => call(depth - 1, &mut below, executions),

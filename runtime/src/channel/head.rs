@@ -9,6 +9,7 @@ use crate::{
     call_tree::Allowance,
     config::Limits,
     metadata::{ENTRIES_MAX, Metadata},
+    telemetry::Trace,
     wire::{
         frame::{self, FrameError},
         messages::CallHead,
@@ -20,6 +21,7 @@ use crate::{
 pub(crate) struct Head {
     pub(crate) allowance: Allowance,
     pub(crate) metadata: Option<Arc<Metadata>>,
+    pub(crate) trace: Trace,
 }
 
 /// The longest head.
@@ -27,16 +29,24 @@ pub(crate) const fn bytes_max(limits: &Limits) -> usize {
     limits.metadata_bytes_max + ENTRIES_MAX * ENTRY_OVERHEAD + HEAD_OVERHEAD
 }
 
-/// What Protobuf adds to an entry at most, and what else is in a head.
+/// What Protobuf adds to an entry at most, and what else is in a head. What a trace may add has its room there, too: it
+/// leaves behind what has none (`telemetry/trace.rs`).
 const ENTRY_OVERHEAD: usize = 16;
 const HEAD_OVERHEAD: usize = 64;
+/// That of a call which is usual, but that it has no trace: its length, and an empty field 4.
+const UNSAMPLED_HEAD: [u8; 3] = [2, 0x22, 0];
 
 impl Head {
     /// That of a call by default.
     pub(crate) const USUAL: Self = Self::new(Allowance::USUAL, None);
 
     pub(crate) const fn new(allowance: Allowance, metadata: Option<Arc<Metadata>>) -> Self {
-        Self { allowance, metadata }
+        Self { allowance, metadata, trace: Trace::Undecided }
+    }
+
+    /// The same for a call of a trace.
+    pub(crate) fn traced(self, trace: Trace) -> Self {
+        Self { trace, ..self }
     }
 
     /// The bytes of its metadata.
@@ -48,8 +58,12 @@ impl Head {
     #[inline]
     pub(crate) fn put(&self, buffer: &mut BytesMut, method: usize) {
         let method = (method as u64) << 1;
-        if self.metadata.is_none() && self.allowance == Allowance::USUAL {
+        let is_usual = self.metadata.is_none() && self.allowance == Allowance::USUAL;
+        if is_usual && self.trace.is_undecided() {
             frame::put_varint(buffer, method);
+        } else if is_usual && self.trace.is_unsampled() {
+            frame::put_varint(buffer, method | 1);
+            buffer.extend_from_slice(&UNSAMPLED_HEAD);
         } else {
             frame::put_varint(buffer, method | 1);
             self.put_rare(buffer);
@@ -59,14 +73,16 @@ impl Head {
     #[cold]
     fn put_rare(&self, buffer: &mut BytesMut) {
         let Allowance { hops, retries } = self.allowance;
-        let head = CallHead {
+        let mut head = CallHead {
             hops: (hops != Allowance::USUAL.hops).then_some(hops),
             retries: (retries != Allowance::USUAL.retries).then_some(retries),
             metadata: self
                 .metadata
                 .as_ref()
                 .map_or_else(BTreeMap::new, |all| Metadata::clone(all).into_entries()),
+            ..CallHead::default()
         };
+        self.trace.put(&mut head);
         frame::put_varint(buffer, head.encoded_len() as u64);
         head.encode_raw(buffer);
     }
@@ -77,7 +93,13 @@ impl Head {
         let method = frame::take_varint(payload, kind)?;
         let head = match method & 1 {
             0 => Self::USUAL,
-            _ => Self::take_rare(payload, kind, limits)?,
+            _ => match payload.strip_prefix(&UNSAMPLED_HEAD) {
+                Some(rest) => {
+                    *payload = rest;
+                    Self::USUAL.traced(Trace::Unsampled)
+                }
+                None => Self::take_rare(payload, kind, limits)?,
+            },
         };
         Ok((method >> 1, head))
     }
@@ -87,7 +109,7 @@ impl Head {
         let malformed = || FrameError::Malformed(kind);
         let length = usize::try_from(frame::take_varint(payload, kind)?).map_err(|_too_large| malformed())?;
         let bytes = payload.get(..length).filter(|_| length <= bytes_max(limits)).ok_or_else(malformed)?;
-        let head = CallHead::decode(bytes).map_err(|_bad| malformed())?;
+        let mut head = CallHead::decode(bytes).map_err(|_bad| malformed())?;
         payload.advance(length);
         if head.metadata.len() > ENTRIES_MAX {
             return Err(malformed());
@@ -96,8 +118,9 @@ impl Head {
             hops: head.hops.unwrap_or(Allowance::USUAL.hops),
             retries: head.retries.unwrap_or(Allowance::USUAL.retries),
         };
+        let trace = Trace::take(&mut head);
         let metadata = (!head.metadata.is_empty()).then(|| Arc::new(Metadata::from(head.metadata)));
-        Ok(Self::new(allowance, metadata))
+        Ok(Self::new(allowance, metadata).traced(trace))
     }
 }
 

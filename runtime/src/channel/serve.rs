@@ -16,6 +16,7 @@ use crate::{
         BATCH, Batch, CallScope, Caller, Conditions, Contract, Envelope, Inbox, LocalEndpoint, OneWays,
         Replies, Responder, method_name, unreadable,
     },
+    telemetry::Trace,
     wire::frame::{self, Chunk, FrameError, Frames, kind},
 };
 
@@ -184,7 +185,7 @@ impl<C: Contract> Serving<C> {
                     self.call(call, method.number, conditions, payload);
                 } else {
                     let failure = self.scope.refuse(method_name::<C>(method.number));
-                    self.refuse(call, &failure);
+                    self.refuse((call, method.number), &conditions.head.trace, &failure);
                 }
                 Ok(())
             }
@@ -195,8 +196,8 @@ impl<C: Contract> Serving<C> {
                     self.one_way(method.number, head, payload);
                 } else {
                     // Its sender was told when it opened the channel.
-                    drop(self.scope.refuse(method_name::<C>(method.number)));
-                    self.refuse_one_way();
+                    let failure = self.scope.refuse(method_name::<C>(method.number));
+                    self.refuse_one_way(method.number, &head.trace, &failure);
                 }
                 Ok(())
             }
@@ -218,7 +219,7 @@ impl<C: Contract> Serving<C> {
     }
 
     fn call(&mut self, call: u32, method: usize, conditions: Conditions, arguments: &[u8]) {
-        let codec = self.agreed.codec;
+        let (codec, trace) = (self.agreed.codec, conditions.head.trace.clone());
         let taken = match &mut self.layered {
             None => {
                 let responder = || Responder::call(Arc::clone(&self.replies), call);
@@ -228,16 +229,18 @@ impl<C: Contract> Serving<C> {
             Some(layered) => layered.call((call, method), conditions, (codec, arguments)),
         };
         if let Err(error) = taken {
-            self.refuse(call, &unreadable::<C>(method, &error));
+            self.refuse((call, method), &trace, &unreadable::<C>(method, &error));
         }
     }
 
-    fn refuse(&mut self, call: u32, failure: &Failure) {
+    fn refuse(&mut self, (call, method): (u32, usize), trace: &Trace, failure: &Failure) {
         self.refused += 1;
+        self.scope.turned_away((method, C::METHODS), trace, failure);
         self.replies.send_failure(call, failure, 0);
     }
 
     fn one_way(&mut self, method: usize, head: Head, arguments: &[u8]) {
+        let trace = head.trace.clone();
         match C::decode_one_way(method, self.agreed.codec, arguments) {
             Ok(typed) => {
                 self.one_way += 1;
@@ -250,7 +253,7 @@ impl<C: Contract> Serving<C> {
             Err(error) => {
                 let (service, caller) = (C::NAME, self.scope.caller.name());
                 tracing::debug!(target: "qmesh::service", service, caller, %error, "refused a one-way send");
-                self.refuse_one_way();
+                self.refuse_one_way(method, &trace, &unreadable::<C>(method, &error));
             }
         }
     }
@@ -267,8 +270,9 @@ impl<C: Contract> Serving<C> {
         Ok(())
     }
 
-    fn refuse_one_way(&mut self) {
+    fn refuse_one_way(&mut self, method: usize, trace: &Trace, failure: &Failure) {
         self.refused += 1;
+        self.scope.turned_away((method, C::METHODS), trace, failure);
         // It counts as taken before it counts as refused.
         self.replies.enter_one_way(std::mem::take(&mut self.one_way) + 1);
         self.replies.finish_one_way(OneWays { refused: 1, ..OneWays::default() });

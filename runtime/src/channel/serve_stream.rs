@@ -59,7 +59,7 @@ pub(crate) async fn run<C: Contract>(
     } else {
         Err(scope.refuse(method_name::<C>(method.number)))
     };
-    let is_refused = decoded.is_err();
+    let (is_refused, trace) = (decoded.is_err(), conditions.head.trace.clone());
     let admitted = match decoded {
         Ok(call) => {
             let admitted = admit(&endpoint, deadline, &unread).await;
@@ -69,7 +69,10 @@ pub(crate) async fn run<C: Contract>(
     };
     let answer = match admitted {
         Ok(envelope) => Either::Left(endpoint.run(&Arc::new(scope), envelope, answer, Instant::now())),
-        Err(failure) => Either::Right(ready((Err(failure), 0))),
+        Err(failure) => {
+            scope.turned_away((method.number, C::METHODS), &trace, &failure);
+            Either::Right(ready((Err(failure), 0)))
+        }
     };
     chunk.let_go();
     let incoming = ports.incoming.take();

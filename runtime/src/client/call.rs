@@ -32,6 +32,7 @@ use crate::{
     codec::{BadArguments, Codec},
     failure::{CallError, Failure, Reason},
     service::{Conditions, Contract, Endpoint, LocalEndpoint, Never, RawReply, Reply},
+    telemetry::{Recorded, Status},
     wire::frame::status,
 };
 
@@ -73,6 +74,8 @@ pub struct Call<C: Contract, A, R: Returns> {
     options: CallOptions,
     make: Make<C, A, R>,
     state: State<A, R>,
+    /// Where the call is recorded, until it has ended.
+    recorded: Option<Box<Recorded>>,
 }
 
 enum State<A, R: Returns> {
@@ -91,7 +94,8 @@ enum State<A, R: Returns> {
 
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: Make<C, A, R>) -> Self {
-        Self { client, method, options: CallOptions::NONE, make, state: State::New(arguments) }
+        let state = State::New(arguments);
+        Self { client, method, options: CallOptions::NONE, make, state, recorded: None }
     }
 
     /// How long the call may take, from its first poll to the end of its last attempt (default: the node's
@@ -149,7 +153,7 @@ where
         else {
             return State::patient(self.journey(ticket), arguments);
         };
-        match ticket.begin(channel, &arguments, now) {
+        match ticket.begin((remote, channel), &arguments, now) {
             Ok(call) => State::Started { call, remote: Arc::clone(remote), arguments, ticket },
             Err(failure) => self.again(remote, failure, arguments, ticket),
         }
@@ -170,7 +174,7 @@ where
                 Ok(arguments) => arguments,
                 Err(error) => return State::failed(error.into()),
             };
-            return match ticket.begin(&channel, &arguments, now) {
+            return match ticket.begin((&remote, &channel), &arguments, now) {
                 Ok(call) => State::Started { call, remote, arguments, ticket },
                 Err(failure) => self.again(&remote, failure, arguments, ticket),
             };
@@ -195,7 +199,7 @@ where
                 }
                 Place::There(remote, channel) => {
                     let arguments = codec.encode(&arguments)?;
-                    let begun = journey.ticket.begin(&channel, &arguments, Instant::now());
+                    let begun = journey.ticket.begin((&remote, &channel), &arguments, Instant::now());
                     drop(turn);
                     let answer = match begun {
                         Ok(call) => journey.ticket.settle(call.await),
@@ -263,13 +267,16 @@ fn call_here<C: Contract, A, R: Returns>(
 ) -> Result<impl Future<Output = CallResult<R>> + use<C, A, R>, Failure> {
     let (to, answer) = oneshot::channel();
     let deadline = ticket.terms.deadline;
-    let conditions = Conditions::call(deadline, ticket.head());
+    let conditions = Conditions::call(deadline, ticket.head(local.core.node.name()));
     let call = make(arguments, Reply::local(to));
     let answer = local.run_own((call, ticket.method), conditions, answer, now)?;
     Ok(async move {
         let answer = timeout_at(deadline, answer).await;
-        let (answer, spent) = answer.map_err(|_late| Failure::unanswered_in_time())?;
-        ticket.terms.settle(Some(spent));
+        let (answer, spent) = match answer {
+            Ok((answer, spent)) => (answer, Some(spent)),
+            Err(_late) => (Err(Failure::unanswered_in_time()), None),
+        };
+        ticket.ended(spent, Status::of(&answer));
         answer
     })
 }
@@ -296,7 +303,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
         let this = self.get_mut();
+        if let State::New(_) = this.state
+            && this.client.node().telemetry().is_on()
+        {
+            this.recorded = this.client.record(this.method, &mut this.options);
+        }
         let answer = ready!(this.poll_answer(cx));
+        if let Some(recorded) = this.recorded.take() {
+            recorded.end(&answer);
+        }
         let method = C::METHODS.get(this.method).map_or("", |method| method.name);
         Poll::Ready(R::output(answer.map_err(|failure| failure.of(C::NAME, method))))
     }
@@ -328,8 +343,7 @@ where
                     else {
                         continue;
                     };
-                    ticket.terms.settle(answer.spent);
-                    match answer.result {
+                    match ticket.settle(answer) {
                         Ok(raw) => break decode::<R>(this.client.route().spec.codec, &raw),
                         Err(failure) => this.state = this.again(&remote, failure, arguments, ticket),
                     }
@@ -353,7 +367,7 @@ where
         State::Patient(Box::pin(async move {
             let call = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                let mut below = Self { client, method, options, make, state: State::New(arguments) };
+                let mut below = Self { options, ..Self::new(client, method, arguments, make) };
                 poll_fn(move |cx| below.poll_answer(cx))
             };
             layers.bring(sealed, call).await

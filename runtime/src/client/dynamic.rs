@@ -13,6 +13,7 @@ use crate::{
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Caller, RawReply},
+    telemetry::{self, Trace},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -91,14 +92,21 @@ pub(crate) struct JsonCall<'a> {
     pub(crate) timeout: Duration,
 }
 
-/// Calls a method by name, for this node itself or for the command line that asks it to.
+/// Calls a method by name, for this node itself or for the command line that asks it to, whose trace it is then.
 pub(crate) async fn call_json(
     node: &Arc<NodeInner>,
     guest: Option<Caller>,
     call: JsonCall<'_>,
+    asked: Trace,
 ) -> Result<Value, DynamicError> {
     let JsonCall { service, method, .. } = call;
-    let answer = raw_call(node, guest, call).await;
+    let (telemetry, target) = (node.telemetry(), (service, method));
+    let side = telemetry.others().map(|others| (others, 0));
+    let (trace, recorded) = telemetry::begin_below(telemetry, asked, target, side);
+    let answer = raw_call(node, guest, call, trace).await;
+    if let Some(recorded) = recorded {
+        recorded.end(&answer.as_ref().map(|raw| raw.as_result()).map_err(Failure::clone));
+    }
     let raw = answer.map_err(|failure| CallError::Failed(failure.of(service, method)))?;
     let value: Value = Codec::Json.decode(&raw.body).map_err(|error| {
         let detail = format!("the service ran, but its answer is no JSON: {error}");
@@ -111,9 +119,10 @@ async fn raw_call(
     node: &Arc<NodeInner>,
     guest: Option<Caller>,
     JsonCall { service, method, arguments, timeout }: JsonCall<'_>,
+    trace: Trace,
 ) -> Result<RawReply, Failure> {
     let encoded = Codec::Json.encode(arguments)?;
-    let ticket = ticket(node, timeout)?;
+    let ticket = ticket(node, timeout)?.traced(trace);
     let methods = vec![OpenMethod { name: method.to_owned(), signature: String::new() }];
     journey(node, guest, (service, methods), ticket).call_or_send(&encoded).await
 }

@@ -104,6 +104,7 @@ impl Journey {
                 ""
             };
             if !refused.is_empty() {
+                self.node.counters().refused_retry();
                 failure.add(&format!("not repeated, as {refused} may not be repeated more often"));
                 return Err(failure);
             }
@@ -120,7 +121,7 @@ impl Journey {
                 Place::Here(local) => return self.call_here(local, arguments).await,
                 Place::There(remote, channel) => (remote, channel),
             };
-            let answer = match self.ticket.begin(&channel, arguments, Instant::now()) {
+            let answer = match self.ticket.begin((&remote, &channel), arguments, Instant::now()) {
                 Ok(call) => self.ticket.settle(call.await),
                 Err(failure) => Err(failure),
             };
@@ -134,7 +135,7 @@ impl Journey {
     /// Calls an endpoint on this node, or sends one way.
     async fn call_here(&mut self, local: Arc<dyn Endpoint>, arguments: &[u8]) -> Result<RawReply, Failure> {
         let deadline = self.deadline();
-        let conditions = Conditions::call(deadline, self.ticket.head());
+        let conditions = Conditions::call(deadline, self.ticket.head(self.node.name()));
         let RouteSpec { codec, methods, guest, .. } = &self.route.spec;
         let asked = methods.get(self.ticket.method).ok_or_else(|| {
             Failure::not_sent(Reason::Protocol, "the contract has no method of this number")
@@ -190,6 +191,7 @@ impl Journey {
         };
         if channel.is_one_way(self.ticket.method) {
             let head = Head::new(Allowance::one_way(self.node.config().call_hops), None);
+            let head = head.traced(self.ticket.trace.clone());
             self.send(&head, arguments).await?;
             return RawReply::of(self.route.spec.codec, &());
         }

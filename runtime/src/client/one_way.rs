@@ -30,6 +30,7 @@ use crate::{
     },
     failure::{Failure, Reason},
     service::{Conditions, Contract, LocalEndpoint, Sending},
+    telemetry::Recorded,
 };
 
 /// A one-way send: set its options, then await it. Nothing happens before that.
@@ -45,6 +46,8 @@ pub struct OneWay<C: Contract, A> {
     options: CallOptions,
     make: fn(A) -> C::Call,
     state: SendState<A>,
+    /// Where the send is recorded, until it has ended.
+    recorded: Option<Box<Recorded>>,
 }
 
 enum SendState<A> {
@@ -55,7 +58,8 @@ enum SendState<A> {
 
 impl<C: Contract, A> OneWay<C, A> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: fn(A) -> C::Call) -> Self {
-        Self { client, method, options: CallOptions::NONE, make, state: SendState::New(arguments) }
+        let state = SendState::New(arguments);
+        Self { client, method, options: CallOptions::NONE, make, state, recorded: None }
     }
 
     /// How long the send may wait for a place (default: the node's
@@ -94,8 +98,14 @@ where
     /// It was *not sent*: [`Reason::Overloaded`] where there is no place, [`Reason::Unreachable`] where no endpoint has
     /// been reached yet (awaiting a first send reaches one), or why it can never be sent.
     pub fn try_send(mut self) -> Result<(), Failure> {
+        self.record();
+        let sent = self.try_send_now();
+        self.over(sent)
+    }
+
+    fn try_send_now(&mut self) -> Result<(), Failure> {
         let SendState::New(arguments) = std::mem::replace(&mut self.state, SendState::Done) else {
-            return Err(self.named(Failure::not_sent(Reason::Cancelled, "the send has begun already")));
+            return Err(Failure::not_sent(Reason::Cancelled, "the send has begun already"));
         };
         if self.client.has_layers() {
             // What became of it below is known at once, however long the layers take with the answer.
@@ -108,17 +118,36 @@ where
                 std::future::ready(sent)
             });
             let held_up = || Err(Failure::not_sent(Reason::Overloaded, "a layer of the client is not ready"));
-            let sent = way.now_or_never().unwrap_or_else(|| below.get().cloned().unwrap_or_else(held_up));
-            return sent.map_err(|failure| self.named(failure));
+            return way.now_or_never().unwrap_or_else(|| below.get().cloned().unwrap_or_else(held_up));
         }
-        let sent = match self.send_now(&arguments) {
+        match self.send_now(&arguments) {
             Ok(Now::Sent) => Ok(()),
             Ok(Now::NoRoom) => Err(no_place_now()),
             Ok(Now::Failed(failure)) if failure.reason() != Reason::ConnectionLost => Err(failure),
             Ok(Now::NotReady | Now::Failed(_)) => self.send_here_now(arguments),
             Err(failure) => Err(failure),
-        };
-        sent.map_err(|failure| self.named(failure))
+        }
+    }
+
+    /// Decides what its trace is, before anything else is done.
+    #[inline]
+    fn record(&mut self) {
+        if self.recorded.is_none()
+            && self.options.trace.is_undecided()
+            && self.client.node().telemetry().is_on()
+        {
+            self.recorded = self.client.record(self.method, &mut self.options);
+        }
+    }
+
+    /// What became of it.
+    fn over(&mut self, sent: Result<(), Failure>) -> Result<(), Failure> {
+        if let Some(recorded) = self.recorded.take() {
+            recorded.end(&sent.as_ref().map(|()| Ok::<_, ()>(())).map_err(Failure::clone));
+        }
+        sent.map_err(|failure| {
+            failure.of(C::NAME, C::METHODS.get(self.method).map_or("", |method| method.name))
+        })
     }
 
     fn through_layers<F>(
@@ -137,7 +166,7 @@ where
             let deadline = sealed.deadline;
             let send = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                send(Self { client, method, options, make, state: SendState::New(arguments) })
+                send(Self { options, ..Self::new(client, method, arguments, make) })
             };
             layers.bring(sealed, send).await
         })
@@ -304,6 +333,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        this.record();
         if this.client.has_layers()
             && let SendState::New(_) = this.state
             && let SendState::New(arguments) = std::mem::replace(&mut this.state, SendState::Done)
@@ -315,7 +345,7 @@ where
                 Ok(Now::NoRoom | Now::NotReady | Now::Failed(_)) => {}
                 sent => {
                     this.state = SendState::Done;
-                    return Poll::Ready(sent.map(drop).map_err(|failure| this.named(failure)));
+                    return Poll::Ready(this.over(sent.map(drop)));
                 }
             }
         }
@@ -323,9 +353,9 @@ where
             && let SendState::New(arguments) = std::mem::replace(&mut this.state, SendState::Done)
         {
             match this.start(arguments) {
-                Ok(None) => return Poll::Ready(Ok(())),
+                Ok(None) => return Poll::Ready(this.over(Ok(()))),
                 Ok(Some(patient)) => this.state = SendState::Patient(patient),
-                Err(failure) => return Poll::Ready(Err(this.named(failure))),
+                Err(failure) => return Poll::Ready(this.over(Err(failure))),
             }
         }
         let SendState::Patient(patient) = &mut this.state else {
@@ -333,13 +363,7 @@ where
         };
         let sent = ready!(patient.as_mut().poll(cx));
         this.state = SendState::Done;
-        Poll::Ready(sent.map_err(|failure| this.named(failure)))
-    }
-}
-
-impl<C: Contract, A> OneWay<C, A> {
-    fn named(&self, failure: Failure) -> Failure {
-        failure.of(C::NAME, C::METHODS.get(self.method).map_or("", |method| method.name))
+        Poll::Ready(this.over(sent))
     }
 }
 

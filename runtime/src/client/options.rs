@@ -10,10 +10,13 @@ use crate::{
         caller::{Answer, ChannelCaller, InFlight, Outbound},
         head::Head,
     },
+    client::Remote,
     config::Config,
     failure::Failure,
     metadata::Metadata,
     service::RawReply,
+    telemetry::{Attempt, Status, Trace},
+    wire::frame::status,
 };
 
 /// The options of one call.
@@ -22,6 +25,8 @@ pub(crate) struct CallOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) retries: Option<u32>,
     pub(crate) metadata: Option<Arc<Metadata>>,
+    /// Undecided where the node has no telemetry.
+    pub(crate) trace: Trace,
 }
 
 /// What a call takes along on all its attempts.
@@ -30,11 +35,15 @@ pub(crate) struct Ticket {
     pub(crate) method: usize,
     pub(crate) terms: Terms,
     metadata: Option<Arc<Metadata>>,
+    pub(crate) trace: Trace,
+    /// The attempt under way, if it is recorded.
+    attempt: Option<Box<Attempt>>,
 }
 
 impl CallOptions {
     /// None set.
-    pub(crate) const NONE: Self = Self { timeout: None, retries: None, metadata: None };
+    pub(crate) const NONE: Self =
+        Self { timeout: None, retries: None, metadata: None, trace: Trace::Undecided };
 
     pub(crate) fn set_metadata(&mut self, key: impl Into<String>, value: impl Into<String>) {
         Arc::make_mut(self.metadata.get_or_insert_default()).set(key.into(), value.into());
@@ -53,7 +62,7 @@ impl CallOptions {
     pub(crate) fn ticket(&self, method: usize, config: &Config, now: Instant) -> Result<Ticket, Failure> {
         self.check(config)?;
         let terms = Terms::begin(config, self, now)?;
-        Ok(Ticket { method, terms, metadata: self.metadata.clone() })
+        Ok(Ticket { method, terms, metadata: self.metadata.clone(), trace: self.trace(), attempt: None })
     }
 
     /// The head of a one-way send.
@@ -63,7 +72,13 @@ impl CallOptions {
     #[inline]
     pub(crate) fn one_way_head(&self, config: &Config) -> Result<Head, Failure> {
         self.check(config)?;
-        Ok(Head::new(Allowance::one_way(call_tree::hops(config)?), self.metadata.clone()))
+        let allowance = Allowance::one_way(call_tree::hops(config)?);
+        Ok(Head::new(allowance, self.metadata.clone()).traced(self.trace()))
+    }
+
+    #[inline]
+    fn trace(&self) -> Trace {
+        if self.trace.is_undecided() { Trace::inherited() } else { self.trace.clone() }
     }
 
     #[inline]
@@ -73,26 +88,50 @@ impl CallOptions {
 }
 
 impl Ticket {
-    /// The head of the next attempt.
-    pub(crate) fn head(&mut self) -> Head {
-        Head::new(self.terms.grant(), self.metadata.clone())
+    /// The same for a call of that trace.
+    pub(crate) fn traced(self, trace: Trace) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The head of the next attempt, which is made at the node of that name.
+    pub(crate) fn head(&mut self, node: &str) -> Head {
+        let head = Head::new(self.terms.grant(), self.metadata.clone());
+        let Trace::Of(trace) = &self.trace else { return head.traced(self.trace.clone()) };
+        let Some((trace, attempt)) = Attempt::begin(trace, node) else {
+            return head.traced(self.trace.clone());
+        };
+        self.attempt = Some(Box::new(attempt));
+        head.traced(trace)
     }
 
     /// Begins the next attempt.
     pub(crate) fn begin(
         &mut self,
-        channel: &Arc<ChannelCaller>,
+        (remote, channel): (&Remote, &Arc<ChannelCaller>),
         arguments: &[u8],
         now: Instant,
     ) -> Result<InFlight, Failure> {
-        let head = self.head();
+        let head = self.head(remote.name());
         let call = Outbound { method: self.method, head: &head, arguments, deadline: self.terms.deadline };
-        channel.start(call, now).inspect_err(|_| self.terms.settle(Some(0)))
+        channel.start(call, now).inspect_err(|failure| self.ended(Some(0), Err(failure)))
     }
 
     /// What came of the attempt.
     pub(crate) fn settle(&mut self, answer: Answer) -> Result<RawReply, Failure> {
-        self.terms.settle(answer.spent);
+        self.ended(answer.spent, answer.result.as_ref().map(status_of));
         answer.result
     }
+
+    /// The attempt under way has ended, after so many repeats if they are known.
+    #[inline]
+    pub(crate) fn ended(&mut self, spent: Option<u32>, status: Result<Status, &Failure>) {
+        self.terms.settle(spent);
+        if let Some(attempt) = self.attempt.take() {
+            attempt.end(status);
+        }
+    }
+}
+
+const fn status_of(reply: &RawReply) -> Status {
+    if reply.status == status::VALUE { Status::Ok } else { Status::ServiceError }
 }

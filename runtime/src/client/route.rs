@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicU64,
             Ordering::{Acquire, Release},
@@ -22,7 +22,8 @@ use crate::{
     codec::Codec,
     node::NodeInner,
     random::Random,
-    service::{Caller, Endpoint},
+    service::{Caller, Endpoint, Method},
+    telemetry::Side,
     wire::messages::{Open, OpenMethod},
 };
 
@@ -45,6 +46,8 @@ pub(crate) struct Route {
     refreshing: Mutex<()>,
     /// Grows with every channel that is opened.
     channels: AtomicU64,
+    /// Where its calls are measured, once it is known.
+    side: OnceLock<Option<Arc<Side>>>,
     pub(crate) budget: RetryBudget,
 }
 
@@ -72,8 +75,14 @@ impl Route {
             table: ArcSwap::default(),
             refreshing: Mutex::default(),
             channels: AtomicU64::new(0),
+            side: OnceLock::new(),
             budget: RetryBudget::new(retries_per_second, retry_share),
         }
+    }
+
+    /// Where its calls are measured, if they are.
+    pub(crate) fn side(&self, node: &NodeInner, methods: &'static [Method]) -> Option<&Arc<Side>> {
+        self.side.get_or_init(|| node.telemetry().side(&self.spec.service, methods, true)).as_ref()
     }
 
     pub(crate) fn open_request(&self) -> Open {

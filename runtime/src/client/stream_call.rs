@@ -38,6 +38,7 @@ use crate::{
     failure::{CallError, Failure},
     service::{Conditions, Contract, RawReply, StreamReply},
     stream::Receiver,
+    telemetry::{Recorded, Status},
     wire::frame::status,
 };
 
@@ -119,6 +120,8 @@ pub struct StreamCall<C: Contract, A, U, R: Answers> {
     idle: Option<Duration>,
     make: fn(A, U, StreamReply<R>) -> C::Call,
     state: State<A, U, R>,
+    /// Where the call is recorded, until it has its answer.
+    recorded: Option<Box<Recorded>>,
 }
 
 enum State<A, U, R: Answers> {
@@ -136,7 +139,7 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
         make: fn(A, U, StreamReply<R>) -> C::Call,
     ) -> Self {
         let state = State::New(arguments, upload);
-        Self { client, method, options: CallOptions::NONE, idle: None, make, state }
+        Self { client, method, options: CallOptions::NONE, idle: None, make, state, recorded: None }
     }
 
     /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
@@ -182,7 +185,7 @@ where
             let deadline = sealed.deadline;
             let call = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                let below = Self { client, method, options, idle, make, state: State::Done };
+                let below = Self { client, method, options, idle, make, state: State::Done, recorded: None };
                 below.begin(arguments, upload)
             };
             layers.bring(sealed, call).await
@@ -248,11 +251,17 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     let (to, answer) = oneshot::channel();
     let call = make(arguments, upload, StreamReply::local(to));
     let cancel = Some(Arc::default());
-    let conditions =
-        Conditions { deadline: patience.handler_deadline(), cancel, head: journey.ticket.head() };
+    let conditions = Conditions {
+        deadline: patience.handler_deadline(),
+        cancel,
+        head: journey.ticket.head(journey.node.name()),
+    };
     let answer = local.run_own((call, journey.ticket.method), conditions, answer, Instant::now())?;
-    let (answer, spent) = patience.wait_for(answer).await?;
-    journey.ticket.terms.settle(Some(spent));
+    let (answer, spent) = match patience.wait_for(answer).await {
+        Ok((answer, spent)) => (answer, Some(spent)),
+        Err(late) => (Err(late), None),
+    };
+    journey.ticket.ended(spent, Status::of(&answer));
     answer
 }
 
@@ -338,7 +347,7 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     let arguments = codec.encode(&arguments)?;
     let OwnChannel { remote, open, streams } = own;
     let OpenChannel { opened, frames, writer } = open;
-    let head = journey.ticket.head();
+    let head = journey.ticket.head(remote.name());
     let limit = open::check_size(&opened, &head, arguments.len())?;
     let outgoing = upload.outgoing(codec, limit).map(|items| items.0);
     let (incoming, coming) = R::expect(codec);
@@ -356,8 +365,7 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     remote.start_stream(&place, Box::pin(work)).await?;
     let answered = patience.wait_for(answer).await?;
     let answer = answered.unwrap_or_else(|_| Answer::without_a_word());
-    journey.ticket.terms.settle(answer.spent);
-    finish::<R>(answer.result, coming, codec).map_err(|failure| failure.at(remote.name()))
+    finish::<R>(journey.ticket.settle(answer), coming, codec).map_err(|failure| failure.at(remote.name()))
 }
 
 fn finish<R: Answers>(answer: Result<RawReply, Failure>, coming: R::Coming, codec: Codec) -> StreamResult<R> {
@@ -382,6 +390,9 @@ where
         if let State::New(..) = this.state
             && let State::New(arguments, upload) = std::mem::replace(&mut this.state, State::Done)
         {
+            if this.client.node().telemetry().is_on() {
+                this.recorded = this.client.record(this.method, &mut this.options);
+            }
             this.state = State::Started(this.start(arguments, upload));
         }
         let State::Started(started) = &mut this.state else {
@@ -389,6 +400,9 @@ where
         };
         let answer = std::task::ready!(started.as_mut().poll(cx));
         this.state = State::Done;
+        if let Some(recorded) = this.recorded.take() {
+            recorded.end(&answer);
+        }
         let method = C::METHODS.get(this.method).map_or("", |method| method.name);
         Poll::Ready(R::output(answer.map_err(|failure| failure.of(C::NAME, method))))
     }

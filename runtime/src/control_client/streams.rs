@@ -25,6 +25,7 @@ use crate::{
     control_client::{ControlClient, milliseconds},
     failure::{CallError, Failure},
     stream::Receiver,
+    telemetry::{self, Shape},
     wire::{
         frame::status,
         messages::{Open, OpenMethod},
@@ -70,13 +71,19 @@ impl ControlClient {
         upload: Option<Receiver<Value>>,
         times: StreamTimes,
     ) -> Result<StreamAnswer, DynamicError> {
-        let called = self.start(method, arguments, upload, times).await;
+        let target = (method.service.as_str(), method.name.as_str());
+        let (trace, recorded) = telemetry::begin(&self.telemetry, target, Shape::Call, None);
+        let head = Head::USUAL.traced(trace);
+        let called = self.start((method, &head), arguments, upload, times).await;
+        if let Some(recorded) = recorded {
+            recorded.end(&called.as_ref().map(Result::as_ref).map_err(Failure::clone));
+        }
         called.unwrap_or_else(|failure| Err(CallError::Failed(failure.of(&method.service, &method.name))))
     }
 
     async fn start(
         &self,
-        method: &MethodInfo,
+        (method, head): (&MethodInfo, &Head),
         arguments: &Value,
         upload: Option<Receiver<Value>>,
         StreamTimes { answer: timeout, idle }: StreamTimes,
@@ -84,7 +91,7 @@ impl ControlClient {
         let deadline = deadline_after(Instant::now(), timeout);
         let arguments = Codec::Json.encode(arguments)?;
         let OpenChannel { opened, frames, writer } = self.open(method, deadline).await?;
-        let limit = open::check_size(&opened, &Head::USUAL, arguments.len())?;
+        let limit = open::check_size(&opened, head, arguments.len())?;
         let idle = idle.map(IdleClock::new);
         let (patience, outgoing) = if method.upload {
             let mut upload = upload.unwrap_or_else(|| Receiver::of([]));
@@ -101,7 +108,7 @@ impl ControlClient {
         };
         let (incoming, coming) = items::incoming::<Value>(Codec::Json);
         let (to, answer) = oneshot::channel();
-        let begin = stream_caller::begin(&Head::USUAL, patience.handler_deadline(), &arguments);
+        let begin = stream_caller::begin(head, patience.handler_deadline(), &arguments);
         let incoming = method.download.then_some(incoming);
         let caller = StreamCaller { frames, writer, outgoing, incoming, answer: to };
         let mut running: BoxFuture<'static, ()> = Box::pin(caller.run(begin));

@@ -26,6 +26,7 @@ use crate::{
     service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
     task::{Place, Shards},
+    telemetry::Telemetry,
 };
 
 /// A node to be. [`Node::builder`] makes one.
@@ -45,6 +46,7 @@ pub struct NodeBuilder {
     servers: Vec<Box<dyn AnyServer>>,
     random: Arc<Random>,
     clock: WallClock,
+    telemetry: Telemetry,
 }
 
 /// Why a node did not start. Nothing of it runs.
@@ -113,6 +115,7 @@ impl NodeBuilder {
             servers: Vec::new(),
             random: Arc::default(),
             clock: WallClock::default(),
+            telemetry: Telemetry::none(),
         }
     }
 
@@ -191,6 +194,12 @@ impl NodeBuilder {
         self.authorize(move |caller, service, method| rules.decide(caller, service, method))
     }
 
+    /// Where the node's telemetry goes (default: nowhere).
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.telemetry = telemetry;
+        self
+    }
+
     /// Serves a service: `.serve(ChatServer::new(Rooms::default))`.
     pub fn serve<C: Serve<S>, S: Send + Sync + 'static>(mut self, server: Server<C, S>) -> Self {
         self.servers.push(Box::new(server));
@@ -248,7 +257,9 @@ impl NodeBuilder {
             policies: std::mem::take(&mut self.policies),
             random: Arc::clone(&self.random),
             clock: self.clock.clone(),
+            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name),
         }));
+        inner.telemetry().observe(&inner);
         outlet.connect(&inner);
         // From here on, whatever fails, the node ends with this handle.
         let node = Node::new(Arc::clone(&inner));

@@ -13,9 +13,10 @@ use crate::{
     failure::CallError,
     node::{NodeInner, Peer, link::Link},
     service::Caller,
+    telemetry::Trace,
     wire::{
         frame::{self, FrameError, Frames, kind},
-        messages::{Control, Request, Response, control::Kind},
+        messages::{CallHead, Control, Request, Response, control::Kind},
         outbox::Outbox,
     },
 };
@@ -119,10 +120,12 @@ async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answe
                 Err(failure) => Answer::Failed(failure.of(&service, "")),
             }
         }
-        Query::Call { service, method, arguments, timeout_ms } => {
+        Query::Call { service, method, arguments, timeout_ms, head } => {
             let timeout = control_api::timeout(timeout_ms);
             let call = JsonCall { service: &service, method: &method, arguments: &arguments, timeout };
-            match client::call_json(node, Some(guest.clone()), call).await {
+            // What cannot be read is as if it had not been said.
+            let mut head = CallHead::decode(&head[..]).unwrap_or_default();
+            match client::call_json(node, Some(guest.clone()), call, Trace::take(&mut head)).await {
                 Ok(value) => Answer::Value(value),
                 Err(CallError::Service(error)) => Answer::ServiceError(error.0),
                 Err(CallError::Failed(failure)) => Answer::Failed(failure),

@@ -47,6 +47,7 @@ use crate::{
     service::{AnyServer, Caller, Endpoint, Method, ServiceCore, Started},
     supervisor::{ChildSpec, Glance, Kind, SupervisorRef, Tree, looper},
     task::{Shards, Tasks},
+    telemetry::Telemetry,
     wire::messages::control::Kind as ControlKind,
 };
 
@@ -67,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) policies: Vec<Policy>,
     pub(crate) random: Arc<Random>,
     pub(crate) clock: WallClock,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Why an address gave no session.
@@ -174,6 +176,11 @@ impl NodeInner {
 
     pub(crate) const fn clock(&self) -> &WallClock {
         &self.parts.clock
+    }
+
+    #[inline]
+    pub(crate) const fn telemetry(&self) -> &Telemetry {
+        &self.parts.telemetry
     }
 
     pub(crate) const fn counters(&self) -> &Counters {
@@ -452,7 +459,7 @@ impl NodeInner {
     }
 
     /// The sessions that are up, by peer.
-    fn links(&self) -> Vec<Arc<Link>> {
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         let links = self.peers.iter().filter_map(|peer| Some((*peer.key(), peer.current()?)));
         links.collect::<BTreeMap<_, _>>().into_values().collect()
     }

@@ -27,6 +27,7 @@ use tokio::{
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::{
+    call_tree::Inherited,
     channel::head::Head,
     failure::{Failure, Reason},
     service::{
@@ -182,8 +183,11 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             let Some(envelope) = turn.batch.calls.pop_front() else { break };
             turn.ended += 1;
             if let Some(failure) = unwanted(&turn.batch.scope, &envelope) {
-                C::refuse(envelope.call, failure);
-            } else if !self.start_shared(&turn.batch.scope, envelope).await? {
+                turn.batch.refuse_one(envelope, failure);
+                continue;
+            }
+            let inherited = turn.batch.begins(&envelope);
+            if !self.start_shared(&turn.batch.scope, envelope, inherited).await? {
                 // The slot is its task's now.
                 turn.ended -= 1;
             }
@@ -207,16 +211,16 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         while let Some(envelope) = turn.batch.calls.pop_front_if(|next| next.is_exclusive()) {
             turn.ended += 1;
             if let Some(failure) = unwanted(&scope, &envelope) {
-                C::refuse(envelope.call, failure);
+                turn.batch.refuse_one(envelope, failure);
                 continue;
             }
             let counts = u64::from(envelope.is_one_way());
             one_way.begun += counts;
-            let mut inherited = envelope.conditions.inherited();
+            let mut inherited = turn.batch.begins(&envelope);
             context.renew(envelope.conditions);
             let mut handler = pin!(C::exclusive(service, &context, envelope.call));
             poll_fn(|cx| {
-                let polled = inherited.enter(|| poll_caught(handler.as_mut(), cx));
+                let polled = inherited.poll(|| poll_caught(handler.as_mut(), cx));
                 if polled.is_pending() {
                     // Neither those before it nor those behind it are held by it.
                     turn.ended -= 1;
@@ -240,10 +244,10 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
         &mut self,
         scope: &Arc<CallScope>,
         envelope: Envelope<C>,
+        mut inherited: Inherited,
     ) -> Result<bool, ActorProcessingErr> {
         let held = Held { service: Some(Arc::clone(&self.service)), life: Arc::clone(&self.life) };
         let conditions = envelope.conditions.clone();
-        let mut inherited = conditions.inherited();
         let scope = Arc::clone(scope);
         let running = async move {
             let Some(service) = held.service.as_deref() else { return true };
@@ -251,7 +255,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             one_way.begun = u64::from(envelope.is_one_way());
             let context = Context::new(Arc::clone(&scope), envelope.conditions);
             let mut handler = pin!(C::shared(service, &context, envelope.call));
-            let whole = poll_fn(|cx| inherited.enter(|| poll_caught(handler.as_mut(), cx))).await.is_ok();
+            let whole = poll_fn(|cx| inherited.poll(|| poll_caught(handler.as_mut(), cx))).await.is_ok();
             if whole {
                 one_way.handled = one_way.begun;
                 if context.is_cancelled() {

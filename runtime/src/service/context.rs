@@ -16,8 +16,9 @@ use crate::{
     failure::Failure,
     metadata::Metadata,
     node::NodeHandle,
-    service::{Caller, Cancel, OneWays, Replies},
+    service::{Caller, Cancel, Method, OneWays, Replies},
     task::{self, Tasks},
+    telemetry::{Arrived, Side, Telemetry, Trace},
     wire::unread::Unread,
 };
 
@@ -61,6 +62,9 @@ pub(crate) struct ServiceCore {
     pub(crate) name: &'static str,
     pub(crate) node: NodeHandle,
     pub(crate) guard: Guard,
+    pub(crate) telemetry: Telemetry,
+    /// Where its calls are measured.
+    pub(crate) side: Option<Arc<Side>>,
     /// Not before its warm-up is over.
     pub(crate) ready: AtomicBool,
     /// `&self` calls that did not finish at once.
@@ -213,6 +217,22 @@ impl CallScope {
     pub(crate) fn refuse(&self, method: &str) -> Failure {
         self.core.node.inner().counters().refused_call();
         self.core.guard.refuse(&self.caller, self.guest.as_ref(), (self.core.name, method))
+    }
+
+    /// A call is answered before it comes to the service: tells telemetry.
+    #[cold]
+    pub(crate) fn turned_away(
+        &self,
+        (number, methods): (usize, &[Method]),
+        trace: &Trace,
+        failure: &Failure,
+    ) {
+        if let Some(method) = methods.get(number)
+            && (self.core.telemetry.is_on() || !trace.is_undecided())
+        {
+            Arrived { scope: self, method: (number, method), trace, queued_at: Instant::now() }
+                .refused(failure);
+        }
     }
 
     /// The answers that the caller has not read, where it reads them from a channel.

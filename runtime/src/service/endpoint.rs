@@ -40,7 +40,6 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
     /// How many calls can hold a slot.
-    #[cfg(feature = "testing")]
     fn capacity(&self) -> usize;
     /// Serves one channel until it ends; an error if its caller broke the protocol.
     fn serve(self: Arc<Self>, channel: ServedChannel) -> BoxFuture<'static, Result<(), FrameError>>;
@@ -246,7 +245,6 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
         (self.inbox.occupied(), self.inbox.oldest(now))
     }
 
-    #[cfg(feature = "testing")]
     fn capacity(&self) -> usize {
         self.inbox.capacity()
     }

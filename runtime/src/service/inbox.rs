@@ -26,8 +26,11 @@ use tokio::{
 };
 
 use crate::{
+    call_tree::Inherited,
     failure::{Failure, Reason},
+    service::reply::unanswered,
     service::{CallScope, Conditions, Contract, Method, OneWays, actor::ServiceMessage},
+    telemetry::{Arrived, Handling},
 };
 
 /// Calls that an actor takes for one message at most.
@@ -133,6 +136,35 @@ impl<C: Contract> Batch<C> {
         Self { scope, calls, queued_at }
     }
 
+    /// What the handler of a call of the batch inherits, now that it begins.
+    #[inline]
+    pub(crate) fn begins(&self, envelope: &Envelope<C>) -> Inherited {
+        let inherited = envelope.conditions.inherited();
+        match self.told_of(envelope) {
+            None => inherited,
+            Some(call) => inherited.traced(Handling::begin(call)),
+        }
+    }
+
+    /// A call of the batch will not run.
+    pub(crate) fn refuse_one(&self, envelope: Envelope<C>, failure: Failure) {
+        if let Some(call) = self.told_of(&envelope) {
+            call.refused(&failure);
+        }
+        C::refuse(envelope.call, failure);
+    }
+
+    /// The call for telemetry, where it belongs to a trace or may begin one.
+    #[inline]
+    fn told_of<'a>(&'a self, envelope: &'a Envelope<C>) -> Option<Arrived<'a>> {
+        let (trace, scope) = (&envelope.conditions.head.trace, &*self.scope);
+        if trace.is_undecided() && !scope.core.telemetry.is_on() {
+            return None;
+        }
+        let method = (usize::from(envelope.method), envelope.method()?);
+        Some(Arrived { scope, method, trace, queued_at: self.queued_at })
+    }
+
     /// Takes what is left of it.
     pub(crate) fn split_off(&mut self) -> Self {
         Self::new(Arc::clone(&self.scope), std::mem::take(&mut self.calls), self.queued_at)
@@ -147,7 +179,7 @@ impl<C: Contract> Batch<C> {
     pub(crate) fn refuse(mut self, failure: &Failure) {
         self.count_refused();
         for envelope in std::mem::take(&mut self.calls) {
-            C::refuse(envelope.call, failure.clone());
+            self.refuse_one(envelope, failure.clone());
         }
     }
 
@@ -161,6 +193,9 @@ impl<C: Contract> Drop for Batch<C> {
     /// Replies answer for themselves when they are dropped; one-way sends have none.
     fn drop(&mut self) {
         self.count_refused();
+        for call in self.calls.iter().filter_map(|envelope| self.told_of(envelope)) {
+            call.refused(&unanswered(false));
+        }
     }
 }
 

@@ -93,6 +93,11 @@ impl RawReply {
         }
     }
 
+    /// Whether it is the service's own error.
+    pub(crate) fn as_result(&self) -> Result<&Self, &Self> {
+        if self.status == status::VALUE { Ok(self) } else { Err(self) }
+    }
+
     /// The answer `value`.
     pub(crate) fn of(codec: Codec, value: &impl Serialize) -> Result<Self, Failure> {
         Ok(Self { status: status::VALUE, body: codec.encode(value)?.into() })
@@ -182,6 +187,7 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
 
     /// Answers with what the handler returned.
     pub fn answer(mut self, answer: Result<T, E>) {
+        call_tree::answered(answer.is_ok());
         let Some(To::Wire(_, codec)) = self.to else {
             if let Some(To::Local(to)) = self.to.take() {
                 // The caller may be gone.
@@ -200,6 +206,7 @@ impl<T: Serialize, E: Serialize> Reply<T, E> {
             Err(error) => codec.encode_in_scratch(error, |body| send(status::SERVICE_ERROR, body)),
         };
         if let Err(error) = sent {
+            call_tree::failed(Reason::BadReply);
             self.fail(not_encodable(&error), call_tree::spent());
         }
     }

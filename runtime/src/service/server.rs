@@ -239,7 +239,10 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let place = shard.unwrap_or_default();
         let (calls, tasks) = (Tasks::default(), Tasks::default());
         let ready = AtomicBool::new(self.warm_up.is_none());
-        let core = Arc::new(ServiceCore { name: C::NAME, node, guard, ready, calls, tasks });
+        let telemetry = node.inner().telemetry().clone();
+        let side = telemetry.side(C::NAME, C::METHODS, false);
+        let name = C::NAME;
+        let core = Arc::new(ServiceCore { name, node, guard, telemetry, side, ready, calls, tasks });
         let endpoint =
             Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), self.layers, caller));
         let (factory, warm_up) = (self.factory, self.warm_up);

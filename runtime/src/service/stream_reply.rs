@@ -69,6 +69,7 @@ impl<A: Answers> StreamReply<A> {
 
     /// Answers with what the handler returned.
     pub fn answer(mut self, answer: Result<A::Value, A::Error>) {
+        call_tree::answered(answer.is_ok());
         match self.to.take() {
             // The caller may be gone.
             Some(To::Local(to)) => drop(to.send((Ok(answer), call_tree::spent()))),

@@ -28,11 +28,12 @@ use crate::{
     },
     service::{Never, OneWays, RawReply, Replies, Reply, Responder},
     stream::{Receiver, stream},
+    telemetry::Trace,
     wire::{
         frame::{Chunk, HEAD, kind},
         messages::{
-            Control, Hello, Open, OpenMethod, Opened, OpenedMethod, Request, Response, WireFailure,
-            control::Kind,
+            BaggageEntry, CallHead, Control, Hello, Open, OpenMethod, Opened, OpenedMethod, Request,
+            Response, WireFailure, control::Kind,
         },
         outbox::Outbox,
         unread::Unread,
@@ -135,8 +136,31 @@ async fn calls() -> Vec<Vector> {
         Outbound { method: 1, head: &head, arguments: b"\x90", deadline: now + Duration::from_secs(10) };
     let _call = caller.start(outbound, now).unwrap();
     let rare = caller.written().await;
-    let vectors = [("call", called), ("call_with_head", rare), ("cancel", cancelled), ("one_way", sent)];
-    vectors.map(|(name, bytes)| (name, bytes.into())).into()
+    let mut vectors =
+        vec![("call", called), ("call_with_head", rare), ("cancel", cancelled), ("one_way", sent)];
+    let mut begun = Vec::new();
+    for (name, trace) in [("call_with_trace", trace()), ("call_without_trace", Trace::Unsampled)] {
+        let head = Head::USUAL.traced(trace);
+        let (arguments, deadline) = (b"\x90".as_slice(), now + Duration::from_secs(10));
+        begun.push(caller.start(Outbound { method: 1, head: &head, arguments, deadline }, now).unwrap());
+        vectors.push((name, caller.written().await));
+    }
+    vectors.into_iter().map(|(name, bytes)| (name, bytes.into())).collect()
+}
+
+/// A place in a recorded trace.
+fn trace() -> Trace {
+    let mut said = CallHead {
+        trace: Some((1..=24).chain([1]).collect()),
+        tracestate: "vendor=x".to_owned(),
+        baggage: vec![BaggageEntry {
+            key: "tenant".to_owned(),
+            value: "blue".to_owned(),
+            properties: String::new(),
+        }],
+        ..CallHead::default()
+    };
+    Trace::take(&mut said)
 }
 
 async fn replies() -> Vec<Vector> {
@@ -263,6 +287,18 @@ fn a_golden_head_is_read() {
     let (method, head) = Head::take(&mut rest, kind::CALL, &Limits::default()).unwrap();
     assert_eq!((method, head.allowance), (1, Allowance { hops: 31, retries: 4 }));
     assert_eq!(head.metadata.unwrap().get("tenant"), Some("blue"));
+}
+
+#[test]
+fn golden_traces_are_read() {
+    for (name, ids) in
+        [("call_with_trace", (1..=24).chain([1]).collect::<Vec<u8>>()), ("call_without_trace", Vec::new())]
+    {
+        let call = payload(name, kind::CALL);
+        let (_, head) = Head::take(&mut &call[1..], kind::CALL, &Limits::default()).unwrap();
+        assert_eq!((head.allowance, head.metadata), (Allowance::USUAL, None));
+        assert_eq!(head.trace.ids(), Some(ids));
+    }
 }
 
 #[tokio::test(start_paused = true)]

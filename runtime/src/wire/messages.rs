@@ -156,6 +156,25 @@ pub(crate) struct CallHead {
     pub(crate) retries: Option<u32>,
     #[prost(btree_map = "string, string", tag = "3")]
     pub(crate) metadata: std::collections::BTreeMap<String, String>,
+    /// The ids of a trace and a span, and flags, as W3C's `traceparent` has them; empty = there is no trace.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) trace: Option<Vec<u8>>,
+    /// W3C's `tracestate`.
+    #[prost(string, tag = "5")]
+    pub(crate) tracestate: String,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) baggage: Vec<BaggageEntry>,
+}
+
+/// An entry of W3C's baggage.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct BaggageEntry {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, tag = "2")]
+    pub(crate) value: String,
+    #[prost(string, tag = "3")]
+    pub(crate) properties: String,
 }
 
 /// A command line, as the node that it asks knows it.

@@ -5,7 +5,7 @@ use clap::{
     builder::styling::{AnsiColor, Style, Styles},
 };
 
-use crate::{commands, demo, exit, find::Target, output::OutputFormat};
+use crate::{commands, demo, exit, find::Target, output::OutputFormat, telemetry::MetricsAddress};
 
 /// How help looks on a terminal.
 const STYLES: Styles = Styles::styled()
@@ -63,6 +63,16 @@ impl Command {
     /// Whether the command stays, so that a person reads along.
     pub(crate) const fn runs_a_node(&self) -> bool {
         matches!(self, Self::Dev(_) | Self::Serve(_))
+    }
+
+    /// Whether the command tells of what it does, and where its metrics are asked for.
+    pub(crate) const fn telemetry(&self) -> Option<Option<MetricsAddress>> {
+        match self {
+            Self::Dev(dev) => Some(dev.hosting.metrics),
+            Self::Serve(serve) => Some(serve.hosting.metrics),
+            Self::Call(_) | Self::Demo(_) | Self::DemoWorker(_) => Some(None),
+            Self::Nodes(_) | Self::Services(_) | Self::Tree(_) | Self::Ca(_) | Self::Completions(_) => None,
+        }
     }
 }
 

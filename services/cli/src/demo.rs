@@ -20,6 +20,7 @@ mod worker;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
+use qmesh::Telemetry;
 pub(crate) use worker::{WorkerArgs, work};
 
 use crate::{
@@ -62,10 +63,10 @@ pub(crate) struct Args {
 /// # Errors
 /// The text cannot be shown, or the run could not be brought to its end. One that was, with a wrong result, is no
 /// error but a failure.
-pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let report = tokio::select! {
-        report = Box::pin(show(args)) => report?,
+        report = Box::pin(show(args, telemetry)) => report?,
         // The processes and their directory end with `show`.
         signal = signals.next() => {
             eprintln!("{signal}: the demo was ended, nothing of it is left");
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
     Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn show(args: Args) -> anyhow::Result<Report> {
+async fn show(args: Args, telemetry: Telemetry) -> anyhow::Result<Report> {
     let input = Input::read(args.file.as_deref(), args.batch.map(|lines| lines as usize))?;
     let expected = input.count();
     let mut progress = Progress::new(input.batches.len());
@@ -89,7 +90,7 @@ async fn show(args: Args) -> anyhow::Result<Report> {
     );
 
     let data = tempfile::Builder::new().prefix("qmesh-demo-").tempdir().context("cannot make a directory")?;
-    let mut stage = set_stage(&data, &args, input).await?;
+    let mut stage = set_stage(&data, &args, input, telemetry).await?;
     let outcome = Run::new(&mut stage, &mut progress).finish().await?;
     let retried = stage.node.counts().retries;
     let ((), ended) = tokio::join!(stage.node.shutdown(), stage.processes.end());
@@ -101,14 +102,19 @@ async fn show(args: Args) -> anyhow::Result<Report> {
 }
 
 /// Starts the three processes and the node that calls them.
-async fn set_stage(data: &tempfile::TempDir, args: &Args, input: Input) -> anyhow::Result<Stage> {
+async fn set_stage(
+    data: &tempfile::TempDir,
+    args: &Args,
+    input: Input,
+    telemetry: Telemetry,
+) -> anyhow::Result<Stage> {
     let [first, others @ ..] = CAST;
     let mut processes = Processes::new(data.path(), args.pace);
     let seed = processes.start_seed(first).await?;
     for name in others {
         processes.start(name)?;
     }
-    let node = worker::node("caller", data.path())?.seed(seed).start().await?;
+    let node = worker::node("caller", data.path())?.telemetry(telemetry).seed(seed).start().await?;
     Ok(Stage {
         node,
         processes,

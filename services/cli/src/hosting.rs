@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use qmesh::{Address, Config, Identity, Node, NodeBuilder, Rules, SeedSource, StartError};
+use qmesh::{Address, Config, Identity, Node, NodeBuilder, Rules, SeedSource, StartError, Telemetry};
 use qmesh_services::Stock;
 use serde::Serialize;
 
 use crate::{
     exit::Problem,
     output::{self, OutputFormat, Shade, Table, bold},
+    telemetry::MetricsAddress,
 };
 
 /// How a node is reached and finds others.
@@ -34,6 +35,9 @@ pub(crate) struct Hosting {
     /// How far apart the nodes of the mesh are (default: `local` if none is on another host, else `lan`).
     #[arg(long, value_enum)]
     preset: Option<Preset>,
+    /// Answer for metrics at http://ADDRESS/metrics, for Prometheus: a port of this host alone, or ADDRESS:PORT.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<MetricsAddress>,
 }
 
 /// How soon silence means that a session is lost: the presets of [`Config`].
@@ -58,6 +62,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) mdns: bool,
     /// Who may call what; all may where there are none.
     pub(crate) rules: Option<&'a Rules>,
+    pub(crate) telemetry: &'a Telemetry,
 }
 
 /// The last line before the logs.
@@ -99,6 +104,7 @@ impl Plan<'_> {
             .identity(self.identity.clone())
             .data_dir(self.data_dir)
             .config(hosting.config())
+            .telemetry(self.telemetry.clone())
             .mdns(self.mdns);
         for address in &hosting.listen {
             node = node.listen(address.clone());

@@ -15,13 +15,18 @@ mod member;
 mod output;
 mod rules;
 mod signals;
+mod telemetry;
 mod text;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use qmesh::Telemetry;
 
-use crate::args::{Args, Command};
+use crate::{
+    args::{Args, Command},
+    telemetry::Exporting,
+};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -33,18 +38,26 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(dispatch(args));
+    let exporting = match args.command.telemetry() {
+        Some(metrics) => runtime.block_on(Exporting::begin(metrics))?,
+        None => Exporting::none(),
+    };
+    let outcome = runtime.block_on(dispatch(args, exporting.telemetry()));
+    // It sends by way of the runtime.
+    exporting.shutdown();
     // Whatever still blocks a thread, such as a read of standard input, is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
+async fn dispatch(args: Args, telemetry: Telemetry) -> anyhow::Result<ExitCode> {
     let output = args.output;
     match args.command {
-        Command::Dev(dev) => Box::pin(commands::dev::run(dev, output)).await,
-        Command::Serve(serve) => Box::pin(commands::serve::run(serve, output)).await,
-        Command::Call(call) => Box::pin(signals::or_interrupted(commands::call::run(call, output))).await,
+        Command::Dev(dev) => Box::pin(commands::dev::run(dev, telemetry, output)).await,
+        Command::Serve(serve) => Box::pin(commands::serve::run(serve, telemetry, output)).await,
+        Command::Call(call) => {
+            Box::pin(signals::or_interrupted(commands::call::run(call, telemetry, output))).await
+        }
         Command::Nodes(target) => {
             Box::pin(signals::or_interrupted(commands::nodes::run(target, output))).await
         }
@@ -53,8 +66,8 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Tree(target) => Box::pin(signals::or_interrupted(commands::tree::run(target, output))).await,
         Command::Ca(ca) => commands::ca::run(&ca, output),
-        Command::Demo(demo) => Box::pin(demo::run(demo, output)).await,
+        Command::Demo(demo) => Box::pin(demo::run(demo, telemetry, output)).await,
         Command::Completions(completions) => commands::completions::run(&completions),
-        Command::DemoWorker(worker) => Box::pin(demo::work(worker)).await,
+        Command::DemoWorker(worker) => Box::pin(demo::work(worker, telemetry)).await,
     }
 }

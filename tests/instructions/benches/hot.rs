@@ -7,8 +7,9 @@ use std::hint::black_box;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
+use opentelemetry::trace::noop::NoopTracerProvider;
 use qmesh::{
-    ServiceClient,
+    Sampling, ServiceClient, Telemetry,
     instructions::{Queue, decode_frames, encode_frames, pick},
 };
 use qmesh_instructions::{PeerContract, PeerServer, Sum, World};
@@ -50,6 +51,16 @@ fn layered() -> World {
     world.with(|client| client.layer(Identity::new()))
 }
 
+/// The same as between nodes, with tracers on both that record nothing.
+fn unsampled() -> World {
+    World::new(true, |mesh| {
+        mesh.furnish(|site, node| {
+            let node = node.telemetry(Telemetry::none().traces(&NoopTracerProvider::new(), Sampling::Never));
+            if site.number() == 0 { node.serve(PeerServer::new(Sum::default)) } else { node }
+        })
+    })
+}
+
 const PAYLOAD: [u8; 64] = [7; 64];
 
 #[library_benchmark(config = within(65))]
@@ -81,31 +92,37 @@ fn endpoint_pick(world: World) -> usize {
     pick(&world.client, black_box(TIMES as usize))
 }
 
-#[library_benchmark(config = within(13_173))]
+#[library_benchmark(config = within(13_786))]
 #[bench::one_at_a_time(here())]
 fn call_in_one_node(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(26_840))]
+#[library_benchmark(config = within(27_427))]
 #[bench::one_at_a_time(there())]
 fn call_between_nodes(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(40_566))]
+#[library_benchmark(config = within(28_056))]
+#[bench::one_at_a_time(unsampled())]
+fn call_unsampled(world: World) -> u64 {
+    world.call(black_box(TIMES))
+}
+
+#[library_benchmark(config = within(42_228))]
 #[bench::one_at_a_time(layered())]
 fn call_through_layers(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(3_750))]
+#[library_benchmark(config = within(4_093))]
 #[bench::flat_out(here())]
 fn send_in_one_node(world: World) -> u64 {
     world.send(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(2_011))]
+#[library_benchmark(config = within(2_289))]
 #[bench::flat_out(there())]
 fn send_between_nodes(world: World) -> u64 {
     world.send(black_box(TIMES))
@@ -117,7 +134,13 @@ library_benchmark_group!(
 );
 library_benchmark_group!(
     name = calls,
-    benchmarks =
-        [call_in_one_node, call_between_nodes, call_through_layers, send_in_one_node, send_between_nodes]
+    benchmarks = [
+        call_in_one_node,
+        call_between_nodes,
+        call_unsampled,
+        call_through_layers,
+        send_in_one_node,
+        send_between_nodes
+    ]
 );
 main!(library_benchmark_groups = [pieces, calls]);

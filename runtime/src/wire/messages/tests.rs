@@ -74,8 +74,20 @@ fn opened() -> impl Strategy<Value = Opened> {
 
 fn head() -> impl Strategy<Value = CallHead> {
     let metadata = btree_map(text(), text(), 0..5);
-    let parts = (any::<Option<u32>>(), any::<Option<u32>>(), metadata);
-    parts.prop_map(|(hops, retries, metadata)| CallHead { hops, retries, metadata })
+    let trace = prop::option::of(vec(any::<u8>(), 0..30));
+    let baggage = vec([text(), text(), text()], 0..3).prop_map(|entries| {
+        let entries = entries.into_iter();
+        entries.map(|[key, value, properties]| BaggageEntry { key, value, properties }).collect()
+    });
+    let parts = (any::<[Option<u32>; 2]>(), metadata, trace, text(), baggage);
+    parts.prop_map(|([hops, retries], metadata, trace, tracestate, baggage)| CallHead {
+        hops,
+        retries,
+        metadata,
+        trace,
+        tracestate,
+        baggage,
+    })
 }
 
 fn failure() -> impl Strategy<Value = WireFailure> {

@@ -7,7 +7,7 @@ use std::{process::ExitCode, str::FromStr, time::Duration};
 
 use heck::ToSnakeCase as _;
 use jiff::SignedDuration;
-use qmesh::{CallError, ControlClient, ControlError, MethodInfo, ServiceError, StreamTimes};
+use qmesh::{CallError, ControlClient, ControlError, MethodInfo, ServiceError, StreamTimes, Telemetry};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -59,9 +59,10 @@ struct Method {
 ///
 /// # Errors
 /// A [`Problem`] with the exit code of what became of the call.
-pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let typed = (args.arguments != "-").then(|| arguments(&args.arguments)).transpose()?;
     let mut client = args.target.connect().await?;
+    client.set_telemetry(telemetry);
     say_when_waiting(&mut client, &args).await?;
     let Method { service, name } = &args.method;
     let asked = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use qmesh::{Identity, Node, StartError};
+use qmesh::{Identity, Node, StartError, Telemetry};
 use qmesh_services::Stock;
 
 use crate::{
@@ -26,14 +26,14 @@ pub(crate) struct Args {
     #[arg(long)]
     no_mdns: bool,
     #[command(flatten)]
-    hosting: Hosting,
+    pub(crate) hosting: Hosting,
 }
 
 /// Runs the node until a signal comes.
 ///
 /// # Errors
 /// The node does not start.
-pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
     let identity = Identity::dev(&args.data_dir.path)?;
     let plan = Plan {
@@ -44,6 +44,7 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
         services: &Stock::ALL,
         mdns: !args.no_mdns,
         rules: None,
+        telemetry: &telemetry,
     };
     let node = start(plan, output, &args.data_dir).await?;
     Ok(signals::run_until_signal(node, signals).await)

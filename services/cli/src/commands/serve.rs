@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use qmesh::{DataDirError, Identity, Node, Rules, StartError};
+use qmesh::{DataDirError, Identity, Node, Rules, StartError, Telemetry};
 use qmesh_services::Stock;
 
 use crate::{
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     member: Member,
     #[command(flatten)]
-    hosting: Hosting,
+    pub(crate) hosting: Hosting,
 }
 
 /// How many nodes of one kind get a name by themselves.
@@ -43,13 +43,18 @@ const NAMES_MAX: usize = 100;
 ///
 /// # Errors
 /// The node does not start.
-pub(crate) async fn run(mut args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    mut args: Args,
+    telemetry: Telemetry,
+    output: OutputFormat,
+) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
     args.services.sort_unstable();
     args.services.dedup();
     let rules = args.authorize.as_deref().map(rules::read).transpose()?;
     let (identity, certified) = args.member.node()?;
-    let node = Serving { args: &args, identity: &identity, rules: rules.as_ref(), output };
+    let node =
+        Serving { args: &args, identity: &identity, rules: rules.as_ref(), telemetry: &telemetry, output };
     let node = match args.name.clone().or(certified) {
         Some(name) => node.start(&name).await.map_err(problem)?,
         None => node.start_with_any_name().await?,
@@ -62,6 +67,7 @@ struct Serving<'a> {
     args: &'a Args,
     identity: &'a Identity,
     rules: Option<&'a Rules>,
+    telemetry: &'a Telemetry,
     output: OutputFormat,
 }
 
@@ -85,7 +91,7 @@ impl Serving<'_> {
     }
 
     async fn start(&self, name: &str) -> Result<Node, Refused> {
-        let Self { args, identity, rules, output } = *self;
+        let Self { args, identity, rules, telemetry, output } = *self;
         let plan = Plan {
             name,
             identity,
@@ -94,6 +100,7 @@ impl Serving<'_> {
             services: &args.services,
             mdns: args.mdns,
             rules,
+            telemetry,
         };
         let node = plan.start().await.map_err(Refused::Start)?;
         plan.announce(&node, output).map_err(Refused::Output)?;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use qmesh::prelude::*;
+use qmesh::{Telemetry, prelude::*};
 use tokio::{io::AsyncReadExt as _, time::sleep};
 
 use crate::demo::{
@@ -57,11 +57,11 @@ struct Worker {
 }
 
 /// Runs a service process until its standard input ends, as it does when the process that started it is gone.
-pub(crate) async fn work(args: WorkerArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn work(args: WorkerArgs, telemetry: Telemetry) -> anyhow::Result<ExitCode> {
     let record = Arc::new(Record::create(&args.data, &args.name)?);
     let (name, pace) = (args.name.clone(), Duration::from_millis(args.pace));
     let server = CounterServer::new(move || Worker { name: name.clone(), record: Arc::clone(&record), pace });
-    let mut builder = node(&args.name, &args.data)?.serve(server);
+    let mut builder = node(&args.name, &args.data)?.telemetry(telemetry).serve(server);
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
