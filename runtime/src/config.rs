@@ -21,8 +21,10 @@ pub struct Config {
     /// at most 64: sessions share the runtime in which the node is started.
     ///
     /// A session's packets, channels and loops stay on one shard, and so does a service that asks for it
-    /// ([`Server::on_shard`](crate::Server::on_shard)) and a task that is started there ([`Node::spawn`](crate::Node::spawn)): what they say to each other wakes
-    /// no other thread. Where the runtime has several threads and calls are small, that is worth more than the threads.
+    /// ([`Server::on_shard`](crate::Server::on_shard)) and a task that is started there ([`Node::spawn`](crate::Node::spawn)):
+    /// what they say to each other wakes no other thread. With all of them on a shard, a small call takes half of the time that
+    /// it takes in a runtime of two threads; with callers and services elsewhere it takes longer than without shards, as each
+    /// call and each answer then wakes another thread.
     pub shards: usize,
     /// How long a call may take, from first to last attempt, unless it says otherwise. Default 10 s.
     pub call_timeout: Duration,

@@ -544,6 +544,12 @@ impl NodeInner {
     // --- the end ---
 
     pub(crate) async fn shutdown(self: &Arc<Self>) {
+        self.end_in_order().await;
+        // Last: whoever asks may run on one.
+        self.shards().end().await;
+    }
+
+    async fn end_in_order(self: &Arc<Self>) {
         let mut ended = self.ending.lock().await;
         if *ended {
             return;
@@ -560,8 +566,6 @@ impl NodeInner {
         let _late = timeout(GOODBYE, join_all(quic.iter().map(|endpoint| endpoint.wait_idle()))).await;
         self.let_go();
         *ended = true;
-        // Last: whoever asks may run on one.
-        self.shards().end().await;
     }
 
     /// Accepts nothing new and lets the calls and their streams finish.
