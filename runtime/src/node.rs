@@ -41,6 +41,8 @@ pub(crate) use changes::Following;
 pub use data_dir::DataDirError;
 pub(crate) use drain::Drain;
 pub(crate) use inner::NodeInner;
+#[cfg(any(test, fuzzing))]
+pub(crate) use link::Dial;
 pub(crate) use link::{Link, Served, Streams};
 pub(crate) use peer::Peer;
 #[cfg(feature = "testing")]

@@ -94,6 +94,8 @@ pub(crate) struct NodeInner {
     ended: AtomicBool,
     ending: tokio::sync::Mutex<bool>,
     clients: AtomicU64,
+    /// Sessions that it has dialled.
+    dials: AtomicU64,
     tasks: Tasks,
 }
 
@@ -120,6 +122,7 @@ impl NodeInner {
             ended: AtomicBool::new(false),
             ending: tokio::sync::Mutex::new(false),
             clients: AtomicU64::new(0),
+            dials: AtomicU64::new(0),
             tasks: Tasks::default(),
         }
     }
@@ -136,7 +139,7 @@ impl NodeInner {
     pub(crate) const fn own(&self) -> Own<'_> {
         let Parts { config, credentials, incarnation, .. } = &self.parts;
         let (gossip, timeout) = (Some(config.gossip.protocol), config.limits.opening_timeout);
-        Own { credentials, incarnation: *incarnation, gossip, timeout }
+        Own { credentials, incarnation: *incarnation, dial: 0, gossip, timeout }
     }
 
     #[inline]
@@ -412,7 +415,8 @@ impl NodeInner {
         for dialer in self.sockets().dialers {
             match dialer.dial(address, expected).await {
                 Ok(session) => {
-                    return hello::introduce(self.own(), session).await.map_err(|error| match error {
+                    let own = Own { dial: self.dials.fetch_add(1, Relaxed) + 1, ..self.own() };
+                    return hello::introduce(own, session).await.map_err(|error| match error {
                         HelloError::Itself => DialProblem::Itself,
                         other => DialProblem::Other(format!("{address}: {other}")),
                     });
