@@ -561,7 +561,7 @@ impl NodeInner {
         self.shards().end().await;
     }
 
-    /// Accepts nothing new and lets the calls and their streams finish.
+    /// Accepts nothing new and lets the calls, their streams and this node's own one-way sends finish.
     async fn let_finish(&self) {
         self.drain.begin();
         // Only a node that has left already cannot say that it drains.
@@ -576,8 +576,10 @@ impl NodeInner {
         let mut quiet = 0;
         while quiet < QUIET_ROUNDS && Instant::now() < end {
             let now = Instant::now();
-            let busy =
-                endpoints.iter().any(|endpoint| endpoint.depth(now).0 > 0) || self.drain.has_streams(now);
+            // Nobody but the node itself waits for what it has sent one way.
+            let busy = endpoints.iter().any(|endpoint| endpoint.depth(now).0 > 0)
+                || self.drain.has_streams(now)
+                || self.all_links().iter().any(|link| link.is_sending());
             quiet = if busy { 0 } else { quiet + 1 };
             sleep(QUIET_ROUND).await;
         }

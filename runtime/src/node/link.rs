@@ -150,7 +150,16 @@ impl Link {
 
     /// Whether calls of this node are unanswered on this session, or one-way sends unacknowledged.
     pub(crate) fn is_calling(&self) -> bool {
-        self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
+        self.any_caller(ChannelCaller::is_busy)
+    }
+
+    /// Whether one-way sends of this node are unacknowledged on this session.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.any_caller(ChannelCaller::is_sending)
+    }
+
+    fn any_caller(&self, is: impl Fn(&ChannelCaller) -> bool) -> bool {
+        self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| is(&caller))
     }
 
     /// What the large frames of the peer share, on all channels that it has opened on this session.
