@@ -28,7 +28,7 @@ pub struct Config {
     pub shards: usize,
     /// How long a call may take, from first to last attempt, unless it says otherwise. Default 10 s.
     pub call_timeout: Duration,
-    /// How long a draining node lets its calls and their streams finish. Default 25 s, below the 30 s that Kubernetes grants.
+    /// How long a draining node lets its calls, their streams and its own one-way sends finish. Default 25 s, below the 30 s that Kubernetes grants.
     /// Streams that are served even longer are cut, and told that the node drains.
     pub drain_timeout: Duration,
     /// How often the seeds are asked anew, for ever, so that a cut mesh heals. Default 2 s (`local`), 5 s (`lan`),

@@ -80,7 +80,8 @@ impl ControlClient {
         let credentials = identity.client_credentials(name)?;
         let endpoint = QuicEndpoint::client(credentials.clone(), QuicConfig::lan())?;
         let session = endpoint.dialer().dial(address, None).await?;
-        let own = Own { credentials: &credentials, incarnation: 0, gossip: None, timeout: ANSWER_MAX };
+        let (incarnation, dial, timeout) = (0, 0, ANSWER_MAX);
+        let own = Own { credentials: &credentials, incarnation, dial, gossip: None, timeout };
         let introduced = hello::introduce(own, Arc::clone(&session)).await;
         let Introduced { name: node, mut frames, writer, .. } =
             introduced.map_err(|error: HelloError| ControlError::Hello(error.to_string()))?;

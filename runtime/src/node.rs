@@ -41,6 +41,8 @@ pub(crate) use changes::Following;
 pub use data_dir::DataDirError;
 pub(crate) use drain::Drain;
 pub(crate) use inner::NodeInner;
+#[cfg(any(test, fuzzing))]
+pub(crate) use link::Dial;
 pub(crate) use link::{Link, Served, Streams};
 pub(crate) use peer::Peer;
 #[cfg(feature = "testing")]
@@ -180,7 +182,8 @@ impl Node {
     /// included, leaves the mesh, closes every session. A second call waits for the first.
     ///
     /// Streams that are served longer than that are cut. Calls with streams that this node's own program makes to other
-    /// nodes are waited for, too, while items move on them.
+    /// nodes are waited for, too, while items move on them, and so are one-way sends that it made, until the services have
+    /// acknowledged them: nobody else waits for those.
     ///
     /// # Cancel safety
     /// Cancelled, the node stays between running and ended; calling it again goes on.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use qmesh::testing::{CallKind, Fault, LogEntry, Mesh, MeshBuilder, each_seed, seeds};
-use qmesh_tests::{EXPECTED, expect_panics, secs, spawn, swarm, work};
+use qmesh::testing::{CallKind, Fault, LogEntry, Mesh, MeshBuilder, each_seed, seeds, simulate};
+use qmesh_tests::{EXPECTED, expect_panics, millis, secs, spawn, swarm, work};
 
 fn mesh(seed: u64) -> MeshBuilder {
     Mesh::builder().nodes(4).seed(seed).furnish(|_, node| node.serve(work::server()))
@@ -39,6 +39,22 @@ async fn a_mesh_that_loses_a_node_and_is_cut_for_ten_minutes_heals_with_either_g
         mesh.agree(secs(2)).await;
         mesh.shutdown().await;
     }
+}
+
+/// Through a seed's address and through its record a node may dial another one twice at once.
+#[test]
+fn nodes_that_start_together_keep_the_same_sessions() {
+    let all = (0..40).filter(|seed| {
+        let (_, log) = simulate(async {
+            let mesh = mesh(*seed).nodes(6).build().await;
+            // Longer than a session that was replaced may go on.
+            tokio::time::sleep(secs(7)).await;
+            mesh.shutdown().await;
+        });
+        let settled = |entry: &&LogEntry| entry.at > millis(100) && entry.at < secs(7);
+        log.entries().iter().filter(settled).any(|entry| entry.what.contains("session down"))
+    });
+    assert_eq!(all.collect::<Vec<_>>(), Vec::<u64>::new(), "these seeds lost sessions without a fault");
 }
 
 #[test]

@@ -176,7 +176,12 @@ impl ChannelCaller {
 
     /// Whether calls are unanswered, or one-way sends unacknowledged.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.ended.load(Relaxed) && (!self.pending.lock().calls.is_empty() || self.credit.outstanding() > 0)
+        self.is_sending() || (!self.ended.load(Relaxed) && !self.pending.lock().calls.is_empty())
+    }
+
+    /// Whether one-way sends are unacknowledged.
+    pub(crate) fn is_sending(&self) -> bool {
+        !self.ended.load(Relaxed) && self.credit.outstanding() > 0
     }
 
     /// Whether the service has no answer to this method.

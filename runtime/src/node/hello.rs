@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::{
     channel::open,
     codec::Codec,
-    node::link::Link,
+    node::link::{Dial, Link},
     wire::{
         frame::{Frames, kind},
         messages::{Hello, PROTOCOL},
@@ -40,6 +40,8 @@ pub(crate) struct Own<'a> {
     pub(crate) credentials: &'a Credentials,
     /// 0 from a command line, which has no lives.
     pub(crate) incarnation: u64,
+    /// Which of its dials this is; 0 where it was dialled, and from a command line.
+    pub(crate) dial: u64,
     /// None from a command line.
     pub(crate) gossip: Option<GossipProtocol>,
     pub(crate) timeout: Duration,
@@ -75,7 +77,7 @@ pub(crate) async fn introduce(own: Own<'_>, session: Arc<dyn Session>) -> Result
             return Err(HelloError::RefusedByPeer(theirs.refused));
         }
         check(own, &theirs).map_err(HelloError::Refused)?;
-        Ok(introduced(Arc::clone(&session), true, theirs, frames, writer))
+        Ok(introduced(Arc::clone(&session), Dial::Ours(own.dial), theirs, frames, writer))
     };
     finish(own, &*session, introduction).await
 }
@@ -93,7 +95,8 @@ pub(crate) async fn receive(own: Own<'_>, session: Arc<dyn Session>) -> Result<I
             session.closed().await;
             return Err(HelloError::Refused(refused));
         }
-        Ok(introduced(Arc::clone(&session), false, theirs, frames, writer))
+        let dial = Dial::Theirs(theirs.dial);
+        Ok(introduced(Arc::clone(&session), dial, theirs, frames, writer))
     };
     finish(own, &*session, introduction).await
 }
@@ -129,6 +132,7 @@ pub(crate) fn hello(own: Own<'_>, refused: String) -> Hello {
         codecs: [Codec::MessagePack, Codec::Json].map(|codec| codec.name().to_owned()).to_vec(),
         features: own.gossip.iter().map(|protocol| format!("{GOSSIP}{protocol}")).collect(),
         refused,
+        dial: own.dial,
     }
 }
 
@@ -161,13 +165,13 @@ fn check(own: Own<'_>, theirs: &Hello) -> Result<(), String> {
 
 fn introduced(
     session: Arc<dyn Session>,
-    dialled: bool,
+    dial: Dial,
     theirs: Hello,
     frames: Frames,
     writer: ChannelWriter,
 ) -> Introduced {
     let name = session.peer().name().to_owned();
-    Introduced { link: Arc::new(Link::new(session, theirs.incarnation, dialled)), name, frames, writer }
+    Introduced { link: Arc::new(Link::new(session, theirs.incarnation, dial)), name, frames, writer }
 }
 
 fn broken(error: impl std::fmt::Display) -> HelloError {
@@ -184,7 +188,8 @@ mod tests {
     fn nodes_that_gossip_otherwise_are_refused_by_name_and_command_lines_are_not() {
         let identity = Identity::issued_by(&Authority::ephemeral("test").unwrap());
         let (one, other) = (identity.credentials("one").unwrap(), identity.credentials("other").unwrap());
-        let own = |credentials, gossip| Own { credentials, incarnation: 1, gossip, timeout: Duration::ZERO };
+        let timeout = Duration::ZERO;
+        let own = |credentials, gossip| Own { credentials, incarnation: 1, dial: 0, gossip, timeout };
         let (chitchat, pulse) = (Some(GossipProtocol::Chitchat), Some(GossipProtocol::Pulse));
         let meet = |ours, theirs| check(own(&one, ours), &hello(own(&other, theirs), String::new()));
         assert_eq!(

@@ -96,6 +96,8 @@ pub(crate) struct NodeInner {
     ended: AtomicBool,
     ending: tokio::sync::Mutex<bool>,
     clients: AtomicU64,
+    /// Sessions that it has dialled.
+    dials: AtomicU64,
     tasks: Tasks,
 }
 
@@ -122,6 +124,7 @@ impl NodeInner {
             ended: AtomicBool::new(false),
             ending: tokio::sync::Mutex::new(false),
             clients: AtomicU64::new(0),
+            dials: AtomicU64::new(0),
             tasks: Tasks::default(),
         }
     }
@@ -138,7 +141,7 @@ impl NodeInner {
     pub(crate) const fn own(&self) -> Own<'_> {
         let Parts { config, credentials, incarnation, .. } = &self.parts;
         let (gossip, timeout) = (Some(config.gossip.protocol), config.limits.opening_timeout);
-        Own { credentials, incarnation: *incarnation, gossip, timeout }
+        Own { credentials, incarnation: *incarnation, dial: 0, gossip, timeout }
     }
 
     #[inline]
@@ -419,7 +422,8 @@ impl NodeInner {
         for dialer in self.sockets().dialers {
             match dialer.dial(address, expected).await {
                 Ok(session) => {
-                    return hello::introduce(self.own(), session).await.map_err(|error| match error {
+                    let own = Own { dial: self.dials.fetch_add(1, Relaxed) + 1, ..self.own() };
+                    return hello::introduce(own, session).await.map_err(|error| match error {
                         HelloError::Itself => DialProblem::Itself,
                         other => DialProblem::Other(format!("{address}: {other}")),
                     });
@@ -568,7 +572,7 @@ impl NodeInner {
         *ended = true;
     }
 
-    /// Accepts nothing new and lets the calls and their streams finish.
+    /// Accepts nothing new and lets the calls, their streams and this node's own one-way sends finish.
     async fn let_finish(&self) {
         self.drain.begin();
         // Only a node that has left already cannot say that it drains.
@@ -583,8 +587,10 @@ impl NodeInner {
         let mut quiet = 0;
         while quiet < QUIET_ROUNDS && Instant::now() < end {
             let now = Instant::now();
-            let busy =
-                endpoints.iter().any(|endpoint| endpoint.depth(now).0 > 0) || self.drain.has_streams(now);
+            // Nobody but the node itself waits for what it has sent one way.
+            let busy = endpoints.iter().any(|endpoint| endpoint.depth(now).0 > 0)
+                || self.drain.has_streams(now)
+                || self.all_links().iter().any(|link| link.is_sending());
             quiet = if busy { 0 } else { quiet + 1 };
             sleep(QUIET_ROUND).await;
         }

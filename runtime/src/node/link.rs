@@ -25,8 +25,7 @@ pub(crate) struct Link {
     place: Place,
     /// Which life of the peer this is.
     incarnation: u64,
-    /// Whether this node dialled.
-    dialled: bool,
+    dial: Dial,
     pub(crate) gossip: GossipSlot,
     /// What goes out on the control channel.
     pub(crate) control: Outbox,
@@ -42,6 +41,13 @@ pub(crate) struct Link {
     large_answers: OnceLock<Arc<LargeFrames>>,
     /// Answers that the peer has not read.
     unread: OnceLock<Arc<Unread>>,
+}
+
+/// Who dialled a session, and which of its dials in this life it was; 0 if it did not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dial {
+    Ours(u64),
+    Theirs(u64),
 }
 
 #[derive(Debug, Default)]
@@ -67,12 +73,12 @@ pub(crate) struct GossipSlot {
 
 impl Link {
     /// A link at this place.
-    pub(crate) fn new(session: Arc<dyn Session>, incarnation: u64, dialled: bool) -> Self {
+    pub(crate) fn new(session: Arc<dyn Session>, incarnation: u64, dial: Dial) -> Self {
         Self {
             session,
             place: Place::here(),
             incarnation,
-            dialled,
+            dial,
             gossip: GossipSlot::default(),
             control: Outbox::new(HIGH_WATER),
             callers: Mutex::default(),
@@ -97,19 +103,25 @@ impl Link {
     }
 
     pub(crate) const fn is_dialled(&self) -> bool {
-        self.dialled
+        matches!(self.dial, Dial::Ours(_))
     }
 
     /// Whether a session with the same peer is to replace this one.
     ///
     /// A newer life of the peer does. Of two sessions dialled by both sides at once, the one dialled by the lower id
-    /// stays, so that both sides keep the same one; of two dialled by one side, the newer, as the dialler has lost the
-    /// older.
+    /// stays, so that both sides keep the same one; of two dialled by one side, the one that it dialled later, as it may
+    /// have lost the older. Which one is adopted later does not count, as that may be another one on each side.
     pub(crate) fn gives_way_to(&self, newer: &Self, own_id_is_lower: bool) -> bool {
         if newer.incarnation != self.incarnation {
             return newer.incarnation > self.incarnation;
         }
-        newer.dialled == self.dialled || newer.dialled == own_id_is_lower
+        match (self.dial, newer.dial) {
+            (Dial::Ours(current), Dial::Ours(newer)) | (Dial::Theirs(current), Dial::Theirs(newer)) => {
+                newer >= current
+            }
+            (Dial::Theirs(_), Dial::Ours(_)) => own_id_is_lower,
+            (Dial::Ours(_), Dial::Theirs(_)) => !own_id_is_lower,
+        }
     }
 
     /// A channel on which this node calls belongs to this session.
@@ -138,7 +150,16 @@ impl Link {
 
     /// Whether calls of this node are unanswered on this session, or one-way sends unacknowledged.
     pub(crate) fn is_calling(&self) -> bool {
-        self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| caller.is_busy())
+        self.any_caller(ChannelCaller::is_busy)
+    }
+
+    /// Whether one-way sends of this node are unacknowledged on this session.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.any_caller(ChannelCaller::is_sending)
+    }
+
+    fn any_caller(&self, is: impl Fn(&ChannelCaller) -> bool) -> bool {
+        self.callers.lock().channels.iter().filter_map(Weak::upgrade).any(|caller| is(&caller))
     }
 
     /// What the large frames of the peer share, on all channels that it has opened on this session.

@@ -58,13 +58,16 @@ async fn the_bytes_of_this_layer_are_the_golden_ones() {
 fn introductions() -> Vec<Vector> {
     let credentials = Credentials::from_pem(golden::CERTIFICATE, golden::KEY, golden::AUTHORITY).unwrap();
     let gossip = Some(GossipProtocol::Chitchat);
-    let own = Own { credentials: &credentials, incarnation: 7, gossip, timeout: Duration::ZERO };
-    let hello = |refused: &str| open::message(kind::HELLO, &hello::hello(own, refused.to_owned()));
+    let timeout = Duration::ZERO;
+    let own = Own { credentials: &credentials, incarnation: 7, dial: 0, gossip, timeout };
+    let hello = |dial, refused: &str| {
+        open::message(kind::HELLO, &hello::hello(Own { dial, ..own }, refused.to_owned()))
+    };
     let (query, answer) = (Bytes::from_static(b"\"nodes\""), Bytes::from_static(b"{\"nodes\":[]}"));
     let message = golden::vector("gossip", "gossip_bad_cluster");
     vec![
-        ("hello", hello("").into()),
-        ("hello_refused", hello("no").into()),
+        ("hello", hello(3, "").into()),
+        ("hello_refused", hello(0, "no").into()),
         ("ping", control(Kind::Ping(300))),
         ("pong", control(Kind::Pong(300))),
         ("go_away", control(Kind::GoAway(true))),
@@ -261,6 +264,7 @@ fn read<M: Message + Default>(name: &str, kind: u8) -> M {
 
 #[test]
 fn the_golden_messages_are_read() {
+    assert_eq!(read::<Hello>("hello", kind::HELLO).dial, 3);
     let hello: Hello = read("hello_refused", kind::HELLO);
     assert_eq!((hello.protocol, hello.incarnation, hello.refused.as_str()), (1, 7, "no"));
     assert_eq!((hello.mesh.as_str(), hello.name.as_str()), ("vectors", "lobby"));

@@ -24,6 +24,9 @@ pub(crate) struct Hello {
     /// Why the sender refuses the session; empty = it does not.
     #[prost(string, tag = "7")]
     pub(crate) refused: String,
+    /// Grows with every session that the dialler dials in this life; 0 from the acceptor, and from a client.
+    #[prost(uint64, tag = "8")]
+    pub(crate) dial: u64,
 }
 
 /// Everything else on the control channel.

@@ -2,7 +2,12 @@
 
 use futures_util::future::join_all;
 use qmesh::{Config, GossipProtocol, Node};
-use qmesh_tests::{Mesh, secs, watch, work};
+use qmesh_tests::{
+    Mesh, millis, secs,
+    stranger::{Stranger, frame, hello, kind, read_frame},
+    watch, work,
+};
+use tokio::time::timeout;
 
 async fn fifty(mesh: &Mesh) -> Vec<Node> {
     let mut nodes = Vec::new();
@@ -59,6 +64,40 @@ async fn nodes_that_dial_each_other_at_once_settle_on_one_session() {
         }
         Mesh::end(nodes).await;
     }
+}
+
+/// Were it the one that is introduced last, the dialler could stay with the other one, and each side would retire the
+/// session that the other one uses.
+#[tokio::test(start_paused = true)]
+async fn of_two_sessions_that_one_side_dialled_the_later_dial_stays_whichever_is_introduced_last() {
+    let mesh = Mesh::new();
+    let node = mesh.node("node-0").serve(work::server()).start().await.unwrap();
+    let stranger = Stranger::in_memory(&mesh.network, &mesh.identity, "node-0").unwrap();
+    let mut sessions = Vec::new();
+    for dial in [2, 1, 3, 3] {
+        let said = [hello(1, "tests"), vec![0x40, dial]].concat();
+        let (session, mut control) = stranger.say(frame(kind::HELLO, &said)).await.unwrap();
+        assert_eq!(read_frame(&mut control).await.unwrap().unwrap().0, kind::HELLO);
+        tokio::time::sleep(millis(10)).await;
+        sessions.push((session, control));
+    }
+    let mut ended = Vec::new();
+    for (session, _control) in &sessions {
+        ended.push(timeout(millis(1), session.closed()).await.is_ok());
+    }
+    assert_eq!(
+        ended,
+        [false, true, false, false],
+        "what is replaced may finish, what comes too late may not begin"
+    );
+    for (session, _control) in [&sessions[0], &sessions[2]] {
+        let why = timeout(secs(1), session.closed()).await.expect("it is replaced").to_string();
+        assert!(why.contains("(2)"), "{why}");
+    }
+    let (last, _control) = &sessions[3];
+    timeout(secs(10), last.closed()).await.expect_err("the last one stays");
+    drop(sessions);
+    Mesh::end([node]).await;
 }
 
 #[tokio::test(start_paused = true)]

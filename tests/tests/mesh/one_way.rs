@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use qmesh::{Node, Outcome, Reason, RestartPolicy};
+use qmesh::{Config, Node, Outcome, Reason, RestartPolicy};
 use qmesh_tests::{
     EXPECTED, Mesh, expect_panics, millis, secs,
     stranger::{self, Stranger, frame, kind, opening, read_frame},
@@ -76,7 +76,7 @@ async fn a_sender_waits_for_a_slow_service() {
     for sender in [0, 1] {
         let mesh = Mesh::new();
         book.noted.lock().clear();
-        let mut config = qmesh::Config::local();
+        let mut config = Config::local();
         config.limits.one_way_window = 64;
         let served = book.clone();
         let server = NotesServer::new(move || served.clone()).queue(usize::try_from(QUEUE).unwrap());
@@ -192,4 +192,48 @@ async fn a_sender_waits_for_a_slow_service_that_was_not_there_at_first() {
     let facts = late.failure().map(|failure| (failure.outcome(), failure.reason()));
     assert_eq!(facts, Some((Outcome::NotSent, Reason::Overloaded)), "{late}");
     Mesh::end([host]).await;
+}
+
+/// What becomes of a node's sends when it, or the service's, ends in order: `accepted`, `handled` and `lost`.
+async fn counts_after_a_drain(pause: Duration, drains: impl AsyncFnOnce(&Node, &Node)) -> [u64; 3] {
+    let (mesh, book) = (Mesh::new(), Book { pause, ..Book::default() });
+    let mut config = Config::local();
+    config.drain_timeout = secs(2);
+    let served = book.clone();
+    let server = NotesServer::new(move || served.clone());
+    let host = mesh.node("node-0").config(config.clone()).serve(server).start().await.unwrap();
+    let guest = mesh.node("guest").config(config).start().await.unwrap();
+    watch::endpoints(&guest, "tests.Notes", 1).await;
+    let client = guest.client::<NotesClient>();
+    for number in 0..10 {
+        client.note(number).await.unwrap();
+    }
+    drains(&host, &guest).await;
+    let handled = book.noted.lock().len() as u64;
+    Mesh::end([guest.clone(), host]).await;
+    let counts = guest.counts().one_way;
+    assert_eq!(counts.handled, handled, "{counts:?}");
+    [counts.accepted, counts.handled, counts.lost]
+}
+
+/// Nobody else waits for them.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_drains_waits_for_what_it_sent_as_it_does_for_what_it_was_sent() {
+    let start = Instant::now();
+    let sent = counts_after_a_drain(millis(100), async |_, guest| guest.shutdown().await);
+    assert_eq!(sent.await, [10, 10, 0], "the sender drains");
+    let served = counts_after_a_drain(millis(100), async |host, _| host.shutdown().await);
+    assert_eq!(served.await, [10, 10, 0], "the service's node drains");
+    assert!(start.elapsed() < secs(8), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_waits_for_what_it_sent_no_longer_than_it_may_drain() {
+    let cut = counts_after_a_drain(secs(60), async |_, guest| {
+        let start = Instant::now();
+        guest.shutdown().await;
+        let took = start.elapsed();
+        assert!((secs(2)..millis(2900)).contains(&took), "{took:?}");
+    });
+    assert_eq!(cut.await, [10, 0, 10], "nobody knows what becomes of them");
 }

@@ -15,8 +15,8 @@ fn text() -> impl Strategy<Value = String> {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let texts = (text(), text(), text());
-    let parts = (any::<u32>(), any::<u64>(), texts, vec(text(), 0..4), vec(text(), 0..4));
-    parts.prop_map(|(protocol, incarnation, (mesh, name, refused), codecs, features)| Hello {
+    let parts = (any::<u32>(), any::<[u64; 2]>(), texts, vec(text(), 0..4), vec(text(), 0..4));
+    parts.prop_map(|(protocol, [incarnation, dial], (mesh, name, refused), codecs, features)| Hello {
         protocol,
         mesh,
         name,
@@ -24,6 +24,7 @@ fn hello() -> impl Strategy<Value = Hello> {
         codecs,
         features,
         refused,
+        dial,
     })
 }
 
