@@ -14,6 +14,7 @@
 //! The byte is ours: without it, a dialer that the acceptor refuses would first believe in its session. Channels are
 //! QUIC's bidirectional streams, as they are. A session needs no task of ours.
 
+mod allowance;
 mod channel;
 mod config;
 mod dial;

@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use quinn::{RecvStream, SendStream, StoppedError, VarInt};
 use tokio_util::io::poll_read_buf;
 
-use super::session::Link;
+use super::{allowance::Accepted, session::Link};
 use crate::{RawReader, RawWriter, ReadError, ResetCode, SessionClosed, WriteError};
 
 /// Room to make for a read, in bytes: little for a channel that is idle, more for each read that found too little.
@@ -20,6 +20,8 @@ const READ_ROOM: std::ops::RangeInclusive<usize> = 2 * 1024..=64 * 1024;
 pub(super) struct QuicReader {
     stream: RecvStream,
     link: Arc<Link>,
+    /// Held while it is open.
+    _accepted: Option<Arc<Accepted>>,
     /// Room for the next read.
     room: usize,
     /// How reading ended: quinn itself forgets a reset, or a stop, after it told of it once.
@@ -34,6 +36,8 @@ enum End {
 pub(super) struct QuicWriter {
     stream: SendStream,
     link: Arc<Link>,
+    /// Held while it is open.
+    _accepted: Option<Arc<Accepted>>,
     /// Neither finished nor reset by us.
     open: bool,
     stopped: Option<Stopped>,
@@ -44,8 +48,8 @@ type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>
 // === impl QuicReader ===
 
 impl QuicReader {
-    pub(super) fn new(stream: RecvStream, link: Arc<Link>) -> Self {
-        Self { stream, link, room: *READ_ROOM.start(), end: None }
+    pub(super) fn new(stream: RecvStream, link: Arc<Link>, accepted: Option<Arc<Accepted>>) -> Self {
+        Self { stream, link, _accepted: accepted, room: *READ_ROOM.start(), end: None }
     }
 
     fn end(&mut self, error: io::Error) -> ReadError {
@@ -105,8 +109,8 @@ impl RawReader for QuicReader {
 // === impl QuicWriter ===
 
 impl QuicWriter {
-    pub(super) fn new(stream: SendStream, link: Arc<Link>) -> Self {
-        Self { stream, link, open: true, stopped: None }
+    pub(super) fn new(stream: SendStream, link: Arc<Link>, accepted: Option<Arc<Accepted>>) -> Self {
+        Self { stream, link, _accepted: accepted, open: true, stopped: None }
     }
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
+use super::allowance;
 use crate::ConfigError;
 
 /// The smallest packet that every QUIC path carries, in bytes of UDP payload.
@@ -30,7 +31,9 @@ pub struct QuicConfig {
     pub keep_alive: Duration,
     /// A handshake that takes longer fails, on either side. Default 5 s (wan 10 s).
     pub handshake_timeout: Duration,
-    /// Channels that the peer may have open at once. Default 4096. Cost: about 1 KiB each while open.
+    /// Channels that the peer may have open at once. Default 4096. Cost: about 1 KiB each while open. 64 of them may be open at
+    /// first, and twice as many whenever half are, for about 100 bytes each; so a peer that opens many at once waits for some
+    /// round trips.
     pub channels_max: u32,
     /// Bytes of one channel that may be under way or unread. Default 1,250,000 (wan 6,000,000): the path's bandwidth
     /// times its round trip. A reader that stalls holds its writer within this and `send_window`.
@@ -129,7 +132,7 @@ impl QuicConfig {
         mtu.upper_bound(self.mtu_max);
         let mut transport = TransportConfig::default();
         transport
-            .max_concurrent_bidi_streams(self.channels_max.into())
+            .max_concurrent_bidi_streams(allowance::first(self.channels_max).into())
             .max_concurrent_uni_streams(confirmations.into())
             .max_idle_timeout(IdleTimeout::try_from(self.idle_timeout).ok())
             .keep_alive_interval(Some(self.keep_alive))

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 
 use super::{
+    allowance::{Accepted, Allowance},
     channel::{QuicReader, QuicWriter},
     reason,
 };
@@ -23,6 +24,7 @@ pub(super) struct QuicSession {
     link: Arc<Link>,
     peer: PeerIdentity,
     bound: SocketAddr,
+    allowance: Arc<Allowance>,
 }
 
 /// What a session and its channels share.
@@ -66,16 +68,23 @@ impl Link {
 // === impl QuicSession ===
 
 impl QuicSession {
-    pub(super) fn new(connection: Connection, peer: PeerIdentity, bound: SocketAddr) -> Self {
+    /// A session whose peer may have so many channels open.
+    pub(super) fn new(
+        connection: Connection,
+        peer: PeerIdentity,
+        bound: SocketAddr,
+        channels_max: u32,
+    ) -> Self {
         let link = Link { connection, closing: OnceLock::new(), ended: OnceLock::new() };
-        Self { link: Arc::new(link), peer, bound }
+        Self { link: Arc::new(link), peer, bound, allowance: Arc::new(Allowance::new(channels_max)) }
     }
 
-    fn channel(&self, (send, recv): (SendStream, RecvStream)) -> Channel {
+    fn channel(&self, (send, recv): (SendStream, RecvStream), accepted: Option<Arc<Accepted>>) -> Channel {
+        let link = || Arc::clone(&self.link);
         Channel {
             id: ChannelId(quinn::VarInt::from(send.id()).into_inner()),
-            reader: ChannelReader::new(QuicReader::new(recv, Arc::clone(&self.link))),
-            writer: ChannelWriter::new(QuicWriter::new(send, Arc::clone(&self.link))),
+            reader: ChannelReader::new(QuicReader::new(recv, link(), accepted.clone())),
+            writer: ChannelWriter::new(QuicWriter::new(send, link(), accepted)),
         }
     }
 }
@@ -84,12 +93,13 @@ impl QuicSession {
 impl Session for QuicSession {
     async fn open(&self) -> Result<Channel, SessionClosed> {
         let streams = self.link.connection.open_bi().await.map_err(|error| self.link.ended(&error))?;
-        Ok(self.channel(streams))
+        Ok(self.channel(streams, None))
     }
 
     async fn accept(&self) -> Result<Channel, SessionClosed> {
         let streams = self.link.connection.accept_bi().await.map_err(|error| self.link.ended(&error))?;
-        Ok(self.channel(streams))
+        let accepted = self.allowance.accept(&self.link.connection);
+        Ok(self.channel(streams, Some(accepted)))
     }
 
     fn close(&self, code: CloseCode, reason: &str) {

@@ -177,13 +177,12 @@ pub(crate) async fn a_channel_beyond_the_limit_waits_until_others_are_over<F: Fi
     let pair = Pair::new(fixture).await;
     let mut open = Vec::new();
     for _ in 0..F::CHANNELS_MAX {
-        open.push(pair.dialed.open().await.unwrap());
+        let mut channel = pair.dialed.open().await.unwrap();
+        channel.writer.write_all(Bytes::from_static(b"x")).await.unwrap();
+        open.push((channel, pair.accepted.accept().await.unwrap()));
     }
     assert!(pair.dialed.open().now_or_never().is_none());
     drop(open);
-    for _ in 0..F::CHANNELS_MAX {
-        drop(pair.accepted.accept().await.unwrap());
-    }
     pair.dialed.open().await.unwrap();
 }
 
