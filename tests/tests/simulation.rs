@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use qmesh::testing::{CallKind, Fault, LogEntry, Mesh, MeshBuilder, each_seed, seeds, simulate};
+use qmesh::testing::{CallKind, Fault, Link, LogEntry, Mesh, MeshBuilder, each_seed, seeds, simulate};
 use qmesh_tests::{EXPECTED, expect_panics, millis, secs, spawn, swarm, work};
 
 fn mesh(seed: u64) -> MeshBuilder {
@@ -44,14 +44,18 @@ async fn a_mesh_that_loses_a_node_and_is_cut_for_ten_minutes_heals_with_either_g
 /// Through a seed's address and through its record a node may dial another one twice at once.
 #[test]
 fn nodes_that_start_together_keep_the_same_sessions() {
-    let all = (0..40).filter(|seed| {
-        let (_, log) = simulate(async {
-            let mesh = mesh(*seed).nodes(6).build().await;
+    let all = (0..64_u64).filter(|seed| {
+        let (built, log) = simulate(async {
+            let jittery = Link { delay: millis(2), jitter: millis(10), loss: 0.0 };
+            let link = if seed.is_multiple_of(2) { Link::default() } else { jittery };
+            let mesh = mesh(*seed).nodes(6).link(link).build().await;
+            let built = mesh.elapsed();
             // Longer than a session that was replaced may go on.
             tokio::time::sleep(secs(7)).await;
             mesh.shutdown().await;
+            built
         });
-        let settled = |entry: &&LogEntry| entry.at > millis(100) && entry.at < secs(7);
+        let settled = |entry: &&LogEntry| entry.at > built + millis(400) && entry.at < built + secs(7);
         log.entries().iter().filter(settled).any(|entry| entry.what.contains("session down"))
     });
     assert_eq!(all.collect::<Vec<_>>(), Vec::<u64>::new(), "these seeds lost sessions without a fault");

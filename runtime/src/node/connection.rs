@@ -120,25 +120,29 @@ async fn wish(peer: &Peer) {
 /// Dials, and takes what comes in meanwhile.
 ///
 /// When both sides dial at once, each would give up its own dial for the other's session, and both sessions would end.
-/// So the lower id, whose session is to stay, goes on with its dial for a while.
+/// So the lower id, whose session is to stay, goes on with its dial for a while. So does whoever finds that it has dialled
+/// the peer already, by a seed's address: the peer may have adopted this dial as the later one by now.
 async fn dial_or_adopt(
     node: &Arc<NodeInner>,
     peer: &Peer,
     adopted: &mut mpsc::Receiver<Introduced>,
 ) -> Result<Introduced, String> {
     let mut dialling = pin!(dial(node, peer));
-    let theirs = tokio::select! {
+    let came = tokio::select! {
         biased;
-        Some(theirs) = adopted.recv() => theirs,
+        Some(introduced) = adopted.recv() => introduced,
         dialled = &mut dialling => return dialled,
     };
-    if node.id() < peer.id()
+    let own_id_is_lower = node.id() < peer.id();
+    if (own_id_is_lower || came.link.is_dialled())
         && let Ok(Ok(own)) = timeout(PATIENCE, dialling).await
     {
-        theirs.link.close(CloseCode::REPLACED, "another session of these two nodes stays");
-        return Ok(own);
+        let gives_way = came.link.gives_way_to(&own.link, own_id_is_lower);
+        let (stays, ends) = if gives_way { (own, came) } else { (came, own) };
+        ends.link.close(CloseCode::REPLACED, "another session of these two nodes stays");
+        return Ok(stays);
     }
-    Ok(theirs)
+    Ok(came)
 }
 
 async fn dial(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, String> {
