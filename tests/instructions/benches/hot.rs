@@ -80,49 +80,49 @@ fn admission(queue: Queue<PeerContract>) -> usize {
     queue.admit(black_box(TIMES as usize))
 }
 
-#[library_benchmark(config = within(459))]
+#[library_benchmark(config = within(469))]
 #[bench::one_service(there())]
 fn directory_lookup(world: World) -> usize {
     world.look_up(black_box(TIMES as usize))
 }
 
-#[library_benchmark(config = within(489))]
+#[library_benchmark(config = within(410))]
 #[bench::one_endpoint(there())]
 fn endpoint_pick(world: World) -> usize {
     pick(&world.client, black_box(TIMES as usize))
 }
 
-#[library_benchmark(config = within(13_786))]
+#[library_benchmark(config = within(11_784))]
 #[bench::one_at_a_time(here())]
 fn call_in_one_node(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(27_427))]
+#[library_benchmark(config = within(25_379))]
 #[bench::one_at_a_time(there())]
 fn call_between_nodes(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(28_056))]
+#[library_benchmark(config = within(26_026))]
 #[bench::one_at_a_time(unsampled())]
 fn call_unsampled(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(42_228))]
+#[library_benchmark(config = within(40_399))]
 #[bench::one_at_a_time(layered())]
 fn call_through_layers(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(4_093))]
+#[library_benchmark(config = within(4_096))]
 #[bench::flat_out(here())]
 fn send_in_one_node(world: World) -> u64 {
     world.send(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(2_289))]
+#[library_benchmark(config = within(2_245))]
 #[bench::flat_out(there())]
 fn send_between_nodes(world: World) -> u64 {
     world.send(black_box(TIMES))
