@@ -73,10 +73,7 @@ impl QuicDialer {
             Err(_elapsed) => return Err(DialError::Unreachable(address.clone())),
         };
         match verdict.get() {
-            Some(Ok(peer)) => {
-                let channels_max = self.0.config.channels_max;
-                Ok(Arc::new(QuicSession::new(connection, peer.clone(), self.0.bound, channels_max)))
-            }
+            Some(Ok(peer)) => Ok(Arc::new(QuicSession::new(connection, peer.clone(), &self.0))),
             Some(Err(_)) | None => Err(failed("the handshake ended without a verdict".to_owned())),
         }
     }

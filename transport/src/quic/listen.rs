@@ -60,10 +60,7 @@ async fn handshake(
         Err(_elapsed) => return Err(HandshakeError::TimedOut { remote }),
     };
     match verdict.get() {
-        Some(Ok(peer)) => {
-            let channels_max = inner.config.channels_max;
-            Ok(Arc::new(QuicSession::new(connection, peer.clone(), inner.bound, channels_max)))
-        }
+        Some(Ok(peer)) => Ok(Arc::new(QuicSession::new(connection, peer.clone(), &inner))),
         Some(Err(_)) | None => Err(failed("the handshake ended without a verdict".to_owned())),
     }
 }

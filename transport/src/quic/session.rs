@@ -12,6 +12,7 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use super::{
     allowance::{Accepted, Allowance},
     channel::{QuicReader, QuicWriter},
+    endpoint::Inner,
     reason,
 };
 use crate::{
@@ -68,15 +69,11 @@ impl Link {
 // === impl QuicSession ===
 
 impl QuicSession {
-    /// A session whose peer may have so many channels open.
-    pub(super) fn new(
-        connection: Connection,
-        peer: PeerIdentity,
-        bound: SocketAddr,
-        channels_max: u32,
-    ) -> Self {
+    /// A session of the socket `own`.
+    pub(super) fn new(connection: Connection, peer: PeerIdentity, own: &Inner) -> Self {
         let link = Link { connection, closing: OnceLock::new(), ended: OnceLock::new() };
-        Self { link: Arc::new(link), peer, bound, allowance: Arc::new(Allowance::new(channels_max)) }
+        let allowance = Arc::new(Allowance::new(own.config.channels_max));
+        Self { link: Arc::new(link), peer, bound: own.bound, allowance }
     }
 
     fn channel(&self, (send, recv): (SendStream, RecvStream), accepted: Option<Arc<Accepted>>) -> Channel {
