@@ -200,8 +200,13 @@ impl<C: Contract> Client<C> {
     }
 
     /// Decides what the trace of a call is that begins now, and records the call if it belongs to one.
-    #[cold]
+    #[inline]
     fn record(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
+        self.node().telemetry().is_on().then(|| self.record_now(method, options)).flatten()
+    }
+
+    #[cold]
+    fn record_now(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
         let about = C::METHODS.get(method)?;
         let shape = if about.one_way { Shape::Send } else { Shape::Call };
         let (node, target) = (self.node(), (C::NAME, about.name));

@@ -303,9 +303,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
         let this = self.get_mut();
-        if let State::New(_) = this.state
-            && this.client.node().telemetry().is_on()
-        {
+        if let State::New(_) = this.state {
             this.recorded = this.client.record(this.method, &mut this.options);
         }
         let answer = ready!(this.poll_answer(cx));

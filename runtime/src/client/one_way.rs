@@ -132,10 +132,7 @@ where
     /// Decides what its trace is, before anything else is done.
     #[inline]
     fn record(&mut self) {
-        if self.recorded.is_none()
-            && self.options.trace.is_undecided()
-            && self.client.node().telemetry().is_on()
-        {
+        if self.recorded.is_none() && self.options.trace.is_undecided() {
             self.recorded = self.client.record(self.method, &mut self.options);
         }
     }

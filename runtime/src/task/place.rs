@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::future::{Either, join_all};
 use tokio::{
-    runtime::{Builder, Handle},
+    runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -48,6 +48,10 @@ pub(crate) struct Shards {
     /// One for each thread: resolves when nothing is left of it.
     ended: Vec<CancellationToken>,
 }
+
+/// The runtime of a shard, which waits for nothing when it is dropped: a look-up of a host name that still runs holds nothing
+/// up, and it may be dropped in any place, as tokio's own may not.
+struct ShardRuntime(Option<Runtime>);
 
 thread_local! {
     /// The shard that this thread is.
@@ -117,15 +121,17 @@ impl Shards {
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let place = Place::Shard(runtime.handle().clone());
+            let runtime = ShardRuntime(Some(runtime));
             let (leave, end) = (shards.leave.clone(), shards.end.clone());
             let ended = CancellationToken::new();
             let gone = ended.clone().drop_guard();
             let here = place.clone();
             thread::Builder::new().name(format!("qmesh-shard-{number}")).spawn(move || {
                 HERE.with(|place| drop(place.set(here)));
-                runtime.block_on(until_over(&leave, &end));
-                // A look-up of a host name that still runs holds nothing up.
-                runtime.shutdown_background();
+                if let Some(runtime) = &runtime.0 {
+                    runtime.block_on(until_over(&leave, &end));
+                }
+                drop(runtime);
                 drop(gone);
             })?;
             shards.places.push(place);
@@ -176,11 +182,19 @@ async fn until_over(leave: &CancellationToken, end: &CancellationToken) {
     }
 }
 
-// === impl Shards ===
+// === impl Shards, ShardRuntime ===
 
 impl Drop for Shards {
     fn drop(&mut self) {
         self.leave.cancel();
+    }
+}
+
+impl Drop for ShardRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -211,6 +225,13 @@ mod tests {
         assert_eq!(shards.next().run(async { thread::current().id() }).await, here);
         assert_eq!(shards.of(b"any").start(async { thread::current().id() }).await.unwrap(), here);
         shards.end().await;
+    }
+
+    /// Where the system has no thread for it, say.
+    #[tokio::test]
+    async fn a_runtime_that_has_no_thread_is_dropped_without_a_panic() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        drop(ShardRuntime(Some(runtime)));
     }
 
     #[tokio::test]
