@@ -18,7 +18,7 @@ use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
     config::Limits,
-    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
+    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo, Tap, TapRequest, Traffic},
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
@@ -134,6 +134,17 @@ impl ControlClient {
         }
     }
 
+    /// The node's traffic. It measures from the first question on, and for ten seconds after each.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn traffic(&mut self) -> Result<Traffic, ControlError> {
+        match self.ask(&Query::Traffic, ANSWER_MAX).await? {
+            Answer::Traffic(traffic) => Ok(traffic),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// The methods of a service, as one of its endpoints describes them; waits for one until its time is over.
     ///
     /// # Errors
@@ -184,6 +195,28 @@ impl ControlClient {
             recorded.end(&answer);
         }
         Ok(answer.map_err(CallError::Failed).and_then(|answer| answer.map_err(CallError::Service)))
+    }
+
+    /// The calls of a service (of all, where it is empty) that the node makes and that ended after those of an earlier
+    /// answer, whose `next` is `after` (0 for all that it still has). It waits for one for up to `patience`, five seconds at most.
+    ///
+    /// # Errors
+    /// The outer error when the node gave no answer; the inner one when it refuses: it does not show arguments, or too many
+    /// services are looked at.
+    pub async fn tap(
+        &mut self,
+        service: &str,
+        (after, max): (u64, u32),
+        payload: bool,
+        patience: Duration,
+    ) -> Result<Result<Tap, Failure>, ControlError> {
+        let (service, wait_ms) = (service.to_owned(), milliseconds(patience));
+        let asked = TapRequest { service, after, max, wait_ms, payload, ..TapRequest::default() };
+        match self.ask(&Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await? {
+            Answer::Tapped(tap) => Ok(Ok(tap)),
+            Answer::Failed(failure) => Ok(Err(failure)),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     /// Says goodbye and gives it a moment to leave. After a drop alone, the node hears it only if the async runtime

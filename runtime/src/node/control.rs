@@ -11,7 +11,7 @@ use crate::{
     config::Limits,
     control_api::{self, Answer, Query},
     failure::CallError,
-    node::{NodeInner, Peer, link::Link},
+    node::{NodeInner, Peer, link::Link, traffic},
     service::Caller,
     telemetry::Trace,
     wire::{
@@ -114,6 +114,11 @@ async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answe
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
         Query::Tree => Answer::Tree(node.tree().list()),
+        Query::Traffic => Answer::Traffic(traffic::traffic(node)),
+        Query::Tap(asked) => match traffic::tap(node, &asked).await {
+            Ok(tap) => Answer::Tapped(tap),
+            Err(failure) => Answer::Failed(failure),
+        },
         Query::Methods { service, timeout_ms } => {
             match client::methods(node, &service, control_api::timeout(timeout_ms)).await {
                 Ok(methods) => Answer::Methods(methods),

@@ -1,14 +1,17 @@
 //! A session with a peer that has introduced itself.
 
-use std::sync::{
-    Arc, OnceLock, Weak,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_transport::{CloseCode, Session};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
@@ -26,6 +29,7 @@ pub(crate) struct Link {
     /// Which life of the peer this is.
     incarnation: u64,
     dial: Dial,
+    since: Instant,
     pub(crate) gossip: GossipSlot,
     /// What goes out on the control channel.
     pub(crate) control: Outbox,
@@ -79,6 +83,7 @@ impl Link {
             place: Place::here(),
             incarnation,
             dial,
+            since: Instant::now(),
             gossip: GossipSlot::default(),
             control: Outbox::new(HIGH_WATER),
             callers: Mutex::default(),
@@ -104,6 +109,17 @@ impl Link {
 
     pub(crate) const fn is_dialled(&self) -> bool {
         matches!(self.dial, Dial::Ours(_))
+    }
+
+    /// For how long it has been up.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// The channels of calls on it, in both directions.
+    pub(crate) fn channels(&self) -> usize {
+        let callers = self.callers.lock().channels.iter().filter(|caller| caller.strong_count() > 0).count();
+        callers + self.served.load(Relaxed)
     }
 
     /// Whether a session with the same peer is to replace this one.
