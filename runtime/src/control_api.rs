@@ -38,6 +38,26 @@ pub(crate) enum Query {
     },
     Traffic,
     Tap(TapRequest),
+    /// What another node says, which the asked one asks in turn. Of what only a command line may ask, it says nothing.
+    Of {
+        /// Its name or its id.
+        node: String,
+        query: Box<Self>,
+    },
+    /// What each node of the mesh says.
+    Everywhere {
+        query: Box<Self>,
+    },
+}
+
+impl Query {
+    /// How long a node is to wait before it answers.
+    pub(crate) fn patience(&self) -> Duration {
+        match self {
+            Self::Tap(asked) => timeout(asked.wait_ms),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// Which calls somebody wants to see pass.
@@ -74,6 +94,8 @@ pub(crate) enum Answer {
     Traffic(Traffic),
     Tapped(Tap),
     Failed(Failure),
+    /// By the node's name; where two have the same, by name and id.
+    Everywhere(BTreeMap<String, Self>),
     /// The question was not understood.
     Unknown(String),
 }

@@ -2,7 +2,7 @@
 
 mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prost::Message;
 use qmesh_transport::{
@@ -68,6 +68,9 @@ pub enum ControlError {
 
 /// How long a node may take to answer a question about itself.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Calls of one node that are shown at once, and how long all wait for one.
+const TAPPED_AT_ONCE: u32 = 1000;
+const TAP_PATIENCE_MAX: Duration = Duration::from_secs(1);
 /// How long a goodbye takes to leave.
 const GOODBYE: Duration = Duration::from_millis(5);
 
@@ -134,6 +137,34 @@ impl ControlClient {
         }
     }
 
+    /// The supervision tree of another node of the mesh, which this node asks; by name or id.
+    ///
+    /// # Errors
+    /// The outer error when this node gave no answer; the inner one when the other gave none, or there is none.
+    pub async fn tree_of(&mut self, node: &str) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        let query = Query::Of { node: node.to_owned(), query: Box::new(Query::Tree) };
+        let answer = self.ask(&query, ANSWER_MAX).await?;
+        self.tree_in(answer)
+    }
+
+    /// The supervision trees of all nodes of the mesh, by name; or why a node gave none.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn trees(&mut self) -> Result<BTreeMap<String, Result<Vec<ActorInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Tree, ANSWER_MAX).await?;
+        answers.into_iter().map(|(node, answer)| Ok((node, self.tree_in(answer)?))).collect()
+    }
+
+    fn tree_in(&self, answer: Answer) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        match answer {
+            Answer::Tree(actors) => Ok(Ok(actors)),
+            Answer::Failed(failure) => Ok(Err(failure)),
+            Answer::Unknown(why) => Ok(Err(Failure::unknown(Reason::Protocol, why))),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// The node's traffic. It measures from the first question on, and for ten seconds after each.
     ///
     /// # Errors
@@ -141,6 +172,33 @@ impl ControlClient {
     pub async fn traffic(&mut self) -> Result<Traffic, ControlError> {
         match self.ask(&Query::Traffic, ANSWER_MAX).await? {
             Answer::Traffic(traffic) => Ok(traffic),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// The traffic of all nodes of the mesh, by name; or why a node tells nothing. Each measures as for
+    /// [`traffic`](Self::traffic).
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn traffic_everywhere(
+        &mut self,
+    ) -> Result<BTreeMap<String, Result<Traffic, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Traffic, ANSWER_MAX).await?;
+        let told = |(node, answer)| {
+            Ok((node, match answer {
+                Answer::Traffic(traffic) => Ok(traffic),
+                other => Err(self.not_told(other)?),
+            }))
+        };
+        answers.into_iter().map(told).collect()
+    }
+
+    /// Why a node does not say what it was asked.
+    fn not_told(&self, answer: Answer) -> Result<Failure, ControlError> {
+        match answer {
+            Answer::Failed(failure) => Ok(failure),
+            Answer::Unknown(why) => Ok(Failure::unknown(Reason::Protocol, why)),
             other => Err(self.unexpected(&other)),
         }
     }
@@ -197,26 +255,29 @@ impl ControlClient {
         Ok(answer.map_err(CallError::Failed).and_then(|answer| answer.map_err(CallError::Service)))
     }
 
-    /// The calls of a service (of all, where it is empty) that the node makes and that ended after those of an earlier
-    /// answer, whose `next` is `after` (0 for all that it still has). It waits for one for up to `patience`, five seconds at most.
+    /// The calls of a service (of all, where it is empty) that passed on each node of the mesh, by the node that made them; or
+    /// why a node shows none. Of each node those after the `next` of its last answer in `afters`, up to 1000 of them, and all that
+    /// it still has where it is not in there. A node without any waits for one for up to `patience`, a second at most.
     ///
     /// # Errors
-    /// The outer error when the node gave no answer; the inner one when it refuses: it does not show arguments, or too many
-    /// services are looked at.
-    pub async fn tap(
+    /// [`ControlError::NoAnswer`].
+    pub async fn tap_everywhere(
         &mut self,
         service: &str,
-        (after, max): (u64, u32),
+        afters: BTreeMap<String, u64>,
         payload: bool,
         patience: Duration,
-    ) -> Result<Result<Tap, Failure>, ControlError> {
-        let (service, wait_ms) = (service.to_owned(), milliseconds(patience));
-        let asked = TapRequest { service, after, max, wait_ms, payload, ..TapRequest::default() };
-        match self.ask(&Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await? {
-            Answer::Tapped(tap) => Ok(Ok(tap)),
-            Answer::Failed(failure) => Ok(Err(failure)),
-            other => Err(self.unexpected(&other)),
-        }
+    ) -> Result<BTreeMap<String, Result<Tap, Failure>>, ControlError> {
+        let (service, wait_ms) = (service.to_owned(), milliseconds(patience.min(TAP_PATIENCE_MAX)));
+        let asked = TapRequest { service, afters, max: TAPPED_AT_ONCE, wait_ms, payload, after: 0 };
+        let answers = self.ask_everywhere(Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await?;
+        let told = |(node, answer)| {
+            Ok((node, match answer {
+                Answer::Tapped(tap) => Ok(tap),
+                other => Err(self.not_told(other)?),
+            }))
+        };
+        answers.into_iter().map(told).collect()
     }
 
     /// Says goodbye and gives it a moment to leave. After a drop alone, the node hears it only if the async runtime
@@ -229,6 +290,18 @@ impl ControlClient {
         drop(self);
         // Nobody acknowledges a goodbye, and the endpoint is idle only once nothing late can arrive any more.
         let _left = timeout(GOODBYE, endpoint.wait_idle()).await;
+    }
+
+    /// What every node says, by name.
+    async fn ask_everywhere(
+        &mut self,
+        query: Query,
+        patience: Duration,
+    ) -> Result<BTreeMap<String, Answer>, ControlError> {
+        match self.ask(&Query::Everywhere { query: Box::new(query) }, patience).await? {
+            Answer::Everywhere(answers) => Ok(answers),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     async fn ask(&mut self, query: &Query, patience: Duration) -> Result<Answer, ControlError> {
