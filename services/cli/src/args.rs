@@ -75,7 +75,13 @@ impl Command {
             Self::Dev(dev) => Some(dev.hosting.metrics),
             Self::Serve(serve) => Some(serve.hosting.metrics),
             Self::Call(_) | Self::Demo(_) | Self::DemoWorker(_) => Some(None),
-            Self::Nodes(_) | Self::Services(_) | Self::Tree(_) | Self::Top(_) | Self::Tap(_) | Self::Ca(_) | Self::Completions(_) => None,
+            Self::Nodes(_)
+            | Self::Services(_)
+            | Self::Tree(_)
+            | Self::Top(_)
+            | Self::Tap(_)
+            | Self::Ca(_)
+            | Self::Completions(_) => None,
         }
     }
 }

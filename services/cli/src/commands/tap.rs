@@ -56,13 +56,21 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
         let taps = client.tap_everywhere(&service, progress.afters.clone(), args.payload, PATIENCE).await?;
         let news = progress.take(taps)?;
         for (node, missed) in &news.missed {
-            if !told(&mut printer, output, &json!({ "node": node, "missed": missed }), || missed_line(node, *missed)).await? {
+            if !told(&mut printer, output, &json!({ "node": node, "missed": missed }), || {
+                missed_line(node, *missed)
+            })
+            .await?
+            {
                 return Ok(ExitCode::SUCCESS);
             }
         }
         for (node, why) in &news.silent {
             let silent = json!({ "node": node, "silent": why });
-            if !told(&mut printer, output, &silent, || output::shaded(&format!("{node} shows none: {why}"), Shade::Odd)).await? {
+            if !told(&mut printer, output, &silent, || {
+                output::shaded(&format!("{node} shows none: {why}"), Shade::Odd)
+            })
+            .await?
+            {
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -200,7 +208,8 @@ mod tests {
     #[test]
     fn calls_of_all_nodes_come_in_the_order_of_time() {
         let mut progress = Progress::default();
-        let taps = [("a", Ok(tap(7, 0, &[10, 30]))), ("b", Ok(tap(9, 4, &[20]))), ("c", refused(Reason::Refused))];
+        let taps =
+            [("a", Ok(tap(7, 0, &[10, 30]))), ("b", Ok(tap(9, 4, &[20]))), ("c", refused(Reason::Refused))];
         let taps = taps.map(|(node, tap)| (node.to_owned(), tap));
         let news = progress.take(taps.clone().into()).unwrap();
         assert_eq!(news.calls.iter().map(|call| call.unix_ms).collect::<Vec<_>>(), [10, 20, 30]);

@@ -42,7 +42,9 @@ pub(crate) async fn run(target: Target, output: OutputFormat) -> anyhow::Result<
     }
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         let hint = format!("one second of it as JSON: {} top -o json", text::program());
-        return Err(Problem::usage("`qmesh top` draws on a terminal, and this is none".to_owned()).hint(hint).into());
+        return Err(Problem::usage("`qmesh top` draws on a terminal, and this is none".to_owned())
+            .hint(hint)
+            .into());
     }
     let mut client = target.connect().await?;
     let first = answers(&mut client).await?;

@@ -70,10 +70,20 @@ const fn number<R>(
 /// The columns about calls of any row that has some.
 macro_rules! of_calls {
     (rate) => {
-        number(("CALLS/S", 8, 0), |row| rate(row.calls.rate), |row| Order::Number(row.calls.rate), |row| idle(&row.calls))
+        number(
+            ("CALLS/S", 8, 0),
+            |row| rate(row.calls.rate),
+            |row| Order::Number(row.calls.rate),
+            |row| idle(&row.calls),
+        )
     };
     (errors) => {
-        number(("ERRORS", 7, 0), |row| share(&row.calls), |row| Order::Number(row.calls.errors), |row| failing(&row.calls))
+        number(
+            ("ERRORS", 7, 0),
+            |row| share(&row.calls),
+            |row| Order::Number(row.calls.errors),
+            |row| failing(&row.calls),
+        )
     };
     (p50) => {
         number(("P50", 7, 1), |row| time(row.calls.p50_us), |row| order(row.calls.p50_us), |_| Tone::Plain)
@@ -98,7 +108,12 @@ impl Listed for ServiceRow {
         of_calls!(errors),
         of_calls!(p50),
         of_calls!(p99),
-        number(("OPEN", 5, 2), |row| count(row.depth), |row| Order::Number(row.depth as f64), |_| Tone::Plain),
+        number(
+            ("OPEN", 5, 2),
+            |row| count(row.depth),
+            |row| Order::Number(row.depth as f64),
+            |_| Tone::Plain,
+        ),
         number(
             ("OLDEST", 7, 1),
             |row| if row.depth == 0 { String::new() } else { text::duration_ms(row.oldest_ms) },
@@ -159,7 +174,12 @@ impl Listed for NodeRow {
             |row| Order::Number(row.sessions.len() as f64),
             |_| Tone::Plain,
         ),
-        number(("TRIP", 7, 2), |row| time(row.round_trip_us), |row| order(row.round_trip_us), |_| Tone::Plain),
+        number(
+            ("TRIP", 7, 2),
+            |row| time(row.round_trip_us),
+            |row| order(row.round_trip_us),
+            |_| Tone::Plain,
+        ),
     ];
 
     fn key(&self) -> String {
@@ -259,9 +279,24 @@ impl Listed for qmesh::SessionLoad {
     const COLUMNS: &'static [Column<Self>] = &[
         name("SESSION WITH", 12, 0, |row| row.peer.clone(), |row| Order::Name(row.peer.clone())),
         name("OVER", 7, 1, |row| row.path.clone(), |row| Order::Name(row.path.clone())),
-        number(("TRIP", 7, 0), |row| time(row.round_trip_us), |row| order(row.round_trip_us), |_| Tone::Plain),
-        number(("CHANNELS", 8, 0), |row| count(row.channels), |row| Order::Number(row.channels as f64), |_| Tone::Plain),
-        number(("UP", 8, 1), |row| text::duration_ms(row.up_ms), |row| Order::Number(row.up_ms as f64), |_| Tone::Plain),
+        number(
+            ("TRIP", 7, 0),
+            |row| time(row.round_trip_us),
+            |row| order(row.round_trip_us),
+            |_| Tone::Plain,
+        ),
+        number(
+            ("CHANNELS", 8, 0),
+            |row| count(row.channels),
+            |row| Order::Number(row.channels as f64),
+            |_| Tone::Plain,
+        ),
+        number(
+            ("UP", 8, 1),
+            |row| text::duration_ms(row.up_ms),
+            |row| Order::Number(row.up_ms as f64),
+            |_| Tone::Plain,
+        ),
         name(
             "DIALLED BY",
             10,

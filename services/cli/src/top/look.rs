@@ -233,7 +233,9 @@ pub(super) fn sort<R: Listed>(rows: &mut [&R], table: &Table) {
         let ordering = match ((column.order)(one), (column.order)(other)) {
             (Order::Number(one), Order::Number(other)) => other.total_cmp(&one),
             (Order::Name(one), Order::Name(other)) => one.cmp(&other),
-            (Order::Number(_), Order::Name(_)) | (Order::Name(_), Order::Number(_)) => std::cmp::Ordering::Equal,
+            (Order::Number(_), Order::Name(_)) | (Order::Name(_), Order::Number(_)) => {
+                std::cmp::Ordering::Equal
+            }
         };
         let ordering = if table.is_reversed { ordering.reverse() } else { ordering };
         ordering.then_with(|| one.key().cmp(&other.key()))

@@ -48,7 +48,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, look: &Look, snapshot: &Snapshot) {
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, look: &Look, snapshot: &Snapshot) {
     let dot = || Span::from(" · ").dim();
-    let plural = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+    let plural =
+        |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     let mut line = vec![
         Span::from(" qmesh top ").bold().reversed(),
         Span::from(format!(" {}", plural(snapshot.nodes.len(), "node"))),
@@ -170,7 +171,13 @@ fn draw_table<R: Listed>(
     let mut head: Vec<_> = shown
         .iter()
         .map(|(at, column)| {
-            let arrow = if *at != table.sort || focus == Focus::Nowhere { "" } else if table.is_reversed { "▲" } else { "▼" };
+            let arrow = if *at != table.sort || focus == Focus::Nowhere {
+                ""
+            } else if table.is_reversed {
+                "▲"
+            } else {
+                "▼"
+            };
             let name = Line::from(format!("{}{arrow}", column.title));
             Cell::from(if column.is_number { name.alignment(Alignment::Right) } else { name })
         })
@@ -238,7 +245,8 @@ fn trend<'a>(rates: impl IntoIterator<Item = &'a f64>) -> String {
     let rates = &rates[rates.len().saturating_sub(usize::from(TREND).min(HISTORY_MAX))..];
     let highest = rates.iter().copied().fold(0.0, f64::max);
     let bar = |rate: &f64| {
-        let eighth = (1..8_u8).rev().find(|eighth| *rate >= highest * f64::from(*eighth) / 8.0 && highest > 0.0);
+        let eighth =
+            (1..8_u8).rev().find(|eighth| *rate >= highest * f64::from(*eighth) / 8.0 && highest > 0.0);
         BARS[usize::from(eighth.unwrap_or(0))]
     };
     rates.iter().map(bar).collect()
@@ -249,7 +257,8 @@ fn draw_service(frame: &mut Frame<'_>, area: Rect, name: &str, snapshot: &Snapsh
     let Some(row) = snapshot.services.iter().find(|row| row.service == name) else {
         return draw_gone(frame, area, &format!("{name} is served nowhere, and nobody calls it"));
     };
-    let lines = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(3).min(area.height / 3);
+    let lines =
+        |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(3).min(area.height / 3);
     let [endpoints, methods, callers] = Layout::vertical([
         Constraint::Length(lines(row.endpoints.len())),
         Constraint::Length(lines(row.methods.len())),
@@ -336,12 +345,7 @@ const HELP: [(&str, &str); 15] = [
 fn draw_help(frame: &mut Frame<'_>) {
     let screen = frame.area();
     let (width, height) = (70.min(screen.width), (HELP.len() as u16 + 2).min(screen.height));
-    let area = Rect {
-        x: (screen.width - width) / 2,
-        y: (screen.height - height) / 2,
-        width,
-        height,
-    };
+    let area = Rect { x: (screen.width - width) / 2, y: (screen.height - height) / 2, width, height };
     let lines = HELP.map(|(key, what)| {
         Line::from(vec![Span::from(format!(" {key:<12}")).bold().cyan(), Span::from(what)])
     });

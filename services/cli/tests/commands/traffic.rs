@@ -64,13 +64,17 @@ async fn calls_are_printed_as_they_pass() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let heard = async { (tap.hear().await.unwrap(), tap.hear().await.unwrap(), people.hear().await.unwrap()) };
+    let heard =
+        async { (tap.hear().await.unwrap(), tap.hear().await.unwrap(), people.hear().await.unwrap()) };
     let (first, second, line) = tokio::select! {
         heard = heard => heard,
         () = load => unreachable!("it goes on"),
     };
     let [first, second] = [first, second].map(|line| serde_json::from_str::<Value>(&line).unwrap());
-    assert_eq!((&first["method"], &first["node"], &first["status"]), (&"say".into(), &"dev".into(), &"ok".into()));
+    assert_eq!(
+        (&first["method"], &first["node"], &first["status"]),
+        (&"say".into(), &"dev".into(), &"ok".into())
+    );
     assert_eq!(first["payload"]["text"], "hello", "{first}");
     assert!(second["seq"].as_u64() > first["seq"].as_u64());
     assert!(line.contains("dev client/") && line.contains("→ echo.Echo/say on dev  ok "), "{line}");
@@ -84,5 +88,8 @@ async fn arguments_are_shown_where_that_is_allowed_alone() {
     let _dev = host.dev().await;
     let ran = host.run(&["tap", "echo.Echo", "--payload"]).await;
     assert_ne!(ran.code, 0, "{ran:?}");
-    assert!(ran.stderr.contains("shows no arguments") && ran.stderr.contains("leave --payload out"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("shows no arguments") && ran.stderr.contains("leave --payload out"),
+        "{ran:?}"
+    );
 }

@@ -19,7 +19,8 @@ pub(crate) fn shop() -> Snapshot {
                 flow("", "b", "shop.Stock/take", calls * 3, calls, 56),
             ],
         );
-        told["services"] = json!([load("shop.Cart", 3, 7), load("shop.Stock", 900, 1400), load("idle.Idle", 0, 0)]);
+        told["services"] =
+            json!([load("shop.Cart", 3, 7), load("shop.Stock", 900, 1400), load("idle.Idle", 0, 0)]);
         told["sessions"] = json!([{
             "peer": "a", "path": "quic", "round_trip_us": 340, "dialled": true, "up_ms": 60_000, "channels": 2,
         }]);

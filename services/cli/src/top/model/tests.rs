@@ -47,7 +47,10 @@ fn rates_are_what_came_between_two_answers() {
             "b",
             clock,
             &[flow("shop.Cart", "b", "shop.Stock/take", calls, failed, 40)],
-            &[flow("", "a", "shop.Cart/add", calls * 2, 0, 16), flow("", "b", "shop.Stock/take", calls, failed, 32)],
+            &[
+                flow("", "a", "shop.Cart/add", calls * 2, 0, 16),
+                flow("", "b", "shop.Stock/take", calls, failed, 32),
+            ],
         );
         told["services"] = json!([load("shop.Cart", 3, 7), load("shop.Stock", 1, 0)]);
         told

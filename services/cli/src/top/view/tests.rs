@@ -40,9 +40,16 @@ fn a_wide_screen_shows_all_at_once() {
     let mut look = Look::new();
     look.saw(&shop());
     let seen = screen(&look, &shop(), (140, 40));
-    assert!(has(&seen[0], &["qmesh top", "2 nodes", "3 services", "1600 calls/s", "25% errors", "through a"]), "{}", seen[0]);
+    assert!(
+        has(&seen[0], &["qmesh top", "2 nodes", "3 services", "1600 calls/s", "25% errors", "through a"]),
+        "{}",
+        seen[0]
+    );
     assert!(has(line(&seen, "shop.Stock"), &["1200", "33%", "900", "1s", "b"]), "{seen:#?}");
-    assert!(has(line(&seen, "SERVICE"), &["CALLS/S▼", "ERRORS", "P50", "P99", "OPEN", "OLDEST", "ENDPOINTS", "TREND"]));
+    assert!(has(
+        line(&seen, "SERVICE"),
+        &["CALLS/S▼", "ERRORS", "P50", "P99", "OPEN", "OLDEST", "ENDPOINTS", "TREND"]
+    ));
     assert!(has(line(&seen, "(program)"), &["a", "→ shop.Cart", "b", "400"]), "{seen:#?}");
     assert!(has(line(&seen, "SERVES/S"), &["MAKES/S"]));
     assert!(holds(&seen, "▁") || holds(&seen, "█"), "the trend is drawn");
@@ -97,7 +104,8 @@ fn a_deadlock_is_told_on_top() {
     let deadlock = json!({ "circle": circle, "held_up": 7, "for_ms": 4200 });
     snapshot.deadlocks = vec![serde_json::from_value::<Deadlock>(deadlock).unwrap()];
     let seen = screen(&Look::new(), &snapshot, (120, 30));
-    let words = ["DEADLOCK", "shop.Cart/work on b → shop.Stock/work on b → shop.Cart", "for 4s", "7 more calls wait"];
+    let words =
+        ["DEADLOCK", "shop.Cart/work on b → shop.Stock/work on b → shop.Cart", "for 4s", "7 more calls wait"];
     assert!(has(&seen[1], &words), "{}", seen[1]);
 }
 
