@@ -257,6 +257,7 @@ fn no_setting_is_left_out() {
         "Config::quic",
         "Config::gossip",
         "Config::limits",
+        "Config::tap_payloads",
         "QuicConfig::segmentation_offload",
         "gossip.protocol",
     ];
