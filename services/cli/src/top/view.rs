@@ -280,7 +280,7 @@ fn draw_node(frame: &mut Frame<'_>, area: Rect, name: &str, snapshot: &Snapshot)
     }
     let served = snapshot.services.iter().flat_map(|service| &service.endpoints);
     let served: Vec<EndpointRow> = served.filter(|endpoint| endpoint.node == name).cloned().collect();
-    let lines = u16::try_from(served.len()).unwrap_or(u16::MAX).saturating_add(3).clamp(4, area.height / 2);
+    let lines = u16::try_from(served.len()).unwrap_or(u16::MAX).saturating_add(3).min(area.height / 2);
     let [services, below] = Layout::vertical([Constraint::Length(lines), Constraint::Min(4)]).areas(area);
     draw_list(frame, services, &format!(" {name}: what it serves "), &served, 1);
     draw_list(frame, below, " sessions ", sessions, 0);
