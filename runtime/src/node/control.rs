@@ -131,6 +131,6 @@ async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answe
         }
         Query::Of { node: other, query } => questions::of(node, &other, *query).await,
         Query::Everywhere { query } => questions::everywhere(node, &query).await,
-        about => questions::answer(node, about),
+        about => questions::answer(node, about).await,
     }
 }
