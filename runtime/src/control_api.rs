@@ -1,11 +1,15 @@
 //! What a command line asks a node over the control channel, and what it is told: JSON in Protobuf messages.
 
-use std::time::Duration;
+mod about;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{failure::Failure, supervisor::ActorInfo};
+pub use about::{About, QueueInfo, SessionInfo, UnreachableInfo};
+
+use crate::{events::Happened, failure::Failure, supervisor::ActorInfo};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +18,18 @@ pub(crate) enum Query {
     Nodes,
     Services,
     Tree,
+    About,
+    /// Those after a number, the oldest first. Where there is none yet, the answer waits for one.
+    Events {
+        /// Of the last one that was read; 0 for all that are kept.
+        after: u64,
+        /// The same by the name of the node that is asked, so that one question can be put to several.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        after_of: BTreeMap<String, u64>,
+        max: u32,
+        #[serde(default)]
+        wait_ms: u64,
+    },
     Methods {
         service: String,
         timeout_ms: u64,
@@ -36,6 +52,12 @@ pub(crate) enum Answer {
     Nodes(Vec<NodeInfo>),
     Services(Vec<ServiceInfo>),
     Tree(Vec<ActorInfo>),
+    About(Box<About>),
+    Events {
+        events: Vec<Happened>,
+        /// How many there were between the last one that was read and these.
+        missed: u64,
+    },
     Methods(Vec<MethodInfo>),
     Value(Value),
     ServiceError(Value),

@@ -2,13 +2,14 @@
 
 mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prost::Message;
 use qmesh_transport::{
     Address, BindError, ChannelWriter, CloseCode, DialError, Identity, IdentityError, QuicConfig,
     QuicEndpoint, Session,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -18,7 +19,8 @@ use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
     config::Limits,
-    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
+    control_api::{About, Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
+    events::Happened,
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
@@ -42,6 +44,16 @@ pub struct ControlClient {
     questions: u64,
     endpoint: QuicEndpoint,
     telemetry: Telemetry,
+}
+
+/// Events of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EventsAnswer {
+    /// The oldest first.
+    pub events: Vec<Happened>,
+    /// How many there were between the last one that was read and these: the node remembers 1024.
+    pub missed: u64,
 }
 
 /// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
@@ -130,6 +142,36 @@ impl ControlClient {
     pub async fn tree(&mut self) -> Result<Vec<ActorInfo>, ControlError> {
         match self.ask(&Query::Tree, ANSWER_MAX).await? {
             Answer::Tree(actors) => Ok(actors),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// What the node says of itself, for those who look for what is wrong.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn about(&mut self) -> Result<About, ControlError> {
+        match self.ask(&Query::About, ANSWER_MAX).await? {
+            Answer::About(about) => Ok(*about),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// What happened after the event of that number, as the node saw it, the oldest first and `max` at most; 0 is before all
+    /// that the node remembers. Where there is nothing yet, the answer waits for up to `patience` (30 s at most).
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn events(
+        &mut self,
+        after: u64,
+        max: u32,
+        patience: Duration,
+    ) -> Result<EventsAnswer, ControlError> {
+        let after_of = BTreeMap::new();
+        let query = Query::Events { after, after_of, max, wait_ms: milliseconds(patience) };
+        match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
+            Answer::Events { events, missed } => Ok(EventsAnswer { events, missed }),
             other => Err(self.unexpected(&other)),
         }
     }

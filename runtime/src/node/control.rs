@@ -1,6 +1,6 @@
 //! The control channel of a session: pings, the announcement that a node drains, and the questions of command lines.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use prost::Message;
@@ -10,6 +10,7 @@ use crate::{
     client::{self, JsonCall},
     config::Limits,
     control_api::{self, Answer, Query},
+    events::Told,
     failure::CallError,
     node::{NodeInner, Peer, link::Link},
     service::Caller,
@@ -23,6 +24,9 @@ use crate::{
 
 /// Questions of one command line that are being answered, at a time. Further ones wait.
 const QUESTIONS_MAX: usize = 32;
+
+/// How long an answer may wait for an event. Whoever waits for longer asks again.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The largest question or answer in bytes: arguments or an answer, with what JSON adds around them.
 pub(crate) const fn question_bytes_max(limits: &Limits) -> usize {
@@ -114,6 +118,13 @@ async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answe
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
         Query::Tree => Answer::Tree(node.tree().list()),
+        Query::About => Answer::About(Box::new(node.about())),
+        Query::Events { after, after_of, max, wait_ms } => {
+            let after = after_of.get(node.name()).copied().unwrap_or(after);
+            let (max, patience) = (max as usize, Duration::from_millis(wait_ms).min(WAIT_MAX));
+            let Told { events, missed, .. } = node.events().after_patiently(after, max, patience).await;
+            Answer::Events { events, missed }
+        }
         Query::Methods { service, timeout_ms } => {
             match client::methods(node, &service, control_api::timeout(timeout_ms)).await {
                 Ok(methods) => Answer::Methods(methods),
