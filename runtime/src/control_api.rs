@@ -43,7 +43,20 @@ pub(crate) enum Query {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         head: Vec<u8>,
     },
+    /// What another node says, which the asked one asks in turn. Of what only a command line may ask, it says nothing.
+    Of {
+        /// Its name or its id.
+        node: String,
+        query: Box<Self>,
+    },
+    /// What each node of the mesh says.
+    Everywhere {
+        query: Box<Self>,
+    },
 }
+
+/// How long an answer may wait for what it tells. Whoever waits for longer asks again.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +75,8 @@ pub(crate) enum Answer {
     Value(Value),
     ServiceError(Value),
     Failed(Failure),
+    /// By the node's name; where two have the same, by name and id.
+    Everywhere(BTreeMap<String, Self>),
     /// The question was not understood.
     Unknown(String),
 }
@@ -124,6 +139,16 @@ pub struct MethodInfo {
     pub upload: bool,
     /// Whether the service sends a stream.
     pub download: bool,
+}
+
+impl Query {
+    /// How long the answer may wait for what it tells.
+    pub(crate) fn patience(&self) -> Duration {
+        match self {
+            Self::Events { wait_ms, .. } => Duration::from_millis(*wait_ms).min(WAIT_MAX),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// A call that claims to need longer is given a day.

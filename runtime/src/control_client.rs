@@ -1,5 +1,6 @@
 //! A command line's view of a mesh: a client of one node's control channel, never a member.
 
+mod diagnostics;
 mod streams;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -9,18 +10,17 @@ use qmesh_transport::{
     Address, BindError, ChannelWriter, CloseCode, DialError, Identity, IdentityError, QuicConfig,
     QuicEndpoint, Session,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;
 
+pub use diagnostics::EventsAnswer;
 pub use streams::{StreamAnswer, StreamTimes};
 
 use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
     config::Limits,
-    control_api::{About, Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
-    events::Happened,
+    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
@@ -44,16 +44,6 @@ pub struct ControlClient {
     questions: u64,
     endpoint: QuicEndpoint,
     telemetry: Telemetry,
-}
-
-/// Events of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct EventsAnswer {
-    /// The oldest first.
-    pub events: Vec<Happened>,
-    /// How many there were between the last one that was read and these: the node remembers 1024.
-    pub missed: u64,
 }
 
 /// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
@@ -146,32 +136,30 @@ impl ControlClient {
         }
     }
 
-    /// What the node says of itself, for those who look for what is wrong.
+    /// The supervision tree of another node of the mesh, which this node asks; by name or id.
     ///
     /// # Errors
-    /// [`ControlError::NoAnswer`].
-    pub async fn about(&mut self) -> Result<About, ControlError> {
-        match self.ask(&Query::About, ANSWER_MAX).await? {
-            Answer::About(about) => Ok(*about),
-            other => Err(self.unexpected(&other)),
-        }
+    /// The outer error when this node gave no answer; the inner one when the other gave none, or there is none.
+    pub async fn tree_of(&mut self, node: &str) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        let query = Query::Of { node: node.to_owned(), query: Box::new(Query::Tree) };
+        let answer = self.ask(&query, ANSWER_MAX).await?;
+        self.tree_in(answer)
     }
 
-    /// What happened after the event of that number, as the node saw it, the oldest first and `max` at most; 0 is before all
-    /// that the node remembers. Where there is nothing yet, the answer waits for up to `patience` (30 s at most).
+    /// The supervision trees of all nodes of the mesh, by name; or why a node gave none.
     ///
     /// # Errors
     /// [`ControlError::NoAnswer`].
-    pub async fn events(
-        &mut self,
-        after: u64,
-        max: u32,
-        patience: Duration,
-    ) -> Result<EventsAnswer, ControlError> {
-        let after_of = BTreeMap::new();
-        let query = Query::Events { after, after_of, max, wait_ms: milliseconds(patience) };
-        match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
-            Answer::Events { events, missed } => Ok(EventsAnswer { events, missed }),
+    pub async fn trees(&mut self) -> Result<BTreeMap<String, Result<Vec<ActorInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Tree, ANSWER_MAX).await?;
+        answers.into_iter().map(|(node, answer)| Ok((node, self.tree_in(answer)?))).collect()
+    }
+
+    fn tree_in(&self, answer: Answer) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        match answer {
+            Answer::Tree(actors) => Ok(Ok(actors)),
+            Answer::Failed(failure) => Ok(Err(failure)),
+            Answer::Unknown(why) => Ok(Err(Failure::unknown(Reason::Protocol, why))),
             other => Err(self.unexpected(&other)),
         }
     }
@@ -238,6 +226,18 @@ impl ControlClient {
         drop(self);
         // Nobody acknowledges a goodbye, and the endpoint is idle only once nothing late can arrive any more.
         let _left = timeout(GOODBYE, endpoint.wait_idle()).await;
+    }
+
+    /// What every node says, by name.
+    async fn ask_everywhere(
+        &mut self,
+        query: Query,
+        patience: Duration,
+    ) -> Result<BTreeMap<String, Answer>, ControlError> {
+        match self.ask(&Query::Everywhere { query: Box::new(query) }, patience).await? {
+            Answer::Everywhere(answers) => Ok(answers),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     async fn ask(&mut self, query: &Query, patience: Duration) -> Result<Answer, ControlError> {

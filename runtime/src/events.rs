@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use chronicle::{Chronicle, Told};
+pub(crate) use chronicle::Chronicle;
 pub use follow::Events;
 pub(crate) use pace::Pace;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use std::sync::Arc;
 
-use super::*;
+use super::{chronicle::Told, *};
 use crate::node::WallClock;
 
 fn left(peer: &str) -> MeshEvent {

@@ -1,6 +1,6 @@
 //! The control channel of a session: pings, the announcement that a node drains, and the questions of command lines.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use prost::Message;
@@ -10,9 +10,12 @@ use crate::{
     client::{self, JsonCall},
     config::Limits,
     control_api::{self, Answer, Query},
-    events::Told,
     failure::CallError,
-    node::{NodeInner, Peer, link::Link},
+    node::{
+        NodeInner, Peer,
+        link::Link,
+        questions::{self, QUESTIONS_MAX},
+    },
     service::Caller,
     telemetry::Trace,
     wire::{
@@ -21,12 +24,6 @@ use crate::{
         outbox::Outbox,
     },
 };
-
-/// Questions of one command line that are being answered, at a time. Further ones wait.
-const QUESTIONS_MAX: usize = 32;
-
-/// How long an answer may wait for an event. Whoever waits for longer asks again.
-const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The largest question or answer in bytes: arguments or an answer, with what JSON adds around them.
 pub(crate) const fn question_bytes_max(limits: &Limits) -> usize {
@@ -97,7 +94,7 @@ async fn read(
                 node.bump();
             }
             Some(Kind::Request(request)) if peer.is_none() => answers.push(answer(node, &guest, request)),
-            // Members ask each other nothing, and what a newer peer says beside this is for newer nodes.
+            // Members ask on channels of their own, and what a newer peer says beside this is for newer nodes.
             Some(Kind::Pong(_) | Kind::Request(_) | Kind::Response(_)) | None => {}
         }
         link.control.room().await;
@@ -109,22 +106,12 @@ async fn answer(node: &Arc<NodeInner>, guest: &Caller, request: Request) -> Resp
         Ok(query) => answer_to(node, guest, query).await,
         Err(error) => Answer::Unknown(error.to_string()),
     };
-    let answer = serde_json::to_vec(&answer).unwrap_or_default();
+    let answer = questions::encode(&answer, question_bytes_max(&node.config().limits));
     Response { id: request.id, answer: answer.into() }
 }
 
 async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answer {
     match query {
-        Query::Nodes => Answer::Nodes(node.node_infos()),
-        Query::Services => Answer::Services(node.service_infos()),
-        Query::Tree => Answer::Tree(node.tree().list()),
-        Query::About => Answer::About(Box::new(node.about())),
-        Query::Events { after, after_of, max, wait_ms } => {
-            let after = after_of.get(node.name()).copied().unwrap_or(after);
-            let (max, patience) = (max as usize, Duration::from_millis(wait_ms).min(WAIT_MAX));
-            let Told { events, missed, .. } = node.events().after_patiently(after, max, patience).await;
-            Answer::Events { events, missed }
-        }
         Query::Methods { service, timeout_ms } => {
             match client::methods(node, &service, control_api::timeout(timeout_ms)).await {
                 Ok(methods) => Answer::Methods(methods),
@@ -142,5 +129,8 @@ async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answe
                 Err(CallError::Failed(failure)) => Answer::Failed(failure),
             }
         }
+        Query::Of { node: other, query } => questions::of(node, &other, *query).await,
+        Query::Everywhere { query } => questions::everywhere(node, &query).await,
+        about => questions::answer(node, about).await,
     }
 }
