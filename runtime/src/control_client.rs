@@ -1,5 +1,6 @@
 //! A command line's view of a mesh: a client of one node's control channel, never a member.
 
+mod diagnostics;
 mod streams;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use qmesh_transport::{
 use serde_json::Value;
 use tokio::time::timeout;
 
+pub use diagnostics::EventsAnswer;
 pub use streams::{StreamAnswer, StreamTimes};
 
 use crate::{

@@ -65,6 +65,7 @@
 //! - The [`Directory`] is what this node knows of all others: immutable snapshots, and watches.
 //! - [`Config`] has every setting and bound, with presets for one host, one network and many.
 //! - [`Server::authorize`] and [`Rules`] say who may call what. Without them, whoever belongs to the mesh may.
+//! - [`Node::events`] tells what happens: who joins and leaves, which service is restarted, which call is refused ([`MeshEvent`]).
 //! - A [`ControlClient`] asks a node about the mesh without being a member of it.
 //!
 //! # What it is not
@@ -84,6 +85,7 @@
 //! - `call_tree`: what a call may spend, and what the calls of its handler inherit
 //! - `failure`, `codec`, `config`, `counters`, `metadata`: small nouns that all of them use
 //! - `telemetry`: what is told to tracers
+//! - `events`: what happened, typed
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
@@ -102,6 +104,7 @@ mod config;
 mod control_api;
 mod control_client;
 mod counters;
+mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -127,11 +130,12 @@ pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError, Stream
 pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
 pub use control_api::{
-    Deadlock, Flow, Latency, MethodInfo, NodeInfo, ServiceInfo, ServiceLoad, SessionLoad, Tap, Tapped,
-    Traffic, Waiting, deadlocks,
+    About, Deadlock, Flow, Latency, MethodInfo, NodeInfo, QueueInfo, ServiceInfo, ServiceLoad, SessionInfo,
+    SessionLoad, Tap, Tapped, Traffic, UnreachableInfo, Waiting, deadlocks,
 };
-pub use control_client::{ControlClient, ControlError, StreamAnswer, StreamTimes};
+pub use control_client::{ControlClient, ControlError, EventsAnswer, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};
+pub use events::{Events, Happened, MeshEvent, Severity};
 pub use failure::{CallError, Failure, Outcome, Reason};
 pub use layer::{CallLayer, Next, Request, Response};
 pub use metadata::Metadata;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     authorize::{Decision, Policy, Rules},
     config::{Config, ConfigError},
+    events::{self, Chronicle, MeshEvent},
     node::{
         Node, NodeInner, ROOT,
         data_dir::{DataDir, DataDirError},
@@ -237,7 +238,8 @@ impl NodeBuilder {
         };
         let config = self.config.clone();
         let gopher_map = self.gopher_map(&credentials, incarnation, announcement, &outlet).await?;
-        let tree = Arc::<Tree>::default();
+        let chronicle = Arc::new(Chronicle::new(&self.name, self.clock.clone(), incarnation));
+        let tree = Arc::new(Tree::new(Arc::clone(&chronicle)));
         let supervisor = SupervisorRef::root(ROOT, Arc::clone(&tree)).await;
         let supervisor = supervisor.map_err(|error| StartError::Part(error.to_string()))?;
         let (peer_events, events) = mpsc::channel(peers::EVENTS);
@@ -252,6 +254,7 @@ impl NodeBuilder {
             data_dir,
             supervisor,
             tree,
+            events: chronicle,
             peer_events,
             shards,
             policies: std::mem::take(&mut self.policies),
@@ -348,6 +351,11 @@ impl NodeBuilder {
             own.state = NodeState::Ready;
             own.services = node.offered();
         })?;
+        node.events().tell(MeshEvent::Started {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            incarnation: node.incarnation(),
+            addresses: events::addresses(&node.addresses()),
+        });
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     call_tree::Inherited,
+    events::{self, Chronicle, MeshEvent},
     failure::{Failure, Reason},
     service::reply::unanswered,
     service::{CallScope, Conditions, Contract, Method, OneWays, actor::ServiceMessage},
@@ -44,6 +45,9 @@ const PACE_OVER: u64 = 64;
 /// With no slot free, calls are refused once the oldest in the queue waits longer than this. A shorter wait is never
 /// reckoned with.
 pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
+
+/// The log hears of one refusal in this time, and of how many there were.
+const OVERLOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// A call with its permit: one of the inbox's slots is its own until it is done.
 pub(crate) struct Envelope<C: Contract> {
@@ -66,6 +70,9 @@ pub(crate) struct Inbox<C: Contract> {
     pace: Pace,
     /// How long the call that was taken last had waited, in microseconds.
     pub(crate) age: Arc<AtomicU64>,
+    events: Arc<Chronicle>,
+    /// How often it tells that it refuses calls.
+    refusals: events::Pace,
 }
 
 /// How fast the service works: read without a lock, written under the queue's.
@@ -204,7 +211,8 @@ impl<C: Contract> Drop for Batch<C> {
 }
 
 impl<C: Contract> Inbox<C> {
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// So many places; `events` hears of refusals for want of one.
+    pub(crate) fn new(capacity: usize, events: Arc<Chronicle>) -> Self {
         let queue = Queue {
             waiting: VecDeque::new(),
             taken: None,
@@ -221,6 +229,8 @@ impl<C: Contract> Inbox<C> {
             queue: Mutex::new(queue),
             pace: Pace::default(),
             age: Arc::default(),
+            events,
+            refusals: events::Pace::new(1, OVERLOAD_EVERY),
         }
     }
 
@@ -416,7 +426,9 @@ impl<C: Contract> Inbox<C> {
         closed.unwrap_or_else(|| Failure::not_executed(Reason::Unavailable, "the service has stopped"))
     }
 
+    #[cold]
     fn hopeless(&self, wait: Duration) -> Failure {
+        self.tell_overload(wait);
         let detail = format!(
             "{} would begin the call after about {} ms, too late for its deadline",
             C::NAME,
@@ -425,7 +437,9 @@ impl<C: Contract> Inbox<C> {
         Failure::not_executed(Reason::Overloaded, detail)
     }
 
+    #[cold]
     fn overloaded(&self, oldest: Duration) -> Failure {
+        self.tell_overload(oldest);
         let detail = format!(
             "the queue of {} is full: {} calls, the oldest waits for {} ms",
             C::NAME,
@@ -433,6 +447,15 @@ impl<C: Contract> Inbox<C> {
             oldest.as_millis()
         );
         Failure::not_executed(Reason::Overloaded, detail)
+    }
+
+    fn tell_overload(&self, wait: Duration) {
+        self.events.tell_at(&self.refusals, || MeshEvent::ServiceOverloaded {
+            service: C::NAME.to_owned(),
+            depth: self.occupied() as u64,
+            capacity: self.capacity as u64,
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
     }
 }
 

@@ -5,6 +5,7 @@
 mod authorize;
 mod compatibility;
 mod drains;
+mod events;
 mod hostile;
 mod layers;
 mod membership;
