@@ -86,7 +86,7 @@ pub(crate) struct TapRequest {
     pub(crate) after: u64,
     /// The same for nodes by name, where one question goes to several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) afters: BTreeMap<String, u64>,
+    pub(crate) after_of: BTreeMap<String, u64>,
     /// How many of them at a time.
     pub(crate) max: u32,
     /// How long the node is to wait for one.

@@ -261,7 +261,7 @@ impl ControlClient {
     }
 
     /// The calls of a service (of all, where it is empty) that passed on each node of the mesh, by the node that made them; or
-    /// why a node shows none. Of each node those after the `next` of its last answer in `afters`, up to 1000 of them, and all that
+    /// why a node shows none. Of each node those after the `next` of its last answer in `after_of`, up to 1000 of them, and all that
     /// it still has where it is not in there. A node without any waits for one for up to `patience`, a second at most.
     ///
     /// # Errors
@@ -269,12 +269,12 @@ impl ControlClient {
     pub async fn tap_everywhere(
         &mut self,
         service: &str,
-        afters: BTreeMap<String, u64>,
+        after_of: BTreeMap<String, u64>,
         payload: bool,
         patience: Duration,
     ) -> Result<BTreeMap<String, Result<Tap, Failure>>, ControlError> {
         let (service, wait_ms) = (service.to_owned(), milliseconds(patience.min(TAP_PATIENCE_MAX)));
-        let asked = TapRequest { service, afters, max: TAPPED_AT_ONCE, wait_ms, payload, after: 0 };
+        let asked = TapRequest { service, after_of, max: TAPPED_AT_ONCE, wait_ms, payload, after: 0 };
         let answers = self.ask_everywhere(Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await?;
         let told = |(node, answer)| {
             Ok((
