@@ -2,6 +2,7 @@
 
 mod budget;
 mod call;
+mod choice;
 mod dynamic;
 mod engine;
 mod idle;
@@ -16,6 +17,7 @@ use std::{fmt, sync::Arc};
 
 pub(crate) use call::unreadable;
 pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
+pub(crate) use choice::Choice;
 pub use dynamic::{DynamicError, ServiceError};
 pub(crate) use dynamic::{JsonCall, call_json, journey, methods, ticket};
 pub(crate) use engine::{OwnChannel, no_further_sends};
@@ -27,6 +29,7 @@ pub(crate) use route::{Route, RouteSpec};
 pub(crate) use stream_call::Patience;
 pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};
 
+use opentelemetry::trace::SpanKind;
 use qmesh_transport::{Authority, Identity, MemoryNetwork};
 use tokio::time::Instant;
 
@@ -36,7 +39,7 @@ use crate::{
     layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
     service::{Contract, Serve, Server, StreamReply},
-    telemetry::{self, Recorded, Shape},
+    telemetry::{self, Keeping, Recorded, Shape, Unkept},
 };
 
 /// Calls the services of contract `C`, here or anywhere in the mesh.
@@ -202,18 +205,41 @@ impl<C: Contract> Client<C> {
     /// Decides what the trace of a call is that begins now, and records the call if it belongs to one.
     #[inline]
     fn record(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
-        self.node().telemetry().is_on().then(|| self.record_now(method, options)).flatten()
+        let telemetry = self.node().telemetry();
+        let keeping = telemetry.keeping();
+        let is_looked_at = keeping != Keeping::No || telemetry.is_on();
+        is_looked_at.then(|| self.record_now(method, options, keeping)).flatten()
     }
 
     #[cold]
-    fn record_now(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
+    fn record_now(
+        &self,
+        method: usize,
+        options: &mut CallOptions,
+        keeping: Keeping,
+    ) -> Option<Box<Recorded>> {
         let about = C::METHODS.get(method)?;
         let shape = if about.one_way { Shape::Send } else { Shape::Call };
         let (node, target) = (self.node(), (C::NAME, about.name));
         let side = self.route().side(node, C::METHODS).map(|side| (side, method));
-        let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side);
+        let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side, keeping);
         options.trace = trace;
         recorded.map(Box::new)
+    }
+
+    /// A call has failed, which began then if that is known. One that is not recorded leaves a word all the same.
+    #[cold]
+    fn failed(
+        &self,
+        (method, since): (usize, Option<Instant>),
+        recorded: Option<&Recorded>,
+        failure: &Failure,
+    ) {
+        let is_recorded = recorded.is_some_and(Recorded::has_span);
+        let Some(about) = C::METHODS.get(method).filter(|_| !is_recorded) else { return };
+        let kind = if about.one_way { SpanKind::Producer } else { SpanKind::Client };
+        let (method, peer) = ((C::NAME, about.name), failure.endpoint());
+        self.node().telemetry().failed(Unkept { method, kind, since, peer, failure });
     }
 
     const fn pin(&self) -> Option<&Arc<Pinning>> {

@@ -1,9 +1,13 @@
 //! What a command line asks a node over the control channel, and what it is told: JSON in Protobuf messages.
 
+mod traces;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use traces::{SpanInfo, TraceFilter, TraceInfo};
 
 use crate::{failure::Failure, supervisor::ActorInfo};
 
@@ -27,6 +31,12 @@ pub(crate) enum Query {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         head: Vec<u8>,
     },
+    /// The calls that it keeps, the latest first.
+    Traces(TraceFilter),
+    /// The spans of the traces whose id begins so.
+    Trace {
+        trace: String,
+    },
 }
 
 /// An answer.
@@ -37,6 +47,8 @@ pub(crate) enum Answer {
     Services(Vec<ServiceInfo>),
     Tree(Vec<ActorInfo>),
     Methods(Vec<MethodInfo>),
+    Traces(Vec<TraceInfo>),
+    Spans(Vec<SpanInfo>),
     Value(Value),
     ServiceError(Value),
     Failed(Failure),

@@ -4,6 +4,8 @@ mod streams;
 
 use std::{sync::Arc, time::Duration};
 
+use opentelemetry::trace::TraceId;
+use parking_lot::Mutex;
 use prost::Message;
 use qmesh_transport::{
     Address, BindError, ChannelWriter, CloseCode, DialError, Identity, IdentityError, QuicConfig,
@@ -18,14 +20,15 @@ use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
     config::Limits,
-    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
+    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo, SpanInfo, TraceFilter, TraceInfo},
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
         hello::{self, HelloError, Introduced, Own},
     },
+    random::Random,
     supervisor::ActorInfo,
-    telemetry::{self, Shape, Telemetry},
+    telemetry::{self, Keeping, Recorded, Shape, Telemetry, Trace},
     wire::{
         frame::{Frames, kind},
         messages::{CallHead, Control, Request, control::Kind},
@@ -42,6 +45,9 @@ pub struct ControlClient {
     questions: u64,
     endpoint: QuicEndpoint,
     telemetry: Telemetry,
+    /// Where ids of traces come from.
+    random: Random,
+    trace: Mutex<Option<TraceId>>,
 }
 
 /// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
@@ -87,7 +93,8 @@ impl ControlClient {
             introduced.map_err(|error: HelloError| ControlError::Hello(error.to_string()))?;
         frames.set_limit(question_bytes_max(&Limits::default()));
         let telemetry = Telemetry::none();
-        Ok(Self { session, node, frames, writer, questions: 0, endpoint, telemetry })
+        let (random, trace) = (Random::default(), Mutex::default());
+        Ok(Self { session, node, frames, writer, questions: 0, endpoint, telemetry, random, trace })
     }
 
     /// Where the telemetry of its calls goes (default: nowhere).
@@ -134,6 +141,36 @@ impl ControlClient {
         }
     }
 
+    /// The calls that the node keeps, made by it or served by it, as far as they are as asked; the latest first.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn traces(&mut self, filter: &TraceFilter) -> Result<Vec<TraceInfo>, ControlError> {
+        match self.ask(&Query::Traces(filter.clone()), ANSWER_MAX).await? {
+            Answer::Traces(traces) => Ok(traces),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// The spans that the node keeps of a trace, which may be named by the first of its 32 hexadecimal digits: those of all
+    /// traces whose id begins so.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn trace(&mut self, id: &str) -> Result<Vec<SpanInfo>, ControlError> {
+        match self.ask(&Query::Trace { trace: id.to_owned() }, ANSWER_MAX).await? {
+            Answer::Spans(spans) => Ok(spans),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// The id of the trace of the call that it has begun last, as 32 hexadecimal digits. All nodes that the call comes to
+    /// keep it for a while, if they keep traces at all.
+    #[must_use]
+    pub fn last_trace(&self) -> Option<String> {
+        self.trace.lock().map(|trace| trace.to_string())
+    }
+
     /// The methods of a service, as one of its endpoints describes them; waits for one until its time is over.
     ///
     /// # Errors
@@ -163,7 +200,7 @@ impl ControlClient {
         arguments: Value,
         patience: Duration,
     ) -> Result<Result<Value, DynamicError>, ControlError> {
-        let (trace, recorded) = telemetry::begin(&self.telemetry, (service, method), Shape::Call, None);
+        let (trace, recorded) = self.begin((service, method));
         let mut head = CallHead::default();
         trace.put(&mut head);
         let query = Query::Call {
@@ -184,6 +221,14 @@ impl ControlClient {
             recorded.end(&answer);
         }
         Ok(answer.map_err(CallError::Failed).and_then(|answer| answer.map_err(CallError::Service)))
+    }
+
+    /// The trace of a call that begins now.
+    fn begin(&self, target: (&str, &str)) -> (Trace, Option<Recorded>) {
+        let (trace, recorded) = telemetry::begin(&self.telemetry, target, Shape::Call, None, Keeping::No);
+        let (trace, id) = trace.to_be_kept(&self.random);
+        *self.trace.lock() = Some(id);
+        (trace, recorded)
     }
 
     /// Says goodbye and gives it a moment to leave. After a drop alone, the node hears it only if the async runtime

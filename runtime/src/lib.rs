@@ -126,7 +126,7 @@ pub use authorize::{Decision, RuleError, Rules};
 pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError, StreamCall};
 pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
-pub use control_api::{MethodInfo, NodeInfo, ServiceInfo};
+pub use control_api::{MethodInfo, NodeInfo, ServiceInfo, SpanInfo, TraceFilter, TraceInfo};
 pub use control_client::{ControlClient, ControlError, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};
 pub use failure::{CallError, Failure, Outcome, Reason};

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use opentelemetry::trace::SpanKind;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -13,7 +14,7 @@ use crate::{
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Caller, RawReply},
-    telemetry::{self, Trace},
+    telemetry::{self, Recorded, Trace, Unkept},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -103,7 +104,14 @@ pub(crate) async fn call_json(
     let (telemetry, target) = (node.telemetry(), (service, method));
     let side = telemetry.others().map(|others| (others, 0));
     let (trace, recorded) = telemetry::begin_below(telemetry, asked, target, side);
+    let since = Instant::now();
     let answer = raw_call(node, guest, call, trace).await;
+    if let Err(failure) = &answer
+        && !recorded.as_ref().is_some_and(Recorded::has_span)
+    {
+        let (method, kind, peer) = (target, SpanKind::Client, failure.endpoint());
+        telemetry.failed(Unkept { method, kind, since: Some(since), peer, failure });
+    }
     if let Some(recorded) = recorded {
         recorded.end(&answer.as_ref().map(|raw| raw.as_result()).map_err(Failure::clone));
     }

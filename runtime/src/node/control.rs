@@ -114,6 +114,14 @@ async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answe
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
         Query::Tree => Answer::Tree(node.tree().list()),
+        Query::Traces(filter) => {
+            let recorder = node.telemetry().recorder();
+            Answer::Traces(recorder.map(|recorder| recorder.traces(&filter)).unwrap_or_default())
+        }
+        Query::Trace { trace } => {
+            let recorder = node.telemetry().recorder();
+            Answer::Spans(recorder.map(|recorder| recorder.spans(&trace)).unwrap_or_default())
+        }
         Query::Methods { service, timeout_ms } => {
             match client::methods(node, &service, control_api::timeout(timeout_ms)).await {
                 Ok(methods) => Answer::Methods(methods),

@@ -228,7 +228,7 @@ impl CallScope {
         failure: &Failure,
     ) {
         if let Some(method) = methods.get(number)
-            && (self.core.telemetry.is_on() || !trace.is_undecided())
+            && (self.core.telemetry.hears_of_failures() || !trace.is_undecided())
         {
             Arrived { scope: self, method: (number, method), trace, queued_at: Instant::now() }
                 .refused(failure);

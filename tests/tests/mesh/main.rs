@@ -17,6 +17,7 @@ mod overload;
 mod panics;
 mod pinned;
 mod queues;
+mod recorder;
 mod retries;
 mod rolling;
 mod service_layers;
