@@ -29,7 +29,6 @@ pub(crate) use route::{Route, RouteSpec};
 pub(crate) use stream_call::Patience;
 pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};
 
-use opentelemetry::trace::SpanKind;
 use qmesh_transport::{Authority, Identity, MemoryNetwork};
 use tokio::time::Instant;
 
@@ -38,7 +37,7 @@ use crate::{
     failure::Failure,
     layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
-    service::{Contract, Serve, Server, StreamReply},
+    service::{Contract, Method, Serve, Server, StreamReply},
     telemetry::{self, Keeping, Recorded, Shape, Unkept},
 };
 
@@ -219,7 +218,7 @@ impl<C: Contract> Client<C> {
         keeping: Keeping,
     ) -> Option<Box<Recorded>> {
         let about = C::METHODS.get(method)?;
-        let shape = if about.one_way { Shape::Send } else { Shape::Call };
+        let shape = shape_of(about);
         let (node, target) = (self.node(), (C::NAME, about.name));
         let side = self.route().side(node, C::METHODS).map(|side| (side, method));
         let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side, keeping);
@@ -237,9 +236,9 @@ impl<C: Contract> Client<C> {
     ) {
         let is_recorded = recorded.is_some_and(Recorded::has_span);
         let Some(about) = C::METHODS.get(method).filter(|_| !is_recorded) else { return };
-        let kind = if about.one_way { SpanKind::Producer } else { SpanKind::Client };
         let (method, peer) = ((C::NAME, about.name), failure.endpoint());
-        self.node().telemetry().failed(Unkept { method, kind, since, peer, failure });
+        let shape = shape_of(about);
+        self.node().telemetry().failed(Unkept { method, shape, is_served: false, since, peer, failure });
     }
 
     const fn pin(&self) -> Option<&Arc<Pinning>> {
@@ -274,6 +273,10 @@ impl<C: Contract> Client<C> {
     pub fn send<A>(&self, method: usize, arguments: A, make: fn(A) -> C::Call) -> OneWay<C, A> {
         OneWay::new(self.clone(), method, arguments, make)
     }
+}
+
+const fn shape_of(method: &Method) -> Shape {
+    if method.one_way { Shape::Send } else { Shape::Call }
 }
 
 // === impl Client ===

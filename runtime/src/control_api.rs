@@ -2,7 +2,7 @@
 
 mod traces;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,6 +37,16 @@ pub(crate) enum Query {
     Trace {
         trace: String,
     },
+    /// What another node says, which the asked one asks in turn. Of what only a command line may ask, it says nothing.
+    Of {
+        /// Its name or its id.
+        node: String,
+        query: Box<Self>,
+    },
+    /// What each node of the mesh says.
+    Everywhere {
+        query: Box<Self>,
+    },
 }
 
 /// An answer.
@@ -52,6 +62,8 @@ pub(crate) enum Answer {
     Value(Value),
     ServiceError(Value),
     Failed(Failure),
+    /// By the node's name; where two have the same, by name and id.
+    Everywhere(BTreeMap<String, Self>),
     /// The question was not understood.
     Unknown(String),
 }

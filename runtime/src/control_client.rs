@@ -2,9 +2,8 @@
 
 mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use opentelemetry::trace::TraceId;
 use parking_lot::Mutex;
 use prost::Message;
 use qmesh_transport::{
@@ -47,7 +46,7 @@ pub struct ControlClient {
     telemetry: Telemetry,
     /// Where ids of traces come from.
     random: Random,
-    trace: Mutex<Option<TraceId>>,
+    trace: Mutex<Option<String>>,
 }
 
 /// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
@@ -141,25 +140,71 @@ impl ControlClient {
         }
     }
 
-    /// The calls that the node keeps, made by it or served by it, as far as they are as asked; the latest first.
+    /// The supervision tree of another node of the mesh, which this node asks; by name or id.
+    ///
+    /// # Errors
+    /// The outer error when this node gave no answer; the inner one when the other gave none, or there is none.
+    pub async fn tree_of(&mut self, node: &str) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        let query = Query::Of { node: node.to_owned(), query: Box::new(Query::Tree) };
+        let answer = self.ask(&query, ANSWER_MAX).await?;
+        self.tree_in(answer)
+    }
+
+    /// The supervision trees of all nodes of the mesh, by name; or why a node gave none.
     ///
     /// # Errors
     /// [`ControlError::NoAnswer`].
-    pub async fn traces(&mut self, filter: &TraceFilter) -> Result<Vec<TraceInfo>, ControlError> {
-        match self.ask(&Query::Traces(filter.clone()), ANSWER_MAX).await? {
-            Answer::Traces(traces) => Ok(traces),
-            other => Err(self.unexpected(&other)),
+    pub async fn trees(&mut self) -> Result<BTreeMap<String, Result<Vec<ActorInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Tree, ANSWER_MAX).await?;
+        answers.into_iter().map(|(node, answer)| Ok((node, self.tree_in(answer)?))).collect()
+    }
+
+    fn tree_in(&self, answer: Answer) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        match answer {
+            Answer::Tree(actors) => Ok(Ok(actors)),
+            other => self.not_told(other).map(Err),
         }
     }
 
-    /// The spans that the node keeps of a trace, which may be named by the first of its 32 hexadecimal digits: those of all
-    /// traces whose id begins so.
+    /// The calls that each node of the mesh keeps, made by it or served by it, as far as they are as asked; the latest first. By
+    /// the node's name; or why it told none.
     ///
     /// # Errors
     /// [`ControlError::NoAnswer`].
-    pub async fn trace(&mut self, id: &str) -> Result<Vec<SpanInfo>, ControlError> {
-        match self.ask(&Query::Trace { trace: id.to_owned() }, ANSWER_MAX).await? {
-            Answer::Spans(spans) => Ok(spans),
+    pub async fn traces(
+        &mut self,
+        filter: &TraceFilter,
+    ) -> Result<BTreeMap<String, Result<Vec<TraceInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Traces(filter.clone()), ANSWER_MAX).await?;
+        let told = answers.into_iter().map(|(node, answer)| match answer {
+            Answer::Traces(traces) => Ok((node, Ok(traces))),
+            other => Ok((node, Err(self.not_told(other)?))),
+        });
+        told.collect()
+    }
+
+    /// The spans that each node of the mesh keeps of a trace, which may be named by the first of its 32 hexadecimal digits: those
+    /// of all traces whose id begins so. By the node's name; or why it told none.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn trace(
+        &mut self,
+        id: &str,
+    ) -> Result<BTreeMap<String, Result<Vec<SpanInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Trace { trace: id.to_owned() }, ANSWER_MAX).await?;
+        let told = answers.into_iter().map(|(node, answer)| match answer {
+            Answer::Spans(spans) => Ok((node, Ok(spans))),
+            other => Ok((node, Err(self.not_told(other)?))),
+        });
+        told.collect()
+    }
+
+    /// Why a node did not tell what it was asked.
+    fn not_told(&self, answer: Answer) -> Result<Failure, ControlError> {
+        match answer {
+            Answer::Failed(failure) => Ok(failure),
+            Answer::Unknown(why) => Ok(Failure::unknown(Reason::Protocol, why)),
             other => Err(self.unexpected(&other)),
         }
     }
@@ -168,7 +213,7 @@ impl ControlClient {
     /// keep it for a while, if they keep traces at all.
     #[must_use]
     pub fn last_trace(&self) -> Option<String> {
-        self.trace.lock().map(|trace| trace.to_string())
+        self.trace.lock().clone()
     }
 
     /// The methods of a service, as one of its endpoints describes them; waits for one until its time is over.
@@ -226,7 +271,7 @@ impl ControlClient {
     /// The trace of a call that begins now.
     fn begin(&self, target: (&str, &str)) -> (Trace, Option<Recorded>) {
         let (trace, recorded) = telemetry::begin(&self.telemetry, target, Shape::Call, None, Keeping::No);
-        let (trace, id) = trace.to_be_kept(&self.random);
+        let (trace, id) = trace.into_kept(&self.random);
         *self.trace.lock() = Some(id);
         (trace, recorded)
     }
@@ -241,6 +286,18 @@ impl ControlClient {
         drop(self);
         // Nobody acknowledges a goodbye, and the endpoint is idle only once nothing late can arrive any more.
         let _left = timeout(GOODBYE, endpoint.wait_idle()).await;
+    }
+
+    /// What every node says, by name.
+    async fn ask_everywhere(
+        &mut self,
+        query: Query,
+        patience: Duration,
+    ) -> Result<BTreeMap<String, Answer>, ControlError> {
+        match self.ask(&Query::Everywhere { query: Box::new(query) }, patience).await? {
+            Answer::Everywhere(answers) => Ok(answers),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     async fn ask(&mut self, query: &Query, patience: Duration) -> Result<Answer, ControlError> {

@@ -7,6 +7,7 @@ mod client;
 #[cfg(feature = "telemetry")]
 mod export;
 mod meter;
+mod moment;
 pub(crate) mod names;
 mod observe;
 mod recorder;

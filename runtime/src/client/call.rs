@@ -173,15 +173,17 @@ where
     ) -> State<A, R> {
         let codec = self.client.route().spec.codec;
         let make = self.make;
-        if let Some((_turn, Place::There(remote, channel))) = pin.now() {
+        if let Some(turn) = pin.now()
+            && let Place::There(remote, channel) = &*turn
+        {
             let arguments = match codec.encode(&arguments) {
                 Ok(arguments) => arguments,
                 Err(error) => return State::failed(error.into()),
             };
-            let choice = Choice::at(self.client.node(), self.client.route(), &remote).pinned(true);
-            return match ticket.begin(choice, &channel, &arguments, now) {
-                Ok(call) => State::Started { call, remote, arguments, ticket },
-                Err(failure) => self.again(&remote, failure, arguments, ticket),
+            let choice = Choice::at(self.client.node(), self.client.route(), remote).pinned(true);
+            return match ticket.begin(choice, channel, &arguments, now) {
+                Ok(call) => State::Started { call, remote: Arc::clone(remote), arguments, ticket },
+                Err(failure) => self.again(remote, failure, arguments, ticket),
             };
         }
         let (pin, mut journey) = (Arc::clone(pin), self.journey(ticket));

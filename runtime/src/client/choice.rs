@@ -1,6 +1,5 @@
 //! Where an attempt of a call goes, and what else it could have been: what a trace tells of the decision.
 
-use opentelemetry::{Array, StringValue, Value};
 use qmesh_transport::NodeId;
 
 use crate::{
@@ -70,7 +69,7 @@ impl<'a> Choice<'a> {
         let mut candidates: Vec<_> = table.remotes().collect();
         if !self.failed.is_empty() {
             let tried = candidates.iter().filter(|remote| self.failed.contains(&remote.node()));
-            span.set(names::TRIED, texts(tried.map(|remote| remote.name().to_owned())));
+            span.set_texts(names::TRIED, tried.map(|remote| remote.name().to_owned()));
         }
         candidates.sort_by_key(|remote| (self.state(remote).0, remote.score()));
         let left_out = candidates.len().saturating_sub(CANDIDATES_MAX);
@@ -80,7 +79,7 @@ impl<'a> Choice<'a> {
         let named = candidates.iter().take(CANDIDATES_MAX);
         let named =
             named.map(|remote| format!("{} {} {}", remote.name(), remote.score(), self.state(remote).1));
-        span.set(names::CANDIDATES, texts(named));
+        span.set_texts(names::CANDIDATES, named);
     }
 
     /// Whether calls go there, and how early it comes in the order.
@@ -95,8 +94,4 @@ impl<'a> Choice<'a> {
             (1, "no_session")
         }
     }
-}
-
-fn texts(texts: impl Iterator<Item = String>) -> Value {
-    Value::Array(Array::String(texts.map(StringValue::from).collect()))
 }

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry::trace::SpanKind;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -14,7 +13,7 @@ use crate::{
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Caller, RawReply},
-    telemetry::{self, Recorded, Trace, Unkept},
+    telemetry::{self, Recorded, Shape, Trace, Unkept},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -109,8 +108,8 @@ pub(crate) async fn call_json(
     if let Err(failure) = &answer
         && !recorded.as_ref().is_some_and(Recorded::has_span)
     {
-        let (method, kind, peer) = (target, SpanKind::Client, failure.endpoint());
-        telemetry.failed(Unkept { method, kind, since: Some(since), peer, failure });
+        let (shape, is_served, peer) = (Shape::Call, false, failure.endpoint());
+        telemetry.failed(Unkept { method: target, shape, is_served, since: Some(since), peer, failure });
     }
     if let Some(recorded) = recorded {
         recorded.end(&answer.as_ref().map(|raw| raw.as_result()).map_err(Failure::clone));

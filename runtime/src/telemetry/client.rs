@@ -23,11 +23,12 @@ use crate::{
     telemetry::{
         Telemetry,
         meter::{self, Side},
+        moment::Moment,
         names::{self, Status},
         recorder::{Keeping, Mark},
         span::{Below, Span},
         trace::{Attempts, Trace, TraceContext, Unsampled, is_decided},
-        tracer::{self, Decided, Tracer},
+        tracer::{Decided, Tracer},
     },
 };
 
@@ -152,7 +153,7 @@ fn begin_span(
         Verdict::Recorded(above, is_exported) => {
             let kind = if shape == Shape::Send { SpanKind::Producer } else { SpanKind::Client };
             let method = names::method(service, method);
-            let span = tracer.start_call((method.clone(), kind, tracer::now()), &above, is_exported);
+            let span = tracer.start_call((method.clone(), kind, Moment::now()), &above, is_exported);
             let tracer = Arc::clone(tracer);
             let attempts = Attempts { tracer, is_exported, method, count: AtomicU32::new(0) };
             (Trace::of(span.below().clone(), Some(attempts)), Some(span))
@@ -179,7 +180,7 @@ impl Recorded {
         }
         let Some(mut span) = self.span.take() else { return };
         match status {
-            Ok(status) => span.end(status, tracer::now()),
+            Ok(status) => span.end(status, Moment::now()),
             Err(failure) => {
                 if let Some(node) = failure.endpoint() {
                     span.set(names::PEER, node.to_owned());
@@ -199,7 +200,7 @@ impl Attempt {
         retries_left: u32,
     ) -> Option<(Trace, Self)> {
         let Attempts { tracer, is_exported, method, count } = trace.attempts.as_ref()?;
-        let call = (method.clone(), SpanKind::Client, tracer::now());
+        let call = (method.clone(), SpanKind::Client, Moment::now());
         let mut span = tracer.start_call(call, &trace.below, *is_exported);
         span.set(names::ATTEMPT, i64::from(count.fetch_add(1, Relaxed) + 1));
         span.set(names::PEER, choice.endpoint().to_owned());
@@ -211,7 +212,7 @@ impl Attempt {
     /// It has an answer.
     pub(crate) fn end(mut self, status: Result<Status, &Failure>) {
         match status {
-            Ok(status) => self.0.end(status, tracer::now()),
+            Ok(status) => self.0.end(status, Moment::now()),
             Err(failure) => self.0.end_failed(failure),
         }
     }
@@ -228,7 +229,7 @@ impl Drop for Recorded {
 impl Drop for Attempt {
     /// A span that has ended stays as it ended.
     fn drop(&mut self) {
-        self.0.end(Status::Failed(Reason::Cancelled), tracer::now());
+        self.0.end(Status::Failed(Reason::Cancelled), Moment::now());
     }
 }
 

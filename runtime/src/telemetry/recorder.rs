@@ -8,10 +8,7 @@ mod bucket;
 mod kept;
 mod shelf;
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::Duration};
 
 use opentelemetry::{
     Context, KeyValue,
@@ -31,15 +28,16 @@ use crate::{
     failure::Failure,
     random::Random,
     telemetry::{
+        client::Shape,
+        moment::Moment,
         names::{self, Status},
-        tracer,
     },
 };
 
 /// Failed calls that were not kept, and leave a span each second, at most. Further ones leave none.
 const FAILURES_PER_SECOND: u32 = 100;
 /// Spans in one answer to somebody who asks for a trace.
-const ANSWER_SPANS_MAX: usize = 1024;
+const ANSWER_SPANS_MAX: usize = 512;
 /// Traces in one answer.
 const ANSWER_TRACES_MAX: usize = 1024;
 
@@ -84,7 +82,9 @@ pub(crate) struct Open {
 #[derive(Clone, Debug)]
 pub(crate) struct Unkept<'a> {
     pub(crate) method: (&'a str, &'a str),
-    pub(crate) kind: SpanKind,
+    pub(crate) shape: Shape,
+    /// This node was to serve it.
+    pub(crate) is_served: bool,
     /// None where nobody knows when it began.
     pub(crate) since: Option<Instant>,
     /// The other node.
@@ -151,8 +151,14 @@ impl Recorder {
             return;
         }
         let (service, method) = call.method;
-        let took = call.since.map_or(Duration::ZERO, |since| since.elapsed());
-        let now = tracer::now();
+        let kind = match (call.shape, call.is_served) {
+            (Shape::Call, false) => SpanKind::Client,
+            (Shape::Call, true) => SpanKind::Server,
+            (Shape::Send, false) => SpanKind::Producer,
+            (Shape::Send, true) => SpanKind::Consumer,
+        };
+        let now = Moment::now();
+        let since = call.since.map_or(now, Moment::of);
         let mut attributes = vec![
             KeyValue::new(names::OUTCOME, names::outcome_code(call.failure.outcome())),
             KeyValue::new(names::ALONE, true),
@@ -162,10 +168,10 @@ impl Recorder {
             id: self.new_span(),
             parent: SpanId::INVALID,
             name: names::method(service, method).into(),
-            kind: call.kind,
+            kind,
             is_root: true,
-            since: now.checked_sub(took).unwrap_or(now),
-            took,
+            since,
+            took: now.since(since),
             status: Some(Status::Failed(call.failure.reason())),
             detail: call.failure.detail().to_owned(),
             attributes,
@@ -212,11 +218,6 @@ fn wants(filter: &TraceFilter, span: &KeptSpan) -> bool {
 /// The id of a trace that begins.
 pub(crate) fn new_trace(ids: &Random) -> TraceId {
     TraceId::from((u128::from(ids.next()) << 64 | u128::from(ids.next())).max(1))
-}
-
-/// How long a span took that ends then.
-pub(crate) fn took(since: SystemTime, at: SystemTime) -> Duration {
-    at.duration_since(since).unwrap_or_default()
 }
 
 // === impl Recorder ===

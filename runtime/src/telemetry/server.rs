@@ -4,7 +4,7 @@
 //! Nothing is made while a call waits: when its handler begins, or it is refused, its arrival is known, and the spans are made
 //! with hindsight.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc};
 
 use opentelemetry::{Context, ContextGuard, trace::SpanKind};
 use tokio::time::Instant;
@@ -14,13 +14,14 @@ use crate::{
     failure::{Failure, Reason},
     service::{CallScope, Method},
     telemetry::{
-        client::{Verdict, judge},
+        client::{Shape, Verdict, judge},
         meter::Side,
+        moment::Moment,
         names::{self, Status},
         recorder::{Keeping, Unkept},
         span::{Below, Span},
         trace::Trace,
-        tracer::{self, NewSpan, Tracer},
+        tracer::{NewSpan, Tracer},
     },
 };
 
@@ -56,7 +57,7 @@ impl Handling {
         let handling = |context, spans| {
             Box::new(Self { context, spans, one_way: method.one_way, measured, answered: None })
         };
-        let queued = time_of(call.queued_at);
+        let queued = Moment::of(call.queued_at);
         let (tracer, server) = match call.server_span(queued) {
             Ok(recorded) => recorded,
             Err(Some(below)) => {
@@ -65,7 +66,7 @@ impl Handling {
             Err(None) if side.is_some() => return (call.undecided(), Some(handling(None, None))),
             Err(None) => return (call.undecided(), None),
         };
-        let now = tracer::now();
+        let now = Moment::now();
         let part = |name: &'static str, since| {
             let span = NewSpan { name: name.into(), kind: SpanKind::Internal, attributes: Vec::new(), since };
             tracer.start(span, server.below(), server.is_exported)
@@ -96,7 +97,7 @@ impl Handling {
             side.took(*method, status, over.saturating_duration_since(*since));
         }
         let Some((mut server, mut handler)) = self.spans else { return };
-        let over = time_of(over);
+        let over = Moment::of(over);
         handler.end_part(matches!(status, Status::Failed(_)).then_some(status), over);
         server.end(status, over);
     }
@@ -109,7 +110,7 @@ impl Arrived<'_> {
         if let Some(side) = &self.scope.core.side {
             side.took(self.method.0, Status::Failed(failure.reason()), self.queued_at.elapsed());
         }
-        match self.server_span(time_of(self.queued_at)) {
+        match self.server_span(Moment::of(self.queued_at)) {
             Ok((_, mut server)) => server.end_failed(failure),
             Err(_) => self.unkept(failure),
         }
@@ -120,7 +121,8 @@ impl Arrived<'_> {
         let (_, method) = self.method;
         self.scope.core.telemetry.failed(Unkept {
             method: (self.scope.core.name, method.name),
-            kind: kind_of(method),
+            shape: if method.one_way { Shape::Send } else { Shape::Call },
+            is_served: true,
             since: Some(self.queued_at),
             peer: Some(self.scope.caller.name()),
             failure,
@@ -128,7 +130,7 @@ impl Arrived<'_> {
     }
 
     /// The span of the call, and what made it; or what its trace is where it is not recorded here, if there is one.
-    fn server_span(&self, queued: SystemTime) -> Result<(&Arc<Tracer>, Span), Option<Below>> {
+    fn server_span(&self, queued: Moment) -> Result<(&Arc<Tracer>, Span), Option<Below>> {
         let Some(tracer) = self.tracer() else {
             return Err(match self.trace {
                 Trace::Of(trace) => Some(trace.below.clone()),
@@ -140,7 +142,7 @@ impl Arrived<'_> {
             Trace::Undecided => (judge(tracer, &Context::new(), None, Keeping::No), queued),
             Trace::Of(trace) => {
                 let Below { context, kept } = &trace.below;
-                (judge(tracer, context, *kept, Keeping::Inherits), trace.since.min(queued))
+                (judge(tracer, context, *kept, Keeping::Inherits), trace.since.earlier(queued))
             }
         };
         let (above, is_exported) = match (verdict, self.trace) {
@@ -172,12 +174,6 @@ impl Arrived<'_> {
 
 const fn kind_of(method: &Method) -> SpanKind {
     if method.one_way { SpanKind::Consumer } else { SpanKind::Server }
-}
-
-/// The time of day at which that was.
-fn time_of(past: Instant) -> SystemTime {
-    let now = tracer::now();
-    now.checked_sub(past.elapsed()).unwrap_or(now)
 }
 
 // === impl Handling ===

@@ -1,18 +1,18 @@
 //! A span under way: what the program's tracer has of it, what the node's recorder is to keep of it, or both.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use opentelemetry::{
-    Context, KeyValue, Value,
+    Array, Context, KeyValue, StringValue, Value,
     trace::{Status as SpanStatus, TraceContextExt as _},
 };
 
 use crate::{
     failure::Failure,
     telemetry::{
+        moment::Moment,
         names::{self, Status},
-        recorder::{Mark, Open, Recorder, took},
-        tracer,
+        recorder::{Mark, Open, Recorder},
     },
 };
 
@@ -73,8 +73,12 @@ impl Span {
         }
     }
 
+    pub(crate) fn set_texts(&mut self, key: &'static str, texts: impl Iterator<Item = String>) {
+        self.set(key, Value::Array(Array::String(texts.map(StringValue::from).collect())));
+    }
+
     /// The call has an answer, as of then. What has ended stays as it ended.
-    pub(crate) fn end(&mut self, status: Status, at: SystemTime) {
+    pub(crate) fn end(&mut self, status: Status, at: Moment) {
         if self.is_exported {
             let span = self.below.context.span();
             span.set_attribute(KeyValue::new(names::RPC_STATUS, status.code()));
@@ -89,7 +93,7 @@ impl Span {
                     span.set_status(SpanStatus::error(status.code()));
                 }
             }
-            span.end_with_timestamp(at);
+            span.end_with_timestamp(at.wall);
         }
         self.keep(Some(status), at);
     }
@@ -110,25 +114,25 @@ impl Span {
             open.span.attributes.push(KeyValue::new(names::OUTCOME, outcome));
             failure.detail().clone_into(&mut open.span.detail);
         }
-        self.keep(Some(status), tracer::now());
+        self.keep(Some(status), Moment::now());
     }
 
     /// A part of a call is over, as of then.
-    pub(crate) fn end_part(&mut self, failed: Option<Status>, at: SystemTime) {
+    pub(crate) fn end_part(&mut self, failed: Option<Status>, at: Moment) {
         if self.is_exported {
             let span = self.below.context.span();
             if let Some(status) = failed {
                 span.set_status(SpanStatus::error(status.code()));
             }
-            span.end_with_timestamp(at);
+            span.end_with_timestamp(at.wall);
         }
         self.keep(failed, at);
     }
 
-    fn keep(&mut self, status: Option<Status>, at: SystemTime) {
+    fn keep(&mut self, status: Option<Status>, at: Moment) {
         if let Some((recorder, mut open)) = self.kept.take() {
             open.span.status = status;
-            open.span.took = took(open.span.since, at);
+            open.span.took = at.since(open.span.since);
             recorder.keep(open);
         }
     }

@@ -4,10 +4,7 @@
 //! polled, it is the current one, so that spans of `tracing` and the handler's own calls are found below it. This holds on
 //! nodes without telemetry too, which hand on what they were given.
 
-use std::{
-    sync::{Arc, atomic::AtomicU32},
-    time::SystemTime,
-};
+use std::sync::{Arc, atomic::AtomicU32};
 
 use opentelemetry::{
     Context,
@@ -19,9 +16,10 @@ use crate::{
     call_tree::{self, Traced},
     random::Random,
     telemetry::{
+        moment::Moment,
         recorder::{Mark, new_trace},
         span::Below,
-        tracer::{self, Decided, Tracer},
+        tracer::{Decided, Tracer},
     },
     wire::messages::{BaggageEntry, CallHead},
 };
@@ -42,7 +40,7 @@ pub(crate) enum Trace {
 pub(crate) struct TraceContext {
     pub(crate) below: Below,
     /// When it came to this node.
-    pub(crate) since: SystemTime,
+    pub(crate) since: Moment,
     /// Where the call is this node's and recorded.
     pub(crate) attempts: Option<Attempts>,
 }
@@ -73,7 +71,7 @@ const PER_BAGGAGE: usize = 12;
 
 impl Trace {
     pub(crate) fn of(below: Below, attempts: Option<Attempts>) -> Self {
-        Self::Of(Arc::new(TraceContext { below, since: tracer::now(), attempts }))
+        Self::Of(Arc::new(TraceContext { below, since: Moment::now(), attempts }))
     }
 
     /// That of the handler that is polled.
@@ -113,7 +111,7 @@ impl Trace {
     }
 
     /// The same, which the nodes that it comes to are to keep: the id of its trace.
-    pub(crate) fn to_be_kept(self, ids: &Random) -> (Self, TraceId) {
+    pub(crate) fn into_kept(self, ids: &Random) -> (Self, String) {
         let mark = |context: &Context| {
             let new = || Mark { trace: new_trace(ids), span: SpanId::INVALID, is_here: false };
             Mark::of(context).unwrap_or_else(new)
@@ -124,7 +122,7 @@ impl Trace {
             Self::Of(trace) => trace.below.context.clone(),
         };
         let mark = mark(&context);
-        (Self::of(Below { context, kept: Some(mark) }, None), mark.trace)
+        (Self::of(Below { context, kept: Some(mark) }, None), mark.trace.to_string())
     }
 
     /// What a head says of it. What cannot be understood is as if it had not been said.

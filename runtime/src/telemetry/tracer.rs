@@ -1,12 +1,7 @@
 //! What makes spans, and whether those of a trace that begins here are wanted: a tracer that the program gave, the recorder
 //! of the node, or both.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use opentelemetry::{
     Context, InstrumentationScope, KeyValue, StringValue,
@@ -16,6 +11,7 @@ use opentelemetry::{
 use crate::{
     random::Random,
     telemetry::{
+        moment::Moment,
         names,
         recorder::{KeptSpan, Mark, Open, Recorder},
         span::{Below, Span},
@@ -79,7 +75,7 @@ pub(crate) struct NewSpan {
     pub(crate) name: Cow<'static, str>,
     pub(crate) kind: SpanKind,
     pub(crate) attributes: Vec<KeyValue>,
-    pub(crate) since: SystemTime,
+    pub(crate) since: Moment,
 }
 
 impl Tracer {
@@ -140,7 +136,7 @@ impl Tracer {
             || above.context.clone(),
             |exported| {
                 let builder = SpanBuilder::from_name(name.clone()).with_kind(kind.clone());
-                let builder = builder.with_start_time(since).with_attributes(attributes.clone());
+                let builder = builder.with_start_time(since.wall).with_attributes(attributes.clone());
                 exported.spans.start(builder, &above.context)
             },
         );
@@ -172,7 +168,7 @@ impl Tracer {
     /// The span of a call: its client's, its service's, or that of an attempt.
     pub(crate) fn start_call(
         &self,
-        call: (String, SpanKind, SystemTime),
+        call: (String, SpanKind, Moment),
         above: &Below,
         is_exported: bool,
     ) -> Span {
@@ -187,11 +183,6 @@ impl Tracer {
         }
         self.start(NewSpan { name: method.into(), kind, attributes, since }, above, is_exported)
     }
-}
-
-/// The time of day, as spans have it.
-pub(crate) fn now() -> SystemTime {
-    opentelemetry::time::now()
 }
 
 // === impl Tracer ===

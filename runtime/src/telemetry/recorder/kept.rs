@@ -14,7 +14,10 @@ use serde_json::Value as Json;
 
 use crate::{
     control_api::{SpanInfo, TraceInfo},
-    telemetry::names::{self, Status},
+    telemetry::{
+        moment::Moment,
+        names::{self, Status},
+    },
 };
 
 /// The bytes of a kept span's name, and of the sentence on how it failed. What is longer is cut.
@@ -32,7 +35,7 @@ pub(crate) struct KeptSpan {
     pub(crate) kind: SpanKind,
     /// Nothing of its trace on this node is above it.
     pub(crate) is_root: bool,
-    pub(crate) since: SystemTime,
+    pub(crate) since: Moment,
     pub(crate) took: Duration,
     /// How the call ended, where the span is one of a call.
     pub(crate) status: Option<Status>,
@@ -74,7 +77,7 @@ impl KeptSpan {
             node: node.to_owned(),
             name: self.name.clone().into_owned(),
             kind: kind(&self.kind).to_owned(),
-            unix_us: unix_us(self.since),
+            unix_us: unix_us(self.since.wall),
             duration_us: us(self.took),
             status: self.status.map_or("", Status::code).to_owned(),
             detail: self.detail.clone(),
@@ -87,7 +90,7 @@ impl KeptSpan {
         let (service, method) = self.method();
         TraceInfo {
             trace: trace.to_string(),
-            unix_us: unix_us(self.since),
+            unix_us: unix_us(self.since.wall),
             duration_us: us(self.took),
             service: service.to_owned(),
             method: method.to_owned(),
@@ -169,7 +172,7 @@ mod tests {
             name: "x".repeat(1000).into(),
             kind: SpanKind::Client,
             is_root: true,
-            since: UNIX_EPOCH,
+            since: Moment::now(),
             took: Duration::ZERO,
             status: None,
             detail: format!("{}ä", "x".repeat(TEXT_BYTES_MAX - 1)),

@@ -80,11 +80,12 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use opentelemetry::trace::{SpanId, SpanKind};
 
     use super::*;
+    use crate::telemetry::moment::Moment;
 
     fn span(is_root: bool) -> KeptSpan {
         KeptSpan {
@@ -93,7 +94,7 @@ mod tests {
             name: "a.B/c".into(),
             kind: SpanKind::Server,
             is_root,
-            since: UNIX_EPOCH,
+            since: Moment::now(),
             took: Duration::ZERO,
             status: None,
             detail: String::new(),

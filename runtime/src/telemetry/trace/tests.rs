@@ -41,7 +41,7 @@ fn a_span_travels_with_its_flags_and_its_state() {
 #[test]
 fn baggage_travels_with_and_without_a_span() {
     let baggage = [KeyValueMetadata::new("tenant", "blue, or green", "ttl=1")];
-    let alone = Context::new().with_baggage(baggage);
+    let alone = Context::new().with_value(Unsampled).with_baggage(baggage);
     for sent in [alone.clone(), alone.with_remote_span_context(span(1, ""))] {
         let is_sampled = sent.span().span_context().is_sampled();
         let (head, taken) = travelled(sent);
