@@ -131,7 +131,7 @@ pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
 pub use control_api::{
     About, Deadlock, Flow, Latency, MethodInfo, NodeInfo, QueueInfo, ServiceInfo, ServiceLoad, SessionInfo,
-    SessionLoad, Tap, Tapped, Traffic, UnreachableInfo, Waiting, deadlocks,
+    SessionLoad, SpanInfo, Tap, Tapped, TraceFilter, TraceInfo, Traffic, UnreachableInfo, Waiting, deadlocks,
 };
 pub use control_client::{ControlClient, ControlError, EventsAnswer, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};

@@ -27,7 +27,7 @@ use crate::{
     service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
     task::{Place, Shards},
-    telemetry::Telemetry,
+    telemetry::{Recorder, Telemetry},
 };
 
 /// A node to be. [`Node::builder`] makes one.
@@ -244,6 +244,7 @@ impl NodeBuilder {
         let supervisor = supervisor.map_err(|error| StartError::Part(error.to_string()))?;
         let (peer_events, events) = mpsc::channel(peers::EVENTS);
         let listeners = bound.listeners.clone();
+        let recorder = Recorder::new(&self.name, &config, &self.random);
         let inner = Arc::new(NodeInner::new(Parts {
             credentials,
             config,
@@ -260,7 +261,7 @@ impl NodeBuilder {
             policies: std::mem::take(&mut self.policies),
             random: Arc::clone(&self.random),
             clock: self.clock.clone(),
-            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name),
+            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name, recorder),
         }));
         inner.telemetry().observe(&inner);
         outlet.connect(&inner);
