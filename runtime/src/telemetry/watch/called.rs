@@ -74,15 +74,14 @@ impl Watch {
         payload: impl FnOnce() -> Payload,
     ) -> Option<Arc<Called>> {
         let open = self.open.load(Relaxed);
-        let now = Instant::now();
         let weight = self.weigh();
-        let taps = if open & TAPS == 0 { Vec::new() } else { self.taps.of(target.service, now) };
+        let taps = if open & TAPS == 0 { Vec::new() } else { self.taps.of(target.service, Instant::now()) };
         let handler = call_tree::handler();
         let waits = handler.filter(|_| open & MEASURES != 0 && target.guest.is_none());
         if weight.is_none() && taps.is_empty() && waits.is_none() {
             return None;
         }
-        let trace = trace().id();
+        let (now, trace) = (Instant::now(), trace().id());
         let payload = taps.iter().any(|tap| tap.shows_payloads()).then(payload);
         let waits = waits.map(|handler| self.waits.begin(self.wait(handler, target, (now, trace.clone()))));
         let from = match (target.guest, handler) {
