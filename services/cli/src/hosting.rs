@@ -80,6 +80,8 @@ struct Started<'a> {
     addresses: Vec<String>,
     services: Vec<&'static str>,
     data_dir: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
 }
 
 // === impl Plan ===
@@ -142,6 +144,7 @@ impl Plan<'_> {
             addresses: node.addresses().iter().map(Address::to_string).collect(),
             services: self.services.iter().map(|stock| stock.name()).collect(),
             data_dir: self.data_dir.display().to_string(),
+            metrics: self.hosting.metrics.map(MetricsAddress::url),
         };
         match output {
             OutputFormat::Json => output::json(&started)?,
@@ -162,7 +165,11 @@ impl Started<'_> {
             ("address", self.addresses.join("\n")),
             ("services", self.services.join(", ")),
             ("data", self.data_dir.clone()),
+            ("metrics", self.metrics.clone().unwrap_or_default()),
         ] {
+            if value.is_empty() {
+                continue;
+            }
             facts.row([
                 (format!("  {key}"), Shade::Faint),
                 (value, Shade::Plain),

@@ -16,8 +16,9 @@ pub(crate) struct MetricsAddress(SocketAddr);
 #[derive(Debug)]
 pub(crate) struct Exporting {
     export: Export,
-    /// Answers for `/metrics`.
+    /// Answers for `/metrics`, there.
     answering: JoinSet<()>,
+    address: Option<MetricsAddress>,
 }
 
 impl Exporting {
@@ -32,18 +33,24 @@ impl Exporting {
             variables.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
         let export = Export::new(variables, "qmesh", metrics.is_some());
         let export = export.map_err(|error| Problem::usage(error.to_string()))?;
-        let mut answering = JoinSet::new();
+        let (mut answering, mut bound) = (JoinSet::new(), None);
         if let Some((MetricsAddress(address), metrics)) = metrics.zip(export.metrics()) {
             let listener = TcpListener::bind(address).await;
             let listener = listener.with_context(|| format!("cannot listen on {address} for metrics"))?;
+            bound = Some(MetricsAddress(listener.local_addr()?));
             answering.spawn(metrics.clone().serve(listener));
         }
-        Ok(Self { export, answering })
+        Ok(Self { export, answering, address: bound })
     }
 
     /// Nothing is told.
     pub(crate) fn none() -> Self {
-        Self { export: Export::none(), answering: JoinSet::new() }
+        Self { export: Export::none(), answering: JoinSet::new(), address: None }
+    }
+
+    /// Where it answers for metrics, the port that the system chose included.
+    pub(crate) const fn address(&self) -> Option<MetricsAddress> {
+        self.address
     }
 
     /// For a node of the process, or a client.
@@ -61,6 +68,13 @@ impl Exporting {
 }
 
 // === impl MetricsAddress ===
+
+impl MetricsAddress {
+    /// What a person, or Prometheus, asks.
+    pub(crate) fn url(self) -> String {
+        format!("http://{}/metrics", self.0)
+    }
+}
 
 impl FromStr for MetricsAddress {
     type Err = &'static str;
