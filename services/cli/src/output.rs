@@ -86,15 +86,7 @@ pub(crate) fn faint(text: &str) -> String {
 
 /// A text in a shade, on a terminal.
 pub(crate) fn shaded(text: &str, shade: Shade) -> String {
-    let code = match shade {
-        Shade::Plain => return text.to_owned(),
-        Shade::Name => "1",
-        Shade::Good => "32",
-        Shade::Odd => "33",
-        Shade::Bad => "31",
-        Shade::Faint => "2",
-    };
-    styled(text, code, has_colours(&io::stdout()))
+    coloured(text, shade, has_colours(&io::stdout()))
 }
 
 /// The word that begins an error, on standard error.
@@ -107,8 +99,8 @@ pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
-/// A text in its colour.
-pub(crate) fn shaded(text: &str, shade: Shade, colours: bool) -> String {
+/// A text in a shade, where colours are wanted.
+pub(crate) fn coloured(text: &str, shade: Shade, colours: bool) -> String {
     let code = match shade {
         Shade::Plain => return text.to_owned(),
         Shade::Name => "1",

@@ -12,7 +12,7 @@ use self::findings::{Finding, Seen};
 use crate::{
     exit::Exit,
     find::Target,
-    output::{self, OutputFormat, Shade, faint, has_colours, shaded},
+    output::{self, OutputFormat, Shade, coloured, faint, has_colours},
 };
 
 /// Which mesh.
@@ -70,7 +70,7 @@ fn print(seen: &Seen, found: &[Finding]) -> anyhow::Result<()> {
             Severity::Error => ("error", Shade::Bad),
             _ => ("warning", Shade::Odd),
         };
-        let word = shaded(&format!("{word:<8}"), shade, colours);
+        let word = coloured(&format!("{word:<8}"), shade, colours);
         output::line(format!("{word} {}\n         {}", finding.what, faint(&finding.advice)))?;
     }
     let nodes = match seen.abouts.len() {
@@ -78,7 +78,7 @@ fn print(seen: &Seen, found: &[Finding]) -> anyhow::Result<()> {
         count => format!("{count} nodes"),
     };
     let verdict = match found.len() {
-        0 => shaded("nothing is wrong", Shade::Good, colours),
+        0 => coloured("nothing is wrong", Shade::Good, colours),
         1 => "1 finding".to_owned(),
         count => format!("{count} findings"),
     };

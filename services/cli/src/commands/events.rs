@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use self::merge::Merge;
 use crate::{
     find::Target,
-    output::{self, OutputFormat, Shade, faint, has_colours, shaded},
+    output::{self, OutputFormat, Shade, coloured, faint, has_colours},
 };
 
 /// Which events.
@@ -117,13 +117,13 @@ fn line(happened: &Happened, colours: bool) -> String {
     };
     let mut line = format!(
         "{}  {}  {}",
-        shaded(&at, Shade::Faint, colours),
-        shaded(&happened.node, Shade::Name, colours),
-        shaded(&happened.event.to_string(), shade, colours)
+        coloured(&at, Shade::Faint, colours),
+        coloured(&happened.node, Shade::Name, colours),
+        coloured(&happened.event.to_string(), shade, colours)
     );
     if happened.left_out > 0 {
         let left_out = format!(" (and {} more of its kind before)", happened.left_out);
-        line.push_str(&shaded(&left_out, Shade::Faint, colours));
+        line.push_str(&coloured(&left_out, Shade::Faint, colours));
     }
     line
 }
