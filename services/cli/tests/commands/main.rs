@@ -9,4 +9,6 @@ mod endings;
 mod errors;
 mod host;
 mod identities;
+mod load;
+mod probes;
 mod streams;
