@@ -14,21 +14,21 @@ const DATAGRAM_MAX: usize = 65_536;
 
 /// All cables of a mesh.
 #[derive(Debug, Default)]
-pub struct Cables {
+pub(crate) struct Cables {
     pulled: Arc<Mutex<HashSet<SocketAddr>>>,
     carrying: JoinSet<()>,
 }
 
 /// Where a node listens, and where others find it.
 #[derive(Clone, Copy, Debug)]
-pub struct Ends {
-    pub node: SocketAddr,
-    pub others: SocketAddr,
+pub(crate) struct Ends {
+    pub(crate) node: SocketAddr,
+    pub(crate) others: SocketAddr,
 }
 
 impl Cables {
     /// Lays a cable for a node that is to be.
-    pub async fn lay(&mut self) -> Result<Ends> {
+    pub(crate) async fn lay(&mut self) -> Result<Ends> {
         // A port that was free a moment ago.
         let node = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?;
         let outside = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -38,12 +38,12 @@ impl Cables {
     }
 
     /// Nothing comes from that node any more, and nothing reaches it.
-    pub fn pull(&self, ends: Ends) {
+    pub(crate) fn pull(&self, ends: Ends) {
         self.pulled.lock().unwrap_or_else(PoisonError::into_inner).insert(ends.node);
     }
 
     /// It is as it was.
-    pub fn plug_in(&self, ends: Ends) {
+    pub(crate) fn plug_in(&self, ends: Ends) {
         self.pulled.lock().unwrap_or_else(PoisonError::into_inner).remove(&ends.node);
     }
 }

@@ -207,18 +207,22 @@ async fn a_cut(shop: &Shop, guest: &mut Guest) -> Result<()> {
     let is_cellar = |peer: &str| peer == "cellar";
     shop.cables.pull(shop.cellar);
     let died = guest
-        .event("the cellar fell silent", &mut after, |event| {
-            matches!(event, MeshEvent::Died { peer, .. } if is_cellar(peer))
-        })
+        .event(
+            "the cellar fell silent",
+            &mut after,
+            |event| matches!(event, MeshEvent::Died { peer, .. } if is_cellar(peer)),
+        )
         .await?;
     println!("the cable is pulled: {}", died.event);
     let placed = shop.nodes[0].client::<OrdersClient>().place(1).await?;
     ensure!(placed == "storeroom", "the other stock goes on: {placed}");
     shop.cables.plug_in(shop.cellar);
     let joined = guest
-        .event("the cellar is back", &mut after, |event| {
-            matches!(event, MeshEvent::Joined { peer, .. } if is_cellar(peer))
-        })
+        .event(
+            "the cellar is back",
+            &mut after,
+            |event| matches!(event, MeshEvent::Joined { peer, .. } if is_cellar(peer)),
+        )
         .await?;
     println!("it is plugged in: {}", joined.event);
     Ok(())

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 /// Why an order is not placed.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
-pub enum OrderError {
+pub(crate) enum OrderError {
     /// No answer of the stock.
     #[error("the stock did not answer: {0}")]
     Stock(Failure),
@@ -16,11 +16,11 @@ pub enum OrderError {
 /// Why nothing is charged.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[error("not charged: {0}")]
-pub struct Unpaid(String);
+pub(crate) struct Unpaid(String);
 
 /// Takes orders.
 #[qmesh::service(name = "shop.Orders")]
-pub trait Orders {
+pub(crate) trait Orders {
     /// Reserves the item and returns who keeps it.
     #[idempotent]
     async fn place(&self, cx: &Context, item: u64) -> Result<String, OrderError>;
@@ -28,7 +28,7 @@ pub trait Orders {
 
 /// Knows what is there. Each instance has a shelf of its own.
 #[qmesh::service(name = "shop.Stock")]
-pub trait Stock {
+pub(crate) trait Stock {
     /// Reserves an item; returns where it is.
     #[idempotent]
     async fn reserve(&self, cx: &Context, item: u64) -> String;
@@ -36,7 +36,7 @@ pub trait Stock {
 
 /// Charges customers, one at a time.
 #[qmesh::service(name = "shop.Billing")]
-pub trait Billing {
+pub(crate) trait Billing {
     /// Charges for an item, which the ledger is to know.
     async fn charge(&mut self, cx: &Context, item: u64) -> Result<(), Unpaid>;
     /// The price of an item.
@@ -45,14 +45,14 @@ pub trait Billing {
 
 /// Keeps the books, one entry at a time.
 #[qmesh::service(name = "shop.Ledger")]
-pub trait Ledger {
+pub(crate) trait Ledger {
     /// Notes that an item was sold, at the price that billing tells.
     async fn note(&mut self, cx: &Context, item: u64) -> Result<(), Unpaid>;
 }
 
 /// A shop's counter.
 #[derive(Debug)]
-pub struct Counter;
+pub(crate) struct Counter;
 
 impl Orders for Counter {
     async fn place(&self, cx: &Context, item: u64) -> Result<String, OrderError> {
@@ -62,9 +62,9 @@ impl Orders for Counter {
 
 /// A room full of things.
 #[derive(Debug)]
-pub struct Shelves {
+pub(crate) struct Shelves {
     /// How long it takes to find one.
-    pub search: Duration,
+    pub(crate) search: Duration,
 }
 
 impl Stock for Shelves {
@@ -76,7 +76,7 @@ impl Stock for Shelves {
 
 /// Charges, and waits until the ledger has noted it: until then, it answers nobody.
 #[derive(Debug)]
-pub struct Till;
+pub(crate) struct Till;
 
 impl Billing for Till {
     async fn charge(&mut self, cx: &Context, item: u64) -> Result<(), Unpaid> {
@@ -90,7 +90,7 @@ impl Billing for Till {
 
 /// Asks billing for the price before it notes anything: that is the mistake.
 #[derive(Debug)]
-pub struct Book;
+pub(crate) struct Book;
 
 impl Ledger for Book {
     async fn note(&mut self, cx: &Context, item: u64) -> Result<(), Unpaid> {

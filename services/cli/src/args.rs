@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Dev(commands::dev::Args),
     /// Run a node that serves stock services by name.
     Serve(commands::serve::Args),
+    /// Run a node that calls stock services at an even pace, and counts how the calls end.
+    Load(commands::load::Args),
     /// Call a method of any service of the mesh.
     Call(commands::call::Args),
     /// List the nodes of the mesh.
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Events(commands::events::Args),
     /// Look for what is wrong with the mesh, and say what to do.
     Doctor(commands::doctor::Args),
+    /// Say whether a node and its services are ready, for probes.
+    Health(Target),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
     Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.
@@ -70,7 +74,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command stays, so that a person reads along.
     pub(crate) const fn runs_a_node(&self) -> bool {
-        matches!(self, Self::Dev(_) | Self::Serve(_))
+        matches!(self, Self::Dev(_) | Self::Serve(_) | Self::Load(_))
     }
 
     /// Its metrics are asked for there.
@@ -78,6 +82,7 @@ impl Command {
         match self {
             Self::Dev(dev) => dev.hosting.metrics = address,
             Self::Serve(serve) => serve.hosting.metrics = address,
+            Self::Load(load) => load.hosting.metrics = address,
             _ => {}
         }
     }
@@ -87,6 +92,7 @@ impl Command {
         match self {
             Self::Dev(dev) => Some(dev.hosting.metrics),
             Self::Serve(serve) => Some(serve.hosting.metrics),
+            Self::Load(load) => Some(load.hosting.metrics),
             Self::Call(_) | Self::Demo(_) | Self::DemoWorker(_) => Some(None),
             Self::Nodes(_)
             | Self::Services(_)
@@ -95,6 +101,7 @@ impl Command {
             | Self::Tap(_)
             | Self::Events(_)
             | Self::Doctor(_)
+            | Self::Health(_)
             | Self::Ca(_)
             | Self::Completions(_) => None,
         }

@@ -6,6 +6,8 @@ pub(crate) mod completions;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod load;
 pub(crate) mod nodes;
 pub(crate) mod serve;
 pub(crate) mod services;

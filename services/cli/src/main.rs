@@ -1,6 +1,6 @@
 //! `qmesh`, the command line of a mesh.
 //!
-//! `dev`, `serve` and `demo` run nodes. Every other command is a guest: it finds one node (`find`), asks it over the
+//! `dev`, `serve`, `load` and `demo` run nodes. Every other command is a guest: it finds one node (`find`), asks it over the
 //! control channel, and is never a member. This is the only place of qmesh that reads the environment, installs a
 //! subscriber and handles signals.
 
@@ -9,11 +9,13 @@ mod commands;
 mod demo;
 mod exit;
 mod find;
+mod health;
 mod hosting;
 mod logs;
 mod member;
 mod output;
 mod rules;
+mod service_manager;
 mod signals;
 mod telemetry;
 mod text;
@@ -57,8 +59,12 @@ async fn dispatch(args: Args, telemetry: Telemetry) -> anyhow::Result<ExitCode> 
     match args.command {
         Command::Dev(dev) => Box::pin(commands::dev::run(dev, telemetry, output)).await,
         Command::Serve(serve) => Box::pin(commands::serve::run(serve, telemetry, output)).await,
+        Command::Load(load) => Box::pin(commands::load::run(load, telemetry, output)).await,
         Command::Call(call) => {
             Box::pin(signals::or_interrupted(commands::call::run(call, telemetry, output))).await
+        }
+        Command::Health(target) => {
+            Box::pin(signals::or_interrupted(commands::health::run(target, output))).await
         }
         Command::Nodes(target) => {
             Box::pin(signals::or_interrupted(commands::nodes::run(target, output))).await

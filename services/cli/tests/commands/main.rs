@@ -10,5 +10,7 @@ mod endings;
 mod errors;
 mod host;
 mod identities;
+mod load;
+mod probes;
 mod streams;
 mod traffic;
