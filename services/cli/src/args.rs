@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Services(commands::services::Args),
     /// Show what a node runs: states, restarts and queues, as a tree.
     Tree(commands::tree::Args),
+    /// List slow and failed calls that nodes keep, or show one trace as a waterfall over all nodes.
+    Trace(commands::trace::Args),
+    /// Say why a call went where it went: candidates, attempts, and where the time was spent.
+    Why(commands::why::Args),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
     Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.
@@ -71,7 +75,13 @@ impl Command {
             Self::Dev(dev) => Some(dev.hosting.metrics),
             Self::Serve(serve) => Some(serve.hosting.metrics),
             Self::Call(_) | Self::Demo(_) | Self::DemoWorker(_) => Some(None),
-            Self::Nodes(_) | Self::Services(_) | Self::Tree(_) | Self::Ca(_) | Self::Completions(_) => None,
+            Self::Nodes(_)
+            | Self::Services(_)
+            | Self::Tree(_)
+            | Self::Trace(_)
+            | Self::Why(_)
+            | Self::Ca(_)
+            | Self::Completions(_) => None,
         }
     }
 }

@@ -65,6 +65,8 @@ async fn dispatch(args: Args, telemetry: Telemetry) -> anyhow::Result<ExitCode> 
             Box::pin(signals::or_interrupted(commands::services::run(services, output))).await
         }
         Command::Tree(tree) => Box::pin(signals::or_interrupted(commands::tree::run(tree, output))).await,
+        Command::Trace(trace) => Box::pin(signals::or_interrupted(commands::trace::run(trace, output))).await,
+        Command::Why(why) => Box::pin(signals::or_interrupted(commands::why::run(why, output))).await,
         Command::Ca(ca) => commands::ca::run(&ca, output),
         Command::Demo(demo) => Box::pin(demo::run(demo, telemetry, output)).await,
         Command::Completions(completions) => commands::completions::run(&completions),
