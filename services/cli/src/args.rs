@@ -58,6 +58,10 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     /// Say whether a node and its services are ready, for probes.
     Health(Target),
+    /// List slow and failed calls that nodes keep, or show one trace as a waterfall over all nodes.
+    Trace(commands::trace::Args),
+    /// Say why a call went where it went: candidates, attempts, and where the time was spent.
+    Why(commands::why::Args),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
     Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.
@@ -102,6 +106,8 @@ impl Command {
             | Self::Events(_)
             | Self::Doctor(_)
             | Self::Health(_)
+            | Self::Trace(_)
+            | Self::Why(_)
             | Self::Ca(_)
             | Self::Completions(_) => None,
         }

@@ -13,4 +13,6 @@ pub(crate) mod serve;
 pub(crate) mod services;
 pub(crate) mod tap;
 pub(crate) mod top;
+pub(crate) mod trace;
 pub(crate) mod tree;
+pub(crate) mod why;

@@ -81,6 +81,8 @@ async fn dispatch(args: Args, telemetry: Telemetry) -> anyhow::Result<ExitCode> 
         Command::Doctor(doctor) => {
             Box::pin(signals::or_interrupted(commands::doctor::run(doctor, output))).await
         }
+        Command::Trace(trace) => Box::pin(signals::or_interrupted(commands::trace::run(trace, output))).await,
+        Command::Why(why) => Box::pin(signals::or_interrupted(commands::why::run(why, output))).await,
         Command::Ca(ca) => commands::ca::run(&ca, output),
         Command::Demo(demo) => Box::pin(demo::run(demo, telemetry, output)).await,
         Command::Completions(completions) => commands::completions::run(&completions),

@@ -76,12 +76,25 @@ pub(crate) struct Printer(tokio::io::Stdout);
 
 /// A text in bold, on a terminal.
 pub(crate) fn bold(text: &str) -> String {
-    styled(text, "1", has_colours(&io::stdout()))
+    shaded(text, Shade::Name)
 }
 
 /// A text that most people skip, on a terminal.
 pub(crate) fn faint(text: &str) -> String {
-    styled(text, "2", has_colours(&io::stdout()))
+    shaded(text, Shade::Faint)
+}
+
+/// A text of that shade, on a terminal.
+pub(crate) fn shaded(text: &str, shade: Shade) -> String {
+    let code = match shade {
+        Shade::Plain => return text.to_owned(),
+        Shade::Name => "1",
+        Shade::Good => "32",
+        Shade::Odd => "33",
+        Shade::Bad => "31",
+        Shade::Faint => "2",
+    };
+    styled(text, code, has_colours(&io::stdout()))
 }
 
 /// A text in a shade, on a terminal.

@@ -13,4 +13,5 @@ mod identities;
 mod load;
 mod probes;
 mod streams;
+mod traces;
 mod traffic;
