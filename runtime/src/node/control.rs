@@ -109,7 +109,8 @@ async fn answer(node: &Arc<NodeInner>, guest: &Caller, request: Request) -> Resp
     Response { id: request.id, answer: answer.into() }
 }
 
-async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answer {
+/// Answers a question of that guest.
+pub(crate) async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answer {
     match query {
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
