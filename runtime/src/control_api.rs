@@ -1,6 +1,6 @@
 //! What a command line asks a node over the control channel, and what it is told: JSON in Protobuf messages.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +27,16 @@ pub(crate) enum Query {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         head: Vec<u8>,
     },
+    /// What another node says, which the asked one asks in turn. Of what only a command line may ask, it says nothing.
+    Of {
+        /// Its name or its id.
+        node: String,
+        query: Box<Self>,
+    },
+    /// What each node of the mesh says.
+    Everywhere {
+        query: Box<Self>,
+    },
 }
 
 /// An answer.
@@ -40,6 +50,8 @@ pub(crate) enum Answer {
     Value(Value),
     ServiceError(Value),
     Failed(Failure),
+    /// By the node's name; where two have the same, by name and id.
+    Everywhere(BTreeMap<String, Self>),
     /// The question was not understood.
     Unknown(String),
 }

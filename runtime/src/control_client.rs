@@ -2,7 +2,7 @@
 
 mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prost::Message;
 use qmesh_transport::{
@@ -134,6 +134,34 @@ impl ControlClient {
         }
     }
 
+    /// The supervision tree of another node of the mesh, which this node asks; by name or id.
+    ///
+    /// # Errors
+    /// The outer error when this node gave no answer; the inner one when the other gave none, or there is none.
+    pub async fn tree_of(&mut self, node: &str) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        let query = Query::Of { node: node.to_owned(), query: Box::new(Query::Tree) };
+        let answer = self.ask(&query, ANSWER_MAX).await?;
+        self.tree_in(answer)
+    }
+
+    /// The supervision trees of all nodes of the mesh, by name; or why a node gave none.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn trees(&mut self) -> Result<BTreeMap<String, Result<Vec<ActorInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Tree, ANSWER_MAX).await?;
+        answers.into_iter().map(|(node, answer)| Ok((node, self.tree_in(answer)?))).collect()
+    }
+
+    fn tree_in(&self, answer: Answer) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
+        match answer {
+            Answer::Tree(actors) => Ok(Ok(actors)),
+            Answer::Failed(failure) => Ok(Err(failure)),
+            Answer::Unknown(why) => Ok(Err(Failure::unknown(Reason::Protocol, why))),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// The methods of a service, as one of its endpoints describes them; waits for one until its time is over.
     ///
     /// # Errors
@@ -196,6 +224,18 @@ impl ControlClient {
         drop(self);
         // Nobody acknowledges a goodbye, and the endpoint is idle only once nothing late can arrive any more.
         let _left = timeout(GOODBYE, endpoint.wait_idle()).await;
+    }
+
+    /// What every node says, by name.
+    async fn ask_everywhere(
+        &mut self,
+        query: Query,
+        patience: Duration,
+    ) -> Result<BTreeMap<String, Answer>, ControlError> {
+        match self.ask(&Query::Everywhere { query: Box::new(query) }, patience).await? {
+            Answer::Everywhere(answers) => Ok(answers),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     async fn ask(&mut self, query: &Query, patience: Duration) -> Result<Answer, ControlError> {

@@ -25,6 +25,7 @@ mod link;
 mod listener;
 mod peer;
 mod peers;
+pub(crate) mod questions;
 mod relay;
 mod renewal;
 mod seeds;

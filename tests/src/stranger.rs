@@ -41,6 +41,10 @@ pub mod kind {
     pub const REPLY: u8 = 0x28;
     /// What came of all one-way sends so far.
     pub const ACKNOWLEDGE: u8 = 0x29;
+    /// A question about a node.
+    pub const QUESTION: u8 = 0x30;
+    /// Its answer.
+    pub const ANSWER: u8 = 0x31;
 }
 
 /// Where a stranger knocks from.

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use prost::Message;
+use prost::{DecodeError, Message};
 use qmesh_transport::{Channel, Session, WriteError};
 use tokio::time::{Instant, timeout_at};
 
@@ -65,10 +65,7 @@ pub(crate) async fn open(
                 let opened = Opened::decode(payload).map_err(|error| lost(&error))?;
                 Ok(OpenChannel { opened, frames, writer })
             }
-            Some((kind::REFUSED, payload)) => {
-                let refused = WireFailure::decode(payload).map_err(|error| lost(&error))?;
-                Err(failure_code::from_wire(refused))
-            }
+            Some((kind::REFUSED, payload)) => Err(refused(payload)),
             Some((kind, _)) => Err(lost(&FrameError::Unexpected(kind))),
             None => Err(lost(&"the peer closed the channel")),
         }
@@ -251,4 +248,10 @@ pub(crate) fn message(kind: u8, message: &impl Message) -> Bytes {
 /// The frame that refuses a channel.
 pub(crate) fn refusal(failure: &Failure) -> Bytes {
     message(kind::REFUSED, &failure_code::to_wire(failure))
+}
+
+/// What such a frame says.
+pub(crate) fn refused(payload: Bytes) -> Failure {
+    let unreadable = |error: DecodeError| Failure::not_sent(Reason::ConnectionLost, error.to_string());
+    WireFailure::decode(payload).map_or_else(unreadable, failure_code::from_wire)
 }

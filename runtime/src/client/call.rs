@@ -169,14 +169,16 @@ where
     ) -> State<A, R> {
         let codec = self.client.route().spec.codec;
         let make = self.make;
-        if let Some((_turn, Place::There(remote, channel))) = pin.now() {
+        if let Some(turn) = pin.now()
+            && let Place::There(remote, channel) = &*turn
+        {
             let arguments = match codec.encode(&arguments) {
                 Ok(arguments) => arguments,
                 Err(error) => return State::failed(error.into()),
             };
-            return match ticket.begin((&remote, &channel), &arguments, now) {
-                Ok(call) => State::Started { call, remote, arguments, ticket },
-                Err(failure) => self.again(&remote, failure, arguments, ticket),
+            return match ticket.begin((remote, channel), &arguments, now) {
+                Ok(call) => State::Started { call, remote: Arc::clone(remote), arguments, ticket },
+                Err(failure) => self.again(remote, failure, arguments, ticket),
             };
         }
         let (pin, mut journey) = (Arc::clone(pin), self.journey(ticket));

@@ -173,10 +173,11 @@ where
     fn send_here_now(&self, arguments: A) -> Result<(), Failure> {
         let not_ready = || Failure::not_sent(Reason::Unreachable, "no endpoint has been reached yet");
         let head = self.options.one_way_head(self.client.node().config())?;
+        // In its turn, where there are turns.
         let pinned = self.client.pin().map(|pin| pin.now());
-        let local = match &pinned {
+        let local = match pinned.as_ref().map(Option::as_deref) {
             None => self.client.route().table(self.client.node()).local.clone(),
-            Some(Some((_turn, Place::Here(local)))) => Some(Arc::clone(local)),
+            Some(Some(Place::Here(local))) => Some(Arc::clone(local)),
             Some(_) => None,
         };
         let local = downcast::<C>(local.ok_or_else(not_ready)?)?;
@@ -194,8 +195,9 @@ where
     #[inline]
     fn send_now(&self, arguments: &A) -> Result<Now, Failure> {
         if let Some(pin) = self.client.pin() {
-            let Some((_turn, Place::There(_, channel))) = pin.now() else { return Ok(Now::NotReady) };
-            return self.send_on(&channel, arguments);
+            let turn = pin.now();
+            let Some(Place::There(_, channel)) = turn.as_deref() else { return Ok(Now::NotReady) };
+            return self.send_on(channel, arguments);
         }
         let table = self.client.route().table(self.client.node());
         if table.local.is_some() {

@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::{
-    sync::{MutexGuard, OwnedMutexGuard},
+    sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard},
     time::{error::Elapsed, sleep, timeout_at},
 };
 
@@ -22,9 +21,11 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(crate) struct Pinning {
     /// Whoever holds it is the next to begin; whoever waits for it comes in the order of waiting.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    place: Mutex<Option<Place>>,
+    turn: Arc<Mutex<Option<Place>>>,
 }
+
+/// The right to begin, until it is dropped.
+pub(crate) type Turn = OwnedMutexGuard<Option<Place>>;
 
 /// The endpoint, and for one on another node the one channel that keeps the order.
 #[derive(Clone, Debug)]
@@ -35,10 +36,9 @@ pub(crate) enum Place {
 
 impl Pinning {
     /// The place, if it is open and nobody waits for a turn.
-    pub(crate) fn now(&self) -> Option<(MutexGuard<'_, ()>, Place)> {
+    pub(crate) fn now(&self) -> Option<MappedMutexGuard<'_, Place>> {
         let turn = self.turn.try_lock().ok()?;
-        let place = self.place.lock().clone()?;
-        place.is_open().then_some((turn, place))
+        MutexGuard::try_map(turn, |place| place.as_mut().filter(|place| place.is_open())).ok()
     }
 
     /// Waits for a turn, and for the place to be open.
@@ -48,10 +48,10 @@ impl Pinning {
     ///
     /// # Cancel safety
     /// Cancelled, it gives its turn to the next.
-    pub(crate) async fn next(&self, journey: &mut Journey) -> Result<(OwnedMutexGuard<()>, Place), Failure> {
-        let turn = timeout_at(journey.deadline(), Arc::clone(&self.turn).lock_owned()).await.map_err(late)?;
-        let known = self.place.lock().clone();
-        let place = match known {
+    pub(crate) async fn next(&self, journey: &mut Journey) -> Result<(Turn, Place), Failure> {
+        let turn = timeout_at(journey.deadline(), Arc::clone(&self.turn).lock_owned()).await;
+        let mut turn = turn.map_err(late)?;
+        let place = match turn.clone() {
             None => journey.reach().await?,
             Some(Place::Here(local)) if local.is_closed() => {
                 return Err(lost(Reason::Unavailable, journey.node.name()));
@@ -61,7 +61,7 @@ impl Pinning {
             }
             Some(place) => place,
         };
-        *self.place.lock() = Some(place.clone());
+        *turn = Some(place.clone());
         Ok((turn, place))
     }
 }

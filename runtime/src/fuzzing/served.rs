@@ -188,7 +188,7 @@ impl Scene {
             let (dialled, knocked) = tokio::join!(dialer.dial(&there, None), knocked);
             let far = dialled.expect("both belong to the mesh");
             let session = knocked.expect("both belong to the mesh");
-            (node, Arc::new(Link::new(session, 1, Dial::Theirs(0))), (endpoints, far))
+            (node, Arc::new(Link::new(session, 1, Dial::Theirs(0), false)), (endpoints, far))
         });
         let endpoint = node.inner().service("fuzz.Shapes").expect("it is served");
         Self { runtime, endpoint, link, limits, _node: node, _network: network }

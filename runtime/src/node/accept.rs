@@ -15,7 +15,7 @@ use crate::{
         serve::{Agreed, ServedChannel},
     },
     failure::{Failure, Reason},
-    node::{NodeInner, Peer, gossip, hello::FIRST_FRAME_MAX, link::Link},
+    node::{NodeInner, Peer, gossip, hello::FIRST_FRAME_MAX, link::Link, questions},
     service::Caller,
     supervisor::Work,
     wire::{
@@ -52,6 +52,12 @@ async fn receive(node: &Arc<NodeInner>, peer: &Peer, link: &Arc<Link>, channel: 
             node.gopher_map().received(peer.id(), payload);
             let work = Box::pin(gossip::read(Arc::clone(node), peer.id(), frames));
             return report(node, peer, peer.start_channel(link.place(), work).await);
+        }
+        Ok(Ok(Some((kind::QUESTION, question)))) => {
+            if let Some(answering) = questions::asked(node, link, question, writer).await {
+                report(node, peer, peer.start_channel(link.place(), answering).await);
+            }
+            return;
         }
         Ok(Ok(Some((kind, _)))) => FrameError::Unexpected(kind).to_string(),
         // A channel that its opener gave up before it said anything.

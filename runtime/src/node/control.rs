@@ -11,7 +11,11 @@ use crate::{
     config::Limits,
     control_api::{self, Answer, Query},
     failure::CallError,
-    node::{NodeInner, Peer, link::Link},
+    node::{
+        NodeInner, Peer,
+        link::Link,
+        questions::{self, QUESTIONS_MAX},
+    },
     service::Caller,
     telemetry::Trace,
     wire::{
@@ -20,9 +24,6 @@ use crate::{
         outbox::Outbox,
     },
 };
-
-/// Questions of one command line that are being answered, at a time. Further ones wait.
-const QUESTIONS_MAX: usize = 32;
 
 /// The largest question or answer in bytes: arguments or an answer, with what JSON adds around them.
 pub(crate) const fn question_bytes_max(limits: &Limits) -> usize {
@@ -93,7 +94,7 @@ async fn read(
                 node.bump();
             }
             Some(Kind::Request(request)) if peer.is_none() => answers.push(answer(node, &guest, request)),
-            // Members ask each other nothing, and what a newer peer says beside this is for newer nodes.
+            // Members ask on channels of their own, and what a newer peer says beside this is for newer nodes.
             Some(Kind::Pong(_) | Kind::Request(_) | Kind::Response(_)) | None => {}
         }
         link.control.room().await;
@@ -105,16 +106,13 @@ async fn answer(node: &Arc<NodeInner>, guest: &Caller, request: Request) -> Resp
         Ok(query) => answer_to(node, guest, query).await,
         Err(error) => Answer::Unknown(error.to_string()),
     };
-    let answer = serde_json::to_vec(&answer).unwrap_or_default();
+    let answer = questions::encode(&answer, question_bytes_max(&node.config().limits));
     Response { id: request.id, answer: answer.into() }
 }
 
 /// Answers a question of that guest.
 pub(crate) async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answer {
     match query {
-        Query::Nodes => Answer::Nodes(node.node_infos()),
-        Query::Services => Answer::Services(node.service_infos()),
-        Query::Tree => Answer::Tree(node.tree().list()),
         Query::Methods { service, timeout_ms } => {
             match client::methods(node, &service, control_api::timeout(timeout_ms)).await {
                 Ok(methods) => Answer::Methods(methods),
@@ -132,5 +130,8 @@ pub(crate) async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Quer
                 Err(CallError::Failed(failure)) => Answer::Failed(failure),
             }
         }
+        Query::Of { node: other, query } => questions::of(node, &other, *query).await,
+        Query::Everywhere { query } => questions::everywhere(node, &query).await,
+        about => questions::answer(node, about),
     }
 }

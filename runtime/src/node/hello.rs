@@ -24,6 +24,8 @@ pub(crate) const FIRST_FRAME_MAX: usize = 128 * 1024;
 
 /// The feature that says how a node gossips begins so.
 const GOSSIP: &str = "gossip/";
+/// A node with this feature answers questions about itself.
+const QUESTIONS: &str = "questions";
 
 /// A session whose peer has introduced itself, with its control channel.
 #[derive(Debug)]
@@ -124,13 +126,14 @@ async fn read_hello(frames: &mut Frames) -> Result<Hello, HelloError> {
 
 /// What a node says of itself; `refused` says why it does not want the session, if it does not.
 pub(crate) fn hello(own: Own<'_>, refused: String) -> Hello {
+    let features = |protocol| [format!("{GOSSIP}{protocol}"), QUESTIONS.to_owned()];
     Hello {
         protocol: PROTOCOL,
         mesh: own.credentials.mesh().to_owned(),
         name: own.credentials.name().to_owned(),
         incarnation: own.incarnation,
         codecs: [Codec::MessagePack, Codec::Json].map(|codec| codec.name().to_owned()).to_vec(),
-        features: own.gossip.iter().map(|protocol| format!("{GOSSIP}{protocol}")).collect(),
+        features: own.gossip.into_iter().flat_map(features).collect(),
         refused,
         dial: own.dial,
     }
@@ -171,7 +174,8 @@ fn introduced(
     writer: ChannelWriter,
 ) -> Introduced {
     let name = session.peer().name().to_owned();
-    Introduced { link: Arc::new(Link::new(session, theirs.incarnation, dial)), name, frames, writer }
+    let answers = theirs.features.iter().any(|feature| feature == QUESTIONS);
+    Introduced { link: Arc::new(Link::new(session, theirs.incarnation, dial, answers)), name, frames, writer }
 }
 
 fn broken(error: impl std::fmt::Display) -> HelloError {

@@ -8,11 +8,12 @@ use std::sync::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_transport::{CloseCode, Session};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
     config::Limits,
+    node::questions::QUESTIONS_MAX,
     task::Place,
     wire::{frame::LargeFrames, outbox::Outbox, unread::Unread},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     /// Which life of the peer this is.
     incarnation: u64,
     dial: Dial,
+    /// The peer answers questions about itself.
+    pub(crate) answers: bool,
     pub(crate) gossip: GossipSlot,
     /// What goes out on the control channel.
     pub(crate) control: Outbox,
@@ -41,6 +44,8 @@ pub(crate) struct Link {
     large_answers: OnceLock<Arc<LargeFrames>>,
     /// Answers that the peer has not read.
     unread: OnceLock<Arc<Unread>>,
+    /// The peer's right to ask a question about this node.
+    pub(crate) questions: Arc<Semaphore>,
 }
 
 /// Who dialled a session, and which of its dials in this life it was; 0 if it did not say.
@@ -73,12 +78,13 @@ pub(crate) struct GossipSlot {
 
 impl Link {
     /// A link at this place.
-    pub(crate) fn new(session: Arc<dyn Session>, incarnation: u64, dial: Dial) -> Self {
+    pub(crate) fn new(session: Arc<dyn Session>, incarnation: u64, dial: Dial, answers: bool) -> Self {
         Self {
             session,
             place: Place::here(),
             incarnation,
             dial,
+            answers,
             gossip: GossipSlot::default(),
             control: Outbox::new(HIGH_WATER),
             callers: Mutex::default(),
@@ -87,6 +93,7 @@ impl Link {
             large_frames: OnceLock::new(),
             large_answers: OnceLock::new(),
             unread: OnceLock::new(),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         }
     }
 

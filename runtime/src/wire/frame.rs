@@ -24,6 +24,8 @@
 //! | `CUT` | both | Protobuf: the stream is broken, and why |
 //! | `REPLY` | service | call id (varint), status (u8), queue age (u8, log2 of microseconds), repeats spent (varint, if the status has bit 0x80), body |
 //! | `ACKNOWLEDGE` | service | one-way sends handled, refused, unknown so far (three varints) |
+//! | `QUESTION` | a node | JSON: what it asks about the other, the one thing on its channel |
+//! | `ANSWER` | the other | JSON |
 //!
 //! Method and head are a varint, twice the method's number, plus one if a head follows: its length (varint) and Protobuf,
 //! for what is rare (see `channel/head.rs`).
@@ -59,6 +61,8 @@ pub(crate) mod kind {
     pub(crate) const CUT: u8 = 0x26;
     pub(crate) const REPLY: u8 = 0x28;
     pub(crate) const ACKNOWLEDGE: u8 = 0x29;
+    pub(crate) const QUESTION: u8 = 0x30;
+    pub(crate) const ANSWER: u8 = 0x31;
 }
 
 /// The status byte of a reply: what its body is.

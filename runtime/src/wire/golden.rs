@@ -25,6 +25,7 @@ use crate::{
     node::{
         control, gossip,
         hello::{self, Own},
+        questions,
     },
     service::{Never, OneWays, RawReply, Replies, Reply, Responder},
     stream::{Receiver, stream},
@@ -71,9 +72,11 @@ fn introductions() -> Vec<Vector> {
         ("ping", control(Kind::Ping(300))),
         ("pong", control(Kind::Pong(300))),
         ("go_away", control(Kind::GoAway(true))),
-        ("request", control(Kind::Request(Request { id: 1, query }))),
-        ("response", control(Kind::Response(Response { id: 1, answer }))),
+        ("request", control(Kind::Request(Request { id: 1, query: query.clone() }))),
+        ("response", control(Kind::Response(Response { id: 1, answer: answer.clone() }))),
         ("gossip", gossip::framed(&message).into()),
+        ("question", questions::framed(kind::QUESTION, &query).into()),
+        ("answer", questions::framed(kind::ANSWER, &answer).into()),
     ]
 }
 
@@ -266,6 +269,9 @@ fn read<M: Message + Default>(name: &str, kind: u8) -> M {
 fn the_golden_messages_are_read() {
     assert_eq!(read::<Hello>("hello", kind::HELLO).dial, 3);
     let hello: Hello = read("hello_refused", kind::HELLO);
+    assert_eq!(hello.features, ["gossip/chitchat", "questions"]);
+    assert_eq!(payload("question", kind::QUESTION), &br#""nodes""#[..]);
+    assert_eq!(payload("answer", kind::ANSWER), &br#"{"nodes":[]}"#[..]);
     assert_eq!((hello.protocol, hello.incarnation, hello.refused.as_str()), (1, 7, "no"));
     assert_eq!((hello.mesh.as_str(), hello.name.as_str()), ("vectors", "lobby"));
     assert_eq!(hello.codecs, ["msgpack", "json"]);

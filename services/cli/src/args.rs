@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// List the services of the mesh and who offers them, or the methods of one.
     Services(commands::services::Args),
     /// Show what a node runs: states, restarts and queues, as a tree.
-    Tree(Target),
+    Tree(commands::tree::Args),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
     Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.

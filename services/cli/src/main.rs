@@ -66,7 +66,7 @@ async fn dispatch(args: Args, telemetry: Telemetry) -> anyhow::Result<ExitCode> 
         Command::Services(services) => {
             Box::pin(signals::or_interrupted(commands::services::run(services, output))).await
         }
-        Command::Tree(target) => Box::pin(signals::or_interrupted(commands::tree::run(target, output))).await,
+        Command::Tree(tree) => Box::pin(signals::or_interrupted(commands::tree::run(tree, output))).await,
         Command::Ca(ca) => commands::ca::run(&ca, output),
         Command::Demo(demo) => Box::pin(demo::run(demo, telemetry, output)).await,
         Command::Completions(completions) => commands::completions::run(&completions),

@@ -1,36 +1,94 @@
 //! `qmesh tree`: what a node runs.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
-use qmesh::{ActorInfo, ActorState};
+use qmesh::{ActorInfo, ActorState, Failure};
+use serde_json::json;
 
 use crate::{
+    exit::{Exit, Problem},
     find::Target,
     output::{self, OutputFormat, Shade, Table, faint},
     text,
 };
 
-/// Shows the supervision tree of a node.
+/// Whose tree.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The node whose tree it is, by name or id (default: the one that is asked).
+    #[arg(value_name = "NAME", conflicts_with = "all")]
+    of: Option<String>,
+    /// The trees of all nodes of the mesh.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Shows the supervision tree of a node, or of all.
 ///
 /// # Errors
-/// No node answers.
-pub(crate) async fn run(target: Target, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    let mut client = target.connect().await?;
-    let actors = client.tree().await;
+/// No node answers, or not the one that is meant.
+pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
+    let mut client = args.target.connect().await?;
     let asked = client.node().to_owned();
+    if args.all {
+        let trees = client.trees().await;
+        client.close().await;
+        return show_all(trees?, output);
+    }
+    let (of, actors) = match args.of {
+        None => (asked, client.tree().await.map(Ok)),
+        Some(other) => {
+            let actors = client.tree_of(&other).await;
+            (other, actors)
+        }
+    };
     client.close().await;
-    let actors = actors?;
+    let actors = actors?.map_err(unanswered)?;
     if output == OutputFormat::Json {
         output::json(&actors)?;
         return Ok(ExitCode::SUCCESS);
     }
+    print(&actors)?;
+    output::line(faint(&format!("\nof {of}; another node's: qmesh tree NAME, all: --all")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unanswered(failure: Failure) -> Problem {
+    let hint = "see who is there: qmesh nodes";
+    Problem::new(Exit::NoNode, failure.to_string()).hint(hint)
+}
+
+fn show_all(
+    trees: BTreeMap<String, Result<Vec<ActorInfo>, Failure>>,
+    output: OutputFormat,
+) -> anyhow::Result<ExitCode> {
+    if output == OutputFormat::Json {
+        let told = |tree| match tree {
+            Ok(actors) => json!({ "actors": actors }),
+            Err(failure) => json!({ "failed": failure }),
+        };
+        output::json(&trees.into_iter().map(|(node, tree)| (node, told(tree))).collect::<BTreeMap<_, _>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (place, (node, tree)) in trees.into_iter().enumerate() {
+        let gap = if place > 0 { "\n" } else { "" };
+        output::line(faint(&format!("{gap}{node}")))?;
+        match tree {
+            Ok(actors) => print(&actors)?,
+            Err(failure) => output::line(failure.to_string())?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(actors: &[ActorInfo]) -> anyhow::Result<()> {
     let mut table = Table::new(["ACTOR", "STATE", "FOR", "RESTARTS", "QUEUE", "OLDEST", "LAST FAILURE"]);
-    for (branch, actor) in branches(&actors) {
+    for (branch, actor) in branches(actors) {
         table.row(row(branch, actor));
     }
-    table.print()?;
-    output::line(faint(&format!("\nof {asked}; another node's: --node NAME")))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(table.print()?)
 }
 
 /// The actors in the order of the tree, each with the branch that leads to it.

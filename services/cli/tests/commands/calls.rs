@@ -46,10 +46,32 @@ async fn any_node_can_be_asked_by_url_or_name() {
         let paths = names(&tree, "path");
         assert!(paths.contains(&"node/service/echo.Echo".to_owned()), "{paths:?}");
         assert!(!paths.contains(&"node/service/clock.Clock".to_owned()), "{paths:?}");
+        // By way of the first node, too.
+        let relayed = host.json(&["tree", "b", "--node", "dev"]).await;
+        let paths = names(&relayed, "path");
+        assert!(!paths.contains(&"node/service/clock.Clock".to_owned()), "{paths:?}");
         // Served by the other node.
         let now = host.json(&["call", "clock.Clock/now", "--node", node]).await;
         assert_eq!(now["node"], "dev");
     }
+}
+
+#[tokio::test]
+async fn one_node_tells_of_all() {
+    let host = Host::new();
+    let _dev = host.dev().await;
+    let second = host.start(&["serve", "echo.Echo", "--name", "b"]).await;
+    let all = host.eventually(&["tree", "--all"], |trees| trees["b"]["actors"].is_array()).await;
+    assert!(names(&all["dev"]["actors"], "path").contains(&"node/service/clock.Clock".to_owned()), "{all}");
+    assert!(names(&all["b"]["actors"], "path").contains(&"node/service/echo.Echo".to_owned()), "{all}");
+    let ran = host.run(&["tree", "nobody"]).await;
+    assert!(ran.code != 0 && ran.stderr.contains("known are b, dev"), "{ran:?}");
+    // A node that is stopped for a while does not hold up the others' answers for longer than it has for its own.
+    second.signal("STOP").await;
+    let all = host.json(&["tree", "--all"]).await;
+    second.signal("CONT").await;
+    assert!(names(&all["dev"]["actors"], "path").contains(&"node/service/clock.Clock".to_owned()), "{all}");
+    assert!(all["b"]["failed"].is_object() || all["b"].is_null(), "{all}");
 }
 
 #[tokio::test]

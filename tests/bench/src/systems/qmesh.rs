@@ -106,8 +106,10 @@ impl Client for Caller {
             let send = shelf::SENDERS.get(service).context("no such service")?;
             return send(self.node.clone(), flow).await;
         }
+        // A balanced client promises no order: a session that replaces another is another way.
+        let peer = self.peer.pinned();
         while let Some(bytes) = flow.next() {
-            self.peer.tell(message(bytes)?).await?;
+            peer.tell(message(bytes)?).await?;
         }
         Ok(())
     }

@@ -71,6 +71,33 @@ async fn frames_that_never_end_hold_up_nobody(scene: Scene) {
     scene.end().await;
 }
 
+async fn questions_are_answered_refused_or_not_understood(scene: Scene) {
+    let (session, _control) = scene.stranger.introduce("tests").await.unwrap();
+    let ask = async |question: &[u8]| {
+        let mut channel = session.open().await.unwrap();
+        channel.writer.write_all(frame(kind::QUESTION, question)).await.unwrap();
+        channel
+    };
+    let answers = async |question: &[u8]| {
+        let mut channel = ask(question).await;
+        let (kind, answer) = timeout(secs(5), read_frame(&mut channel)).await.unwrap().unwrap().unwrap();
+        (kind, String::from_utf8_lossy(&answer).into_owned())
+    };
+    let (kind, tree) = answers(br#""tree""#).await;
+    assert!(kind == kind::ANSWER && tree.starts_with(r#"{"tree":[{"#), "{tree}");
+    let call = br#"{"call":{"service":"tests.Host","method":"whoami","arguments":{},"timeout_ms":1000}}"#;
+    let passed_on = br#"{"everywhere":{"query":"tree"}}"#;
+    for strange in [&call[..], passed_on, b"{", b"\xff", br#"{"nonsense":1}"#] {
+        let (kind, answer) = answers(strange).await;
+        assert!(kind == kind::ANSWER && answer.starts_with(r#"{"unknown":"#), "{answer}");
+    }
+    // Nobody reads these answers.
+    let held = join_all((0..50).map(async |_| ask(br#""tree""#).await)).await;
+    scene.healthy.answers(50).await;
+    drop(held);
+    scene.end().await;
+}
+
 async fn channels_without_end_wait_at_the_limit(scene: Scene) {
     let (session, _control) = scene.stranger.introduce("tests").await.unwrap();
     let limit = usize::try_from(super::scene::CHANNELS_MAX).unwrap();
@@ -92,6 +119,7 @@ on_both_transports!(
     a_flood_of_cancels_changes_nothing,
     who_never_reads_is_read_no_further,
     frames_that_never_end_hold_up_nobody,
+    questions_are_answered_refused_or_not_understood,
 );
 
 mod over_quic_alone {

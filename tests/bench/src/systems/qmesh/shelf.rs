@@ -57,7 +57,7 @@ macro_rules! shelf {
 
             pub(super) fn send_all(node: Node, mut flow: Flow) -> BoxFuture<'static, Result<()>> {
                 Box::pin(async move {
-                    let client = node.client::<SmallClient>();
+                    let client = node.client::<SmallClient>().pinned();
                     while let Some(bytes) = flow.next() {
                         client.tell(message(bytes)?).await?;
                     }
