@@ -16,6 +16,7 @@ use crate::{
     client::CallOptions,
     config::{Config, deadline_after},
     failure::{Failure, Reason},
+    service::Method,
     telemetry::Handling,
 };
 
@@ -52,9 +53,19 @@ impl Allowance {
     }
 }
 
+/// Who calls, where a handler does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handler {
+    pub(crate) service: &'static str,
+    pub(crate) method: &'static Method,
+    /// Tells the handlers of a node apart that wait for calls; 0 until it is asked for.
+    pub(crate) number: u64,
+}
+
 /// What a handler's calls share.
 #[derive(Clone, Copy, Debug)]
 struct Current {
+    handler: Option<Handler>,
     deadline: Option<Instant>,
     hops: u32,
     retries: u32,
@@ -123,8 +134,16 @@ impl Inherited {
     pub(crate) const fn new(deadline: Option<Instant>, allowance: Allowance) -> Self {
         let Allowance { hops, retries } = allowance;
         let (traced, ended) = (Traced::Undecided, Ended::Dropped);
-        let current = Current { deadline, hops, retries, spent: 0, traced, told: false, ended };
+        let handler = None;
+        let current = Current { handler, deadline, hops, retries, spent: 0, traced, told: false, ended };
         Self { current, handling: None }
+    }
+
+    /// The same for a handler of that method.
+    #[inline]
+    pub(crate) const fn of(mut self, service: &'static str, method: &'static Method) -> Self {
+        self.current.handler = Some(Handler { service, method, number: 0 });
+        self
     }
 
     /// The same for a call that belongs to a trace, or to none.
@@ -173,6 +192,22 @@ impl Inherited {
 /// How many repeats the handler that is being polled has spent, it and all below it.
 pub(crate) fn spent() -> u32 {
     CURRENT.get().map_or(0, |current| current.spent)
+}
+
+/// The handler that is being polled.
+#[inline]
+pub(crate) fn handler() -> Option<Handler> {
+    CURRENT.get().and_then(|current| current.handler)
+}
+
+/// The handler that is being polled, with a number: what `new` makes, if it had none.
+pub(crate) fn numbered(handler: Handler, new: impl FnOnce() -> u64) -> Handler {
+    if handler.number != 0 {
+        return handler;
+    }
+    let numbered = Handler { number: new(), ..handler };
+    with_current(|current| current.handler = Some(numbered));
+    numbered
 }
 
 /// What is known of a trace by the handler that is being polled.

@@ -28,6 +28,7 @@ pub(crate) use stream_call::Patience;
 pub use stream_call::{Answers, FallibleStreaming, StreamCall, StreamResult, Streaming, Upload};
 
 use qmesh_transport::{Authority, Identity, MemoryNetwork};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
@@ -35,7 +36,7 @@ use crate::{
     failure::Failure,
     layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
-    service::{Contract, Serve, Server, StreamReply},
+    service::{Contract, Method, Serve, Server, StreamReply},
     telemetry::{self, Recorded, Shape},
 };
 
@@ -199,21 +200,44 @@ impl<C: Contract> Client<C> {
         })
     }
 
-    /// Decides what the trace of a call is that begins now, and records the call if it belongs to one.
+    /// Decides what the trace of a call is that begins now, and records the call if it belongs to one or somebody looks.
     #[inline]
-    fn record(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
-        self.node().telemetry().is_on().then(|| self.record_now(method, options)).flatten()
+    fn record<A: Serialize>(
+        &self,
+        method: usize,
+        options: &mut CallOptions,
+        arguments: &A,
+    ) -> Option<Box<Recorded>> {
+        let telemetry = self.node().telemetry();
+        let is_wanted = telemetry.is_on() || telemetry.watched().is_some();
+        is_wanted.then(|| self.record_now(method, options, arguments)).flatten()
     }
 
     #[cold]
-    fn record_now(&self, method: usize, options: &mut CallOptions) -> Option<Box<Recorded>> {
+    fn record_now<A: Serialize>(
+        &self,
+        method: usize,
+        options: &mut CallOptions,
+        arguments: &A,
+    ) -> Option<Box<Recorded>> {
         let about = C::METHODS.get(method)?;
+        let telemetry = self.node().telemetry();
+        let recorded = telemetry.is_on().then(|| self.begin(about, method, options)).flatten();
+        let seen = telemetry.watched().and_then(|watch| {
+            let target = telemetry::Target { service: C::NAME, method: about.name, guest: None };
+            watch.call(target, || options.trace(), || telemetry::shown(arguments))
+        });
+        options.called.clone_from(&seen);
+        Recorded::seen(recorded, seen).map(Box::new)
+    }
+
+    fn begin(&self, about: &Method, method: usize, options: &mut CallOptions) -> Option<Recorded> {
         let shape = if about.one_way { Shape::Send } else { Shape::Call };
         let (node, target) = (self.node(), (C::NAME, about.name));
         let side = self.route().side(node, C::METHODS).map(|side| (side, method));
         let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side);
         options.trace = trace;
-        recorded.map(Box::new)
+        recorded
     }
 
     const fn pin(&self) -> Option<&Arc<Pinning>> {

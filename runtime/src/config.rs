@@ -46,6 +46,9 @@ pub struct Config {
     pub retry_share: f32,
     /// Retries allowed each second beside that share. Default 10.
     pub retries_per_second: u32,
+    /// Whether those who may ask this node may see the arguments of the calls that it makes, as they pass (`qmesh tap
+    /// --payload`). Default no.
+    pub tap_payloads: bool,
 }
 
 /// The bounds of channels and queues.
@@ -154,6 +157,7 @@ impl Config {
             call_retries: RETRIES,
             retry_share: 0.2,
             retries_per_second: 10,
+            tap_payloads: false,
         }
     }
 }

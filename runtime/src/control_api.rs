@@ -1,9 +1,18 @@
 //! What a command line asks a node over the control channel, and what it is told: JSON in Protobuf messages.
 
+mod deadlocks;
+mod latency;
+mod traffic;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use deadlocks::{Deadlock, deadlocks};
+pub(crate) use latency::BUCKETS;
+pub use latency::Latency;
+pub use traffic::{Flow, ServiceLoad, SessionLoad, Tap, Tapped, Traffic, Waiting};
 
 use crate::{failure::Failure, supervisor::ActorInfo};
 
@@ -27,6 +36,8 @@ pub(crate) enum Query {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         head: Vec<u8>,
     },
+    Traffic,
+    Tap(TapRequest),
     /// What another node says, which the asked one asks in turn. Of what only a command line may ask, it says nothing.
     Of {
         /// Its name or its id.
@@ -39,6 +50,37 @@ pub(crate) enum Query {
     },
 }
 
+impl Query {
+    /// How long a node is to wait before it answers.
+    pub(crate) fn patience(&self) -> Duration {
+        match self {
+            Self::Tap(asked) => timeout(asked.wait_ms),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// Which calls somebody wants to see pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TapRequest {
+    /// Empty for all.
+    pub(crate) service: String,
+    /// What the last answer said is next.
+    #[serde(default)]
+    pub(crate) after: u64,
+    /// The same for nodes by name, where one question goes to several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) afters: BTreeMap<String, u64>,
+    /// How many of them at a time.
+    pub(crate) max: u32,
+    /// How long the node is to wait for one.
+    #[serde(default)]
+    pub(crate) wait_ms: u64,
+    /// Whether the arguments are wanted.
+    #[serde(default)]
+    pub(crate) payload: bool,
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,6 +91,8 @@ pub(crate) enum Answer {
     Methods(Vec<MethodInfo>),
     Value(Value),
     ServiceError(Value),
+    Traffic(Traffic),
+    Tapped(Tap),
     Failed(Failure),
     /// By the node's name; where two have the same, by name and id.
     Everywhere(BTreeMap<String, Self>),

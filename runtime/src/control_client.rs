@@ -18,7 +18,7 @@ use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
     config::Limits,
-    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo},
+    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo, Tap, TapRequest, Traffic},
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
@@ -68,6 +68,9 @@ pub enum ControlError {
 
 /// How long a node may take to answer a question about itself.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Calls of one node that are shown at once, and how long all wait for one.
+const TAPPED_AT_ONCE: u32 = 1000;
+const TAP_PATIENCE_MAX: Duration = Duration::from_secs(1);
 /// How long a goodbye takes to leave.
 const GOODBYE: Duration = Duration::from_millis(5);
 
@@ -162,6 +165,44 @@ impl ControlClient {
         }
     }
 
+    /// The node's traffic. It measures from the first question on, and for ten seconds after each.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn traffic(&mut self) -> Result<Traffic, ControlError> {
+        match self.ask(&Query::Traffic, ANSWER_MAX).await? {
+            Answer::Traffic(traffic) => Ok(traffic),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// The traffic of all nodes of the mesh, by name; or why a node tells nothing. Each measures as for
+    /// [`traffic`](Self::traffic).
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn traffic_everywhere(
+        &mut self,
+    ) -> Result<BTreeMap<String, Result<Traffic, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Traffic, ANSWER_MAX).await?;
+        let told = |(node, answer)| {
+            Ok((node, match answer {
+                Answer::Traffic(traffic) => Ok(traffic),
+                other => Err(self.not_told(other)?),
+            }))
+        };
+        answers.into_iter().map(told).collect()
+    }
+
+    /// Why a node does not say what it was asked.
+    fn not_told(&self, answer: Answer) -> Result<Failure, ControlError> {
+        match answer {
+            Answer::Failed(failure) => Ok(failure),
+            Answer::Unknown(why) => Ok(Failure::unknown(Reason::Protocol, why)),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
     /// The methods of a service, as one of its endpoints describes them; waits for one until its time is over.
     ///
     /// # Errors
@@ -212,6 +253,31 @@ impl ControlClient {
             recorded.end(&answer);
         }
         Ok(answer.map_err(CallError::Failed).and_then(|answer| answer.map_err(CallError::Service)))
+    }
+
+    /// The calls of a service (of all, where it is empty) that passed on each node of the mesh, by the node that made them; or
+    /// why a node shows none. Of each node those after the `next` of its last answer in `afters`, up to 1000 of them, and all that
+    /// it still has where it is not in there. A node without any waits for one for up to `patience`, a second at most.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn tap_everywhere(
+        &mut self,
+        service: &str,
+        afters: BTreeMap<String, u64>,
+        payload: bool,
+        patience: Duration,
+    ) -> Result<BTreeMap<String, Result<Tap, Failure>>, ControlError> {
+        let (service, wait_ms) = (service.to_owned(), milliseconds(patience.min(TAP_PATIENCE_MAX)));
+        let asked = TapRequest { service, afters, max: TAPPED_AT_ONCE, wait_ms, payload, after: 0 };
+        let answers = self.ask_everywhere(Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await?;
+        let told = |(node, answer)| {
+            Ok((node, match answer {
+                Answer::Tapped(tap) => Ok(tap),
+                other => Err(self.not_told(other)?),
+            }))
+        };
+        answers.into_iter().map(told).collect()
     }
 
     /// Says goodbye and gives it a moment to leave. After a drop alone, the node hears it only if the async runtime

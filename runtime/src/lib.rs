@@ -133,7 +133,10 @@ pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
 #[cfg(feature = "console")]
 pub use console::{Console, ConsoleError, OpenConsole};
-pub use control_api::{MethodInfo, NodeInfo, ServiceInfo};
+pub use control_api::{
+    Deadlock, Flow, Latency, MethodInfo, NodeInfo, ServiceInfo, ServiceLoad, SessionLoad, Tap, Tapped,
+    Traffic, Waiting, deadlocks,
+};
 pub use control_client::{ControlClient, ControlError, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};
 pub use failure::{CallError, Failure, Outcome, Reason};

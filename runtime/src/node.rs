@@ -30,6 +30,7 @@ mod relay;
 mod renewal;
 mod seeds;
 mod sockets;
+mod traffic;
 mod wall_clock;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -51,9 +52,10 @@ pub(crate) use wall_clock::WallClock;
 
 use crate::{
     client::{self, Client, DynamicError, JsonCall, ServiceClient},
-    control_api::{NodeInfo, ServiceInfo},
+    control_api::{NodeInfo, ServiceInfo, Tap, TapRequest, Traffic},
+    failure::Failure,
     supervisor::ActorInfo,
-    telemetry::Trace,
+    telemetry::{self, Trace},
 };
 
 /// The path of a node's own supervisor.
@@ -170,6 +172,35 @@ impl Node {
     #[must_use]
     pub fn tree(&self) -> Vec<ActorInfo> {
         self.inner().tree().list()
+    }
+
+    /// The node's traffic: who calls whom, how fast, and what waits. It measures from the first question on, and for ten seconds
+    /// after each; without one, it measures nothing of this.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        traffic::traffic(self.inner())
+    }
+
+    /// The calls of a service (of all, where it is empty) that the node makes and that ended after those of an earlier answer,
+    /// whose `next` is `after` (0 for all that it still has): up to `max` of them. It waits for one for up to `patience`, five
+    /// seconds at most. What passes is kept for ten seconds after each question.
+    ///
+    /// # Errors
+    /// The node does not show arguments ([`Config::tap_payloads`](crate::Config::tap_payloads)), or too many services are
+    /// looked at.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn tap(
+        &self,
+        service: &str,
+        (after, max): (u64, u32),
+        payload: bool,
+        patience: Duration,
+    ) -> Result<Tap, Failure> {
+        let (service, wait_ms) = (service.to_owned(), telemetry::millis(patience));
+        let asked = TapRequest { service, after, max, wait_ms, payload, ..TapRequest::default() };
+        traffic::tap(self.inner(), &asked).await
     }
 
     /// What the node counted since its start.

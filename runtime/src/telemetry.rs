@@ -14,6 +14,7 @@ mod scrape;
 mod server;
 mod trace;
 mod tracer;
+mod watch;
 
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ pub use scrape::{Metrics, Unreadable};
 pub(crate) use server::{Arrived, Handling};
 pub(crate) use trace::Trace;
 pub use tracer::Sampling;
-pub(crate) use tracer::Tracer;
+pub(crate) use tracer::{Tracer, now};
+pub(crate) use watch::{Called, Target, Watch, micros, millis, shown};
 
 use crate::{node::NodeInner, service::Method};
 
@@ -44,12 +46,14 @@ pub struct Telemetry {
     meter: Option<Arc<Meter>>,
     /// Where calls are measured whose methods are nothing but names.
     others: Option<Arc<Side>>,
+    /// Looks at the calls of a node, while somebody asks it to.
+    watch: Option<Arc<Watch>>,
 }
 
 impl Telemetry {
     /// Nowhere.
     pub const fn none() -> Self {
-        Self { tracer: None, instruments: None, meter: None, others: None }
+        Self { tracer: None, instruments: None, meter: None, others: None, watch: None }
     }
 
     /// Records spans with a tracer of `provider`: of the calls that the node makes, with a span for each attempt, and of
@@ -80,7 +84,8 @@ impl Telemetry {
         let tracer = self.tracer.map(|tracer| Arc::new(tracer.of_node(node.clone())));
         let meter = self.instruments.map(|instruments| Arc::new(Meter::new(instruments, node)));
         let others = meter.as_ref().map(|meter| meter.side("", [names::OTHER], true));
-        Self { tracer, instruments: None, meter, others }
+        let watch = Some(Arc::new(Watch::new(name)));
+        Self { tracer, instruments: None, meter, others, watch }
     }
 
     /// The same without traces.
@@ -105,6 +110,16 @@ impl Telemetry {
     #[inline]
     pub(crate) const fn is_on(&self) -> bool {
         self.tracer.is_some() || self.meter.is_some()
+    }
+
+    /// What somebody looks through at the node's calls now, if anybody does.
+    #[inline]
+    pub(crate) fn watched(&self) -> Option<&Arc<Watch>> {
+        self.watch.as_ref().filter(|watch| watch.is_open())
+    }
+
+    pub(crate) const fn watch(&self) -> Option<&Arc<Watch>> {
+        self.watch.as_ref()
     }
 
     #[inline]

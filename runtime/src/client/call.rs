@@ -305,8 +305,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
         let this = self.get_mut();
-        if let State::New(_) = this.state {
-            this.recorded = this.client.record(this.method, &mut this.options);
+        if let State::New(arguments) = &this.state {
+            this.recorded = this.client.record(this.method, &mut this.options, arguments);
         }
         let answer = ready!(this.poll_answer(cx));
         if let Some(recorded) = this.recorded.take() {

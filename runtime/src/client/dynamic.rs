@@ -13,7 +13,7 @@ use crate::{
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Caller, RawReply},
-    telemetry::{self, Trace},
+    telemetry::{self, Called, Recorded, Trace},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -103,7 +103,12 @@ pub(crate) async fn call_json(
     let (telemetry, target) = (node.telemetry(), (service, method));
     let side = telemetry.others().map(|others| (others, 0));
     let (trace, recorded) = telemetry::begin_below(telemetry, asked, target, side);
-    let answer = raw_call(node, guest, call, trace).await;
+    let seen = telemetry.watched().and_then(|watch| {
+        let target = telemetry::Target { service, method, guest: guest.as_ref() };
+        watch.call(target, || trace.clone(), || telemetry::shown(call.arguments))
+    });
+    let recorded = Recorded::seen(recorded, seen.clone());
+    let answer = raw_call(node, guest, call, (trace, seen)).await;
     if let Some(recorded) = recorded {
         recorded.end(&answer.as_ref().map(|raw| raw.as_result()).map_err(Failure::clone));
     }
@@ -119,10 +124,10 @@ async fn raw_call(
     node: &Arc<NodeInner>,
     guest: Option<Caller>,
     JsonCall { service, method, arguments, timeout }: JsonCall<'_>,
-    trace: Trace,
+    (trace, seen): (Trace, Option<Arc<Called>>),
 ) -> Result<RawReply, Failure> {
     let encoded = Codec::Json.encode(arguments)?;
-    let ticket = ticket(node, timeout)?.traced(trace);
+    let ticket = ticket(node, timeout)?.traced(trace).seen(seen);
     let methods = vec![OpenMethod { name: method.to_owned(), signature: String::new() }];
     journey(node, guest, (service, methods), ticket).call_or_send(&encoded).await
 }

@@ -157,6 +157,7 @@ impl Journey {
                 Place::Here(local) => return self.call_here(local, arguments).await.map(drop),
                 Place::There(remote, channel) => (remote, channel),
             };
+            self.ticket.goes_to(remote.name());
             match self.send_on(&channel, head, arguments).await {
                 Err(failure) if failure.reason() != Reason::Overloaded => self.failed_at(&remote, failure)?,
                 sent => return sent.map_err(|failure| failure.at(remote.name())),

@@ -48,6 +48,8 @@ pub struct OneWay<C: Contract, A> {
     state: SendState<A>,
     /// Where the send is recorded, until it has ended.
     recorded: Option<Box<Recorded>>,
+    /// Whether it is still to be decided if it is recorded: not where it comes through layers.
+    undecided: bool,
 }
 
 enum SendState<A> {
@@ -59,7 +61,7 @@ enum SendState<A> {
 impl<C: Contract, A> OneWay<C, A> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: fn(A) -> C::Call) -> Self {
         let state = SendState::New(arguments);
-        Self { client, method, options: CallOptions::NONE, make, state, recorded: None }
+        Self { client, method, options: CallOptions::NONE, make, state, recorded: None, undecided: true }
     }
 
     /// How long the send may wait for a place (default: the node's
@@ -132,8 +134,10 @@ where
     /// Decides what its trace is, before anything else is done.
     #[inline]
     fn record(&mut self) {
-        if self.recorded.is_none() && self.options.trace.is_undecided() {
-            self.recorded = self.client.record(self.method, &mut self.options);
+        if std::mem::take(&mut self.undecided)
+            && let SendState::New(arguments) = &self.state
+        {
+            self.recorded = self.client.record(self.method, &mut self.options, arguments);
         }
     }
 
@@ -163,7 +167,7 @@ where
             let deadline = sealed.deadline;
             let send = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                send(Self { options, ..Self::new(client, method, arguments, make) })
+                send(Self { options, undecided: false, ..Self::new(client, method, arguments, make) })
             };
             layers.bring(sealed, send).await
         })
@@ -181,6 +185,7 @@ where
             Some(_) => None,
         };
         let local = downcast::<C>(local.ok_or_else(not_ready)?)?;
+        self.options.goes_to(self.client.node().name());
         if !local.inbox.try_admit(1) {
             return Err(no_place_now());
         }
@@ -196,17 +201,18 @@ where
     fn send_now(&self, arguments: &A) -> Result<Now, Failure> {
         if let Some(pin) = self.client.pin() {
             let turn = pin.now();
-            let Some(Place::There(_, channel)) = turn.as_deref() else { return Ok(Now::NotReady) };
+            let Some(Place::There(remote, channel)) = turn.as_deref() else { return Ok(Now::NotReady) };
+            self.options.goes_to(remote.name());
             return self.send_on(channel, arguments);
         }
         let table = self.client.route().table(self.client.node());
         if table.local.is_some() {
             return Ok(Now::NotReady);
         }
-        match table.pick(&[]).and_then(|target| target.channel()) {
-            Some(channel) => self.send_on(channel, arguments),
-            None => Ok(Now::NotReady),
-        }
+        let Some(target) = table.pick(&[]) else { return Ok(Now::NotReady) };
+        let Some(channel) = target.channel() else { return Ok(Now::NotReady) };
+        self.options.goes_to(target.remote.name());
+        self.send_on(channel, arguments)
     }
 
     #[inline]
@@ -254,6 +260,7 @@ where
             match place {
                 Place::Here(local) => {
                     let local = downcast::<C>(local)?;
+                    journey.ticket.goes_to(journey.node.name());
                     admit(&local, journey.deadline()).await?;
                     let call = (make(arguments), method);
                     let sent = send_here(&local, call, Conditions::one_way(head), journey.deadline());
@@ -268,6 +275,7 @@ where
                 }
                 Place::There(remote, channel) => {
                     let encoded = journey.route.spec.codec.encode(&arguments)?;
+                    journey.ticket.goes_to(remote.name());
                     let sent = journey.send_on(&channel, &head, &encoded).await;
                     sent.map_err(|failure| failure.at(remote.name()))
                 }
@@ -284,6 +292,7 @@ where
     ) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
         let (method, make) = (self.method, self.make);
         let conditions = Conditions::one_way(head);
+        self.options.goes_to(self.client.node().name());
         if local.inbox.try_admit(1) {
             let sending = local.send_own((make(arguments), method), conditions, Instant::now())?;
             let until = |sending: Sending| -> BoxFuture<'static, _> { Box::pin(sending.until(deadline)) };

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     metadata::Metadata,
     service::RawReply,
-    telemetry::{Attempt, Status, Trace},
+    telemetry::{Attempt, Called, Status, Trace},
     wire::frame::status,
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct CallOptions {
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// Undecided where the node has no telemetry.
     pub(crate) trace: Trace,
+    /// Where somebody looks at the call.
+    pub(crate) called: Option<Arc<Called>>,
 }
 
 /// What a call takes along on all its attempts.
@@ -38,12 +40,13 @@ pub(crate) struct Ticket {
     pub(crate) trace: Trace,
     /// The attempt under way, if it is recorded.
     attempt: Option<Box<Attempt>>,
+    called: Option<Arc<Called>>,
 }
 
 impl CallOptions {
     /// None set.
     pub(crate) const NONE: Self =
-        Self { timeout: None, retries: None, metadata: None, trace: Trace::Undecided };
+        Self { timeout: None, retries: None, metadata: None, trace: Trace::Undecided, called: None };
 
     pub(crate) fn set_metadata(&mut self, key: impl Into<String>, value: impl Into<String>) {
         Arc::make_mut(self.metadata.get_or_insert_default()).set(key.into(), value.into());
@@ -62,7 +65,8 @@ impl CallOptions {
     pub(crate) fn ticket(&self, method: usize, config: &Config, now: Instant) -> Result<Ticket, Failure> {
         self.check(config)?;
         let terms = Terms::begin(config, self, now)?;
-        Ok(Ticket { method, terms, metadata: self.metadata.clone(), trace: self.trace(), attempt: None })
+        let (metadata, called) = (self.metadata.clone(), self.called.clone());
+        Ok(Ticket { method, terms, metadata, trace: self.trace(), attempt: None, called })
     }
 
     /// The head of a one-way send.
@@ -76,8 +80,16 @@ impl CallOptions {
         Ok(Head::new(allowance, self.metadata.clone()).traced(self.trace()))
     }
 
+    /// The send goes to the node of that name.
     #[inline]
-    fn trace(&self) -> Trace {
+    pub(crate) fn goes_to(&self, node: &str) {
+        if let Some(called) = &self.called {
+            called.goes_to(node);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn trace(&self) -> Trace {
         if self.trace.is_undecided() { Trace::inherited() } else { self.trace.clone() }
     }
 
@@ -88,6 +100,19 @@ impl CallOptions {
 }
 
 impl Ticket {
+    /// The same for a call that somebody looks at.
+    pub(crate) fn seen(self, called: Option<Arc<Called>>) -> Self {
+        Self { called, ..self }
+    }
+
+    /// The next attempt is made at the node of that name.
+    #[inline]
+    pub(crate) fn goes_to(&self, node: &str) {
+        if let Some(called) = &self.called {
+            called.goes_to(node);
+        }
+    }
+
     /// The same for a call of that trace.
     pub(crate) fn traced(self, trace: Trace) -> Self {
         Self { trace, ..self }
@@ -95,6 +120,7 @@ impl Ticket {
 
     /// The head of the next attempt, which is made at the node of that name.
     pub(crate) fn head(&mut self, node: &str) -> Head {
+        self.goes_to(node);
         let head = Head::new(self.terms.grant(), self.metadata.clone());
         let Trace::Of(trace) = &self.trace else { return head.traced(self.trace.clone()) };
         let Some((trace, attempt)) = Attempt::begin(trace, node) else {

@@ -390,7 +390,7 @@ where
         if let State::New(..) = this.state
             && let State::New(arguments, upload) = std::mem::replace(&mut this.state, State::Done)
         {
-            this.recorded = this.client.record(this.method, &mut this.options);
+            this.recorded = this.client.record(this.method, &mut this.options, &arguments);
             this.state = State::Started(this.start(arguments, upload));
         }
         let State::Started(started) = &mut this.state else {

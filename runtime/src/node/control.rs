@@ -132,6 +132,6 @@ pub(crate) async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Quer
         }
         Query::Of { node: other, query } => questions::of(node, &other, *query).await,
         Query::Everywhere { query } => questions::everywhere(node, &query).await,
-        about => questions::answer(node, about),
+        about => questions::answer(node, about).await,
     }
 }

@@ -1,14 +1,20 @@
 //! A session with a peer that has introduced itself.
 
-use std::sync::{
-    Arc, OnceLock, Weak,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_transport::{CloseCode, Session};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     channel::{HIGH_WATER, caller::ChannelCaller, request_bytes_max},
@@ -27,6 +33,7 @@ pub(crate) struct Link {
     /// Which life of the peer this is.
     incarnation: u64,
     dial: Dial,
+    since: Instant,
     /// The peer answers questions about itself.
     pub(crate) answers: bool,
     pub(crate) gossip: GossipSlot,
@@ -84,6 +91,7 @@ impl Link {
             place: Place::here(),
             incarnation,
             dial,
+            since: Instant::now(),
             answers,
             gossip: GossipSlot::default(),
             control: Outbox::new(HIGH_WATER),
@@ -111,6 +119,17 @@ impl Link {
 
     pub(crate) const fn is_dialled(&self) -> bool {
         matches!(self.dial, Dial::Ours(_))
+    }
+
+    /// For how long it has been up.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// The channels of calls on it, in both directions.
+    pub(crate) fn channels(&self) -> usize {
+        let callers = self.callers.lock().channels.iter().filter(|caller| caller.strong_count() > 0).count();
+        callers + self.served.load(Relaxed)
     }
 
     /// Whether a session with the same peer is to replace this one.

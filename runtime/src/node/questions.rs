@@ -15,7 +15,7 @@ use crate::{
     channel::open,
     control_api::{Answer, Query},
     failure::{Failure, Reason},
-    node::{NodeInner, accept, link::Link},
+    node::{NodeInner, accept, link::Link, traffic},
     supervisor::Work,
     wire::frame::{self, FrameError, Frames, kind},
 };
@@ -31,11 +31,13 @@ const ANSWERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// What this node says of itself.
-pub(crate) fn answer(node: &Arc<NodeInner>, query: Query) -> Answer {
+pub(crate) async fn answer(node: &Arc<NodeInner>, query: Query) -> Answer {
     match query {
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
         Query::Tree => Answer::Tree(node.tree().list()),
+        Query::Traffic => Answer::Traffic(traffic::traffic(node)),
+        Query::Tap(asked) => traffic::tap(node, &asked).await.map_or_else(Answer::Failed, Answer::Tapped),
         Query::Methods { .. } | Query::Call { .. } | Query::Of { .. } | Query::Everywhere { .. } => {
             Answer::Unknown("a node answers for itself alone".to_owned())
         }
@@ -113,9 +115,9 @@ async fn ask_by_name(
 /// # Errors
 /// It gave none in time.
 async fn ask(node: &Arc<NodeInner>, record: &NodeRecord, query: Query) -> Result<Bytes, Failure> {
-    let deadline = Instant::now() + ANSWER_TIME;
+    let deadline = Instant::now() + ANSWER_TIME + query.patience();
     if record.id == node.id() {
-        return Ok(encode(&answer(node, query), ANSWER_BYTES_MAX).into());
+        return Ok(encode(&answer(node, query).await, ANSWER_BYTES_MAX).into());
     }
     let lost = |why: &dyn std::fmt::Display| Failure::unknown(Reason::ConnectionLost, why.to_string());
     let link = node.peer(record.id).link(node, deadline).await?;
@@ -152,7 +154,7 @@ pub(crate) async fn asked(
     let node = Arc::clone(node);
     Some(Box::pin(async move {
         let answer = match serde_json::from_slice(&question) {
-            Ok(query) => answer(&node, query),
+            Ok(query) => answer(&node, query).await,
             Err(error) => Answer::Unknown(error.to_string()),
         };
         let answer = framed(kind::ANSWER, &encode(&answer, ANSWER_BYTES_MAX));

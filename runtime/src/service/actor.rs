@@ -177,7 +177,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
     async fn run_each(&mut self, turn: &mut Turn<C>) -> Result<(), ActorProcessingErr> {
         while let Some(next) = turn.batch.calls.front() {
             if next.is_exclusive() {
-                self.run_exclusive(turn).await?;
+                let method = next.method_name();
+                self.run_exclusive(turn, method).await?;
                 continue;
             }
             let Some(envelope) = turn.batch.calls.pop_front() else { break };
@@ -196,9 +197,14 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
     }
 
     /// Runs the `&mut self` calls at the front, each alone. A panic ends this life of the service.
-    async fn run_exclusive(&mut self, turn: &mut Turn<C>) -> Result<(), ActorProcessingErr> {
+    async fn run_exclusive(
+        &mut self,
+        turn: &mut Turn<C>,
+        next: &'static str,
+    ) -> Result<(), ActorProcessingErr> {
         while Arc::get_mut(&mut self.service).is_none() && !self.life.panicked.load(Ordering::Acquire) {
             turn.pause();
+            let _held_up = turn.batch.scope.core.holds(next, false);
             self.life.ended.notified().await;
         }
         if self.life.panicked.load(Ordering::Acquire) {
@@ -217,6 +223,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
             let counts = u64::from(envelope.is_one_way());
             one_way.begun += counts;
             let mut inherited = turn.batch.begins(&envelope);
+            let (method, mut holds) = (envelope.method_name(), None);
             context.renew(envelope.conditions);
             let mut handler = pin!(C::exclusive(service, &context, envelope.call));
             poll_fn(|cx| {
@@ -227,6 +234,7 @@ impl<C: Serve<S>, S: Send + Sync + 'static> ServiceState<C, S> {
                     turn.pause();
                     turn.ended = 1;
                     one_way.tell();
+                    holds.get_or_insert_with(|| scope.core.holds(method, true));
                 }
                 polled
             })

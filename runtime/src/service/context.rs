@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
@@ -67,10 +68,21 @@ pub(crate) struct ServiceCore {
     pub(crate) side: Option<Arc<Side>>,
     /// Not before its warm-up is over.
     pub(crate) ready: AtomicBool,
+    /// The `&mut self` call that holds up all others.
+    pub(crate) at_work: Mutex<Option<AtWork>>,
     /// `&self` calls that did not finish at once.
     pub(crate) calls: Tasks,
     /// What handlers started, which ends with this life of the service.
     pub(crate) tasks: Tasks,
+}
+
+/// A `&mut self` call that holds up all others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AtWork {
+    pub(crate) method: &'static str,
+    pub(crate) since: Instant,
+    /// If not, it waits for `&self` calls to end.
+    pub(crate) runs: bool,
 }
 
 impl Context {
@@ -227,10 +239,11 @@ impl CallScope {
         trace: &Trace,
         failure: &Failure,
     ) {
+        let weight = self.core.telemetry.watched().and_then(|watch| watch.weigh());
         if let Some(method) = methods.get(number)
-            && (self.core.telemetry.is_on() || !trace.is_undecided())
+            && (self.core.telemetry.is_on() || !trace.is_undecided() || weight.is_some())
         {
-            Arrived { scope: self, method: (number, method), trace, queued_at: Instant::now() }
+            Arrived { scope: self, method: (number, method), trace, queued_at: Instant::now(), weight }
                 .refused(failure);
         }
     }
@@ -245,6 +258,24 @@ impl CallScope {
         if let Some(replies) = &self.replies {
             replies.finish_one_way(ended);
         }
+    }
+}
+
+impl ServiceCore {
+    /// A `&mut self` call holds up all others until what this returns is dropped.
+    pub(crate) fn holds(&self, method: &'static str, runs: bool) -> Holds<'_> {
+        *self.at_work.lock() = Some(AtWork { method, since: Instant::now(), runs });
+        Holds(self)
+    }
+}
+
+/// Ends [`ServiceCore::at_work`].
+#[derive(Debug)]
+pub(crate) struct Holds<'a>(&'a ServiceCore);
+
+impl Drop for Holds<'_> {
+    fn drop(&mut self) {
+        *self.0.at_work.lock() = None;
     }
 }
 

@@ -24,7 +24,11 @@ use crate::{
     layer::{LayeredAnswer, Layers, Passage},
     service::{
         CallScope, Caller, CancelOnDrop, Conditions, Contract, Envelope, Method, RawReply, Responder,
-        Settled, context::ServiceCore, contract, inbox::Inbox, layered,
+        Settled,
+        context::{AtWork, ServiceCore},
+        contract,
+        inbox::Inbox,
+        layered,
     },
     wire::frame::FrameError,
 };
@@ -39,6 +43,8 @@ pub(crate) trait Endpoint: fmt::Debug + Send + Sync + 'static {
     fn is_closed(&self) -> bool;
     /// Calls that hold a slot, and how long the oldest waits.
     fn depth(&self, now: Instant) -> (usize, Duration);
+    /// The `&mut self` call that holds up all others, if one does.
+    fn at_work(&self) -> Option<AtWork>;
     /// How many calls can hold a slot.
     fn capacity(&self) -> usize;
     /// Serves one channel until it ends; an error if its caller broke the protocol.
@@ -243,6 +249,10 @@ impl<C: Contract> Endpoint for LocalEndpoint<C> {
 
     fn depth(&self, now: Instant) -> (usize, Duration) {
         (self.inbox.occupied(), self.inbox.oldest(now))
+    }
+
+    fn at_work(&self) -> Option<AtWork> {
+        *self.core.at_work.lock()
     }
 
     fn capacity(&self) -> usize {

@@ -139,7 +139,10 @@ impl<C: Contract> Batch<C> {
     /// What the handler of a call of the batch inherits, now that it begins.
     #[inline]
     pub(crate) fn begins(&self, envelope: &Envelope<C>) -> Inherited {
-        let inherited = envelope.conditions.inherited();
+        let mut inherited = envelope.conditions.inherited();
+        if let Some(method) = envelope.method() {
+            inherited = inherited.of(C::NAME, method);
+        }
         match self.told_of(envelope) {
             None => inherited,
             Some(call) => inherited.traced(Handling::begin(call)),
@@ -158,11 +161,12 @@ impl<C: Contract> Batch<C> {
     #[inline]
     fn told_of<'a>(&'a self, envelope: &'a Envelope<C>) -> Option<Arrived<'a>> {
         let (trace, scope) = (&envelope.conditions.head.trace, &*self.scope);
-        if trace.is_undecided() && !scope.core.telemetry.is_on() {
+        let weight = scope.core.telemetry.watched().and_then(|watch| watch.weigh());
+        if trace.is_undecided() && !scope.core.telemetry.is_on() && weight.is_none() {
             return None;
         }
         let method = (usize::from(envelope.method), envelope.method()?);
-        Some(Arrived { scope, method, trace, queued_at: self.queued_at })
+        Some(Arrived { scope, method, trace, queued_at: self.queued_at, weight })
     }
 
     /// Takes what is left of it.

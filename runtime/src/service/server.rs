@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use qmesh_discovery::ServiceRecord;
 use ractor::{Actor, ActorCell, SpawnErr};
 
@@ -241,8 +242,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let ready = AtomicBool::new(self.warm_up.is_none());
         let telemetry = node.inner().telemetry().clone();
         let side = telemetry.side(C::NAME, C::METHODS, false);
-        let name = C::NAME;
-        let core = Arc::new(ServiceCore { name, node, guard, telemetry, side, ready, calls, tasks });
+        let (name, at_work) = (C::NAME, Mutex::default());
+        let core = Arc::new(ServiceCore { name, node, guard, telemetry, side, ready, at_work, calls, tasks });
         let endpoint =
             Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), self.layers, caller));
         let (factory, warm_up) = (self.factory, self.warm_up);

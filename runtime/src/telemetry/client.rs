@@ -25,6 +25,7 @@ use crate::{
         names::{self, Status},
         trace::{Recorder, Trace, TraceContext, Unsampled},
         tracer::{self, Decided, Tracer},
+        watch::Called,
     },
 };
 
@@ -32,6 +33,8 @@ use crate::{
 pub(crate) struct Recorded {
     span: Option<Context>,
     measured: Option<(Instant, Arc<Side>, usize)>,
+    /// Where somebody looks at it.
+    called: Option<Arc<Called>>,
 }
 
 /// An attempt that is recorded.
@@ -64,7 +67,7 @@ pub(crate) fn begin(
         (Instant::now(), Arc::clone(side), method)
     });
     let is_on = span.is_some() || measured.is_some();
-    (trace, is_on.then(|| Recorded { span, measured }))
+    (trace, is_on.then(|| Recorded { span, measured, called: None }))
 }
 
 /// As [`begin`], for a call that somebody else asked for.
@@ -119,6 +122,14 @@ fn begin_span(
 }
 
 impl Recorded {
+    /// The same for a call that somebody looks at.
+    pub(crate) fn seen(recorded: Option<Self>, called: Option<Arc<Called>>) -> Option<Self> {
+        let is_on = recorded.is_some() || called.is_some();
+        let mut recorded = recorded.unwrap_or(Self { span: None, measured: None, called: None });
+        recorded.called = called;
+        is_on.then_some(recorded)
+    }
+
     /// The call is over.
     pub(crate) fn end<T, E>(mut self, answer: &Result<Result<T, E>, Failure>) {
         self.finish(Status::of(answer));
@@ -129,6 +140,9 @@ impl Recorded {
             side.books().end(meter::end_of(status));
             let told = status.unwrap_or_else(|failure| Status::Failed(failure.reason()));
             side.took(method, told, since.elapsed());
+        }
+        if let Some(called) = self.called.take() {
+            called.end(status.unwrap_or_else(|failure| Status::Failed(failure.reason())), status.err());
         }
         let Some(context) = self.span.take() else { return };
         match status {

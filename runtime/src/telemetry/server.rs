@@ -10,17 +10,19 @@ use opentelemetry::{
     Context, ContextGuard, KeyValue,
     trace::{SpanKind, Status as SpanStatus, TraceContextExt as _},
 };
+use qmesh_transport::Role;
 use tokio::time::Instant;
 
 use crate::{
     call_tree::{Ended, Traced},
     failure::{Failure, Reason},
-    service::{CallScope, Method},
+    service::{CallScope, Caller, Method},
     telemetry::{
         meter::Side,
         names::{self, Status},
         trace::Trace,
         tracer::{self, Decided, NewSpan, Tracer},
+        watch::Served,
     },
 };
 
@@ -32,6 +34,8 @@ pub(crate) struct Handling {
     server: Option<Context>,
     one_way: bool,
     measured: Option<(Instant, Arc<Side>, usize)>,
+    /// Where somebody looks at it, since it came.
+    served: Option<(Instant, Served)>,
     /// When it had its answer, which is on its way from then on.
     pub(crate) answered: Option<Instant>,
 }
@@ -44,6 +48,8 @@ pub(crate) struct Arrived<'a> {
     pub(crate) method: (usize, &'a Method),
     pub(crate) trace: &'a Trace,
     pub(crate) queued_at: Instant,
+    /// What it stands for, where somebody looks.
+    pub(crate) weight: Option<u64>,
 }
 
 impl Handling {
@@ -53,14 +59,16 @@ impl Handling {
         let (number, method) = call.method;
         let side = call.scope.core.side.as_ref();
         let measured = side.map(|side| (call.queued_at, Arc::clone(side), number));
+        let served = call.served();
+        let is_measured = measured.is_some() || served.is_some();
         let handling = |context, server| {
-            Box::new(Self { context, server, one_way: method.one_way, measured, answered: None })
+            Box::new(Self { context, server, one_way: method.one_way, measured, served, answered: None })
         };
         let queued = time_of(call.queued_at);
         let (tracer, server) = match call.server_span(queued) {
             Ok(recorded) => recorded,
             Err(Some(context)) => return (Traced::Context, Some(handling(Some(context), None))),
-            Err(None) if side.is_some() => return (call.undecided(), Some(handling(None, None))),
+            Err(None) if is_measured => return (call.undecided(), Some(handling(None, None))),
             Err(None) => return (call.undecided(), None),
         };
         let now = tracer::now();
@@ -92,6 +100,9 @@ impl Handling {
         if let Some((since, side, method)) = &self.measured {
             side.took(*method, status, over.saturating_duration_since(*since));
         }
+        if let Some((since, served)) = self.served {
+            served.end(status, over.saturating_duration_since(since));
+        }
         let Some((server, handler)) = self.server.zip(self.context) else { return };
         let (handler, over) = (handler.span(), time_of(over));
         if let Status::Failed(_) = status {
@@ -109,9 +120,26 @@ impl Arrived<'_> {
         if let Some(side) = &self.scope.core.side {
             side.took(self.method.0, Status::Failed(failure.reason()), self.queued_at.elapsed());
         }
+        if let Some((since, served)) = self.served() {
+            served.end(Status::Failed(failure.reason()), since.elapsed());
+        }
         if let Ok((_, server)) = self.server_span(time_of(self.queued_at)) {
             tracer::end_failed(&server, failure);
         }
+    }
+
+    /// The call, where somebody looks at it.
+    fn served(&self) -> Option<(Instant, Served)> {
+        let (weight, scope) = (self.weight?, self.scope);
+        let watch = scope.core.telemetry.watched()?;
+        let guest =
+            scope.guest.as_ref().or_else(|| (scope.caller.role() == Role::Client).then_some(&scope.caller));
+        let from = guest.map(Caller::to_string).unwrap_or_default();
+        // What a command line asks of this very node comes from no other.
+        let node =
+            if scope.caller.role() == Role::Client { scope.core.node.name() } else { scope.caller.name() };
+        let served = watch.serve((from, node.to_owned()), (scope.core.name, self.method.1.name), weight);
+        Some((self.queued_at, served))
     }
 
     /// The span of the call, and what made it; or what its trace is where it is not recorded here, if there is one.

@@ -79,6 +79,13 @@ impl Trace {
         }
     }
 
+    /// Its id as text, if it has one.
+    pub(crate) fn id(&self) -> Option<String> {
+        let Self::Of(trace) = self else { return None };
+        let span = trace.context.span().span_context().clone();
+        span.is_valid().then(|| span.trace_id().to_string())
+    }
+
     #[inline]
     pub(crate) const fn is_undecided(&self) -> bool {
         matches!(self, Self::Undecided)

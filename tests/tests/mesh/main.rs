@@ -24,4 +24,5 @@ mod shards;
 mod stray_layers;
 mod streams;
 mod traces;
+mod traffic;
 mod warm_up;

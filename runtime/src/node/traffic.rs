@@ -1,0 +1,84 @@
+//! What a node tells of its traffic.
+
+use std::{sync::Arc, time::UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::{
+    control_api::{ServiceLoad, SessionLoad, Tap, TapRequest, Traffic},
+    failure::{Failure, Reason},
+    node::{Link, NodeInner},
+    service::Endpoint,
+    telemetry,
+};
+
+/// The node's traffic, which it measures from now on.
+pub(crate) fn traffic(node: &NodeInner) -> Traffic {
+    let measured = node.telemetry().watch().map(|watch| {
+        watch.look(node.tasks());
+        watch.read()
+    });
+    let now = Instant::now();
+    Traffic {
+        node: node.name().to_owned(),
+        unix_ms: telemetry::now().duration_since(UNIX_EPOCH).map_or(0, telemetry::millis),
+        services: services(node, now),
+        sessions: node.links().iter().map(|link| session(link)).collect(),
+        ..measured.unwrap_or_default()
+    }
+}
+
+/// Calls of the node, as they pass.
+///
+/// # Errors
+/// It does not show what is asked for.
+pub(crate) async fn tap(node: &NodeInner, asked: &TapRequest) -> Result<Tap, Failure> {
+    if asked.payload && !node.config().tap_payloads {
+        let detail = format!(
+            "{} shows no arguments: its configuration has to allow it (Config::tap_payloads)",
+            node.name()
+        );
+        return Err(Failure::not_executed(Reason::Refused, detail));
+    }
+    match node.telemetry().watch() {
+        Some(watch) => watch.tap(asked, node.tasks()).await,
+        None => Ok(Tap::default()),
+    }
+}
+
+fn services(node: &NodeInner, now: Instant) -> Vec<ServiceLoad> {
+    let actors = node.tree().list();
+    let load = |endpoint: Arc<dyn Endpoint>| {
+        let path = format!("node/service/{}", endpoint.name());
+        let actor = actors.iter().find(|actor| actor.path == path);
+        let (depth, oldest) = endpoint.depth(now);
+        let (runs, waits) = match endpoint.at_work() {
+            Some(at_work) if at_work.runs => (Some(at_work), None),
+            at_work => (None, at_work),
+        };
+        ServiceLoad {
+            service: endpoint.name().to_owned(),
+            ready: endpoint.is_ready(),
+            depth: depth as u64,
+            capacity: endpoint.capacity() as u64,
+            oldest_ms: telemetry::millis(oldest),
+            running: runs.map(|runs| runs.method.to_owned()),
+            running_ms: runs.map_or(0, |runs| telemetry::millis(now.saturating_duration_since(runs.since))),
+            held_up: waits.map(|waits| waits.method.to_owned()),
+            restarts: actor.map_or(0, |actor| actor.restarts),
+        }
+    };
+    node.endpoints().into_iter().map(load).collect()
+}
+
+fn session(link: &Link) -> SessionLoad {
+    let round_trip = link.session().stats().round_trip;
+    SessionLoad {
+        peer: link.session().peer().name().to_owned(),
+        path: link.session().local_address().scheme().to_owned(),
+        round_trip_us: (!round_trip.is_zero()).then(|| telemetry::micros(round_trip)),
+        dialled: link.is_dialled(),
+        up_ms: telemetry::millis(link.age()),
+        channels: link.channels() as u64,
+    }
+}
