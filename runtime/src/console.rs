@@ -1,9 +1,10 @@
 //! The console: pages in a browser that show the whole mesh, served by one of its nodes.
 //!
-//! In reading order: `guard` is who may ask, `server` answers requests, `pages` are the files that a browser gets. The
+//! In reading order: `guard` is who may ask, `server` takes requests, `answers` is what the node says, `pages` are the files that a browser gets. The
 //! pages ask the same questions as a command line does, and the node asks others where it must. All of it runs on a thread
 //! of its own, so that a look at the mesh holds up no call.
 
+mod answers;
 mod guard;
 mod pages;
 mod server;
@@ -16,7 +17,11 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{console::guard::Guard, node::Node, task::Shards};
+use crate::{
+    console::{guard::Guard, server::Server},
+    node::Node,
+    task::{Place, Shards},
+};
 
 /// The shortest token in bytes. Whoever has it may call services.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -98,6 +103,9 @@ impl Console {
     /// # Errors
     /// The address is not loopback and there is no token, the token is too short, or the system has no socket or thread
     /// to give.
+    ///
+    /// # Panics
+    /// Outside of the tokio runtime of the node.
     pub fn serve(self, node: &Node) -> Result<OpenConsole, ConsoleError> {
         let Self { address, token } = self;
         if let Some(Token(token)) = &token
@@ -118,7 +126,8 @@ impl Console {
         let listener = place.enter(|| tokio::net::TcpListener::from_std(listener)).map_err(bound)?;
         let guard = Guard { port: address.port(), token };
         let end = CancellationToken::new();
-        drop(place.start(server::run(Arc::downgrade(node.inner()), guard, listener, end.clone())));
+        let server = Server { node: Arc::downgrade(node.inner()), place: Place::current(), guard };
+        drop(place.start(server.run(listener, end.clone())));
         Ok(OpenConsole { address, _ends: end.drop_guard() })
     }
 }

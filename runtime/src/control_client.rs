@@ -186,10 +186,13 @@ impl ControlClient {
     ) -> Result<BTreeMap<String, Result<Traffic, Failure>>, ControlError> {
         let answers = self.ask_everywhere(Query::Traffic, ANSWER_MAX).await?;
         let told = |(node, answer)| {
-            Ok((node, match answer {
-                Answer::Traffic(traffic) => Ok(traffic),
-                other => Err(self.not_told(other)?),
-            }))
+            Ok((
+                node,
+                match answer {
+                    Answer::Traffic(traffic) => Ok(traffic),
+                    other => Err(self.not_told(other)?),
+                },
+            ))
         };
         answers.into_iter().map(told).collect()
     }
@@ -272,10 +275,13 @@ impl ControlClient {
         let asked = TapRequest { service, afters, max: TAPPED_AT_ONCE, wait_ms, payload, after: 0 };
         let answers = self.ask_everywhere(Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await?;
         let told = |(node, answer)| {
-            Ok((node, match answer {
-                Answer::Tapped(tap) => Ok(tap),
-                other => Err(self.not_told(other)?),
-            }))
+            Ok((
+                node,
+                match answer {
+                    Answer::Tapped(tap) => Ok(tap),
+                    other => Err(self.not_told(other)?),
+                },
+            ))
         };
         answers.into_iter().map(told).collect()
     }

@@ -4,7 +4,7 @@ use std::{sync::Weak, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Body as _, Bytes, Incoming},
     header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
 };
@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     console::{
+        answers,
         guard::{Guard, Refused},
         pages,
     },
-    control_api::Query,
     http,
     node::{NodeInner, control},
-    service::Caller,
+    task::Place,
 };
 
 /// Connections at a time. Further ones wait. A browser has up to six.
@@ -46,87 +46,102 @@ const HEADERS: [(&str, &str); 6] = [
 
 type Answered = Response<Full<Bytes>>;
 
-struct Server {
-    node: Weak<NodeInner>,
-    guard: Guard,
-    questions: Semaphore,
-}
-
-/// Answers requests until the end.
-pub(super) async fn run(node: Weak<NodeInner>, guard: Guard, listener: TcpListener, end: CancellationToken) {
-    let server = Server { node, guard, questions: Semaphore::new(QUESTIONS_MAX) };
-    tokio::select! {
-        biased;
-        () = end.cancelled() => {}
-        () = http::serve(&listener, CONNECTIONS_MAX, |request| server.respond(request)) => {}
-    }
+/// What answers.
+pub(super) struct Server {
+    pub(super) node: Weak<NodeInner>,
+    /// Where the node runs: what it starts for a question runs there, too.
+    pub(super) place: Place,
+    pub(super) guard: Guard,
 }
 
 impl Server {
-    async fn respond(&self, request: Request<Incoming>) -> Answered {
-        let is_question = request.uri().path() == "/api/ask";
-        let answered = if is_question { self.ask(request).await } else { self.page(&request) };
+    /// Answers requests until the end.
+    pub(super) async fn run(self, listener: TcpListener, end: CancellationToken) {
+        let questions = Semaphore::new(QUESTIONS_MAX);
+        tokio::select! {
+            biased;
+            () = end.cancelled() => {}
+            () = http::serve(&listener, CONNECTIONS_MAX, |request| self.respond(request, &questions)) => {}
+        }
+    }
+
+    async fn respond(&self, request: Request<Incoming>, questions: &Semaphore) -> Answered {
+        let path = request.uri().path().to_owned();
+        let answered = if path.starts_with("/api/") {
+            self.ask(&path, request, questions).await
+        } else {
+            self.page(&path, &request)
+        };
         let mut response = answered.unwrap_or_else(|Refused(status, why)| {
             let mut response = of_kind("text/plain; charset=utf-8", why);
             *response.status_mut() = status;
             response
         });
-        said_always(response.headers_mut());
+        for (name, value) in HEADERS {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         if response.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            let allowed = if is_question { "POST" } else { "GET" };
+            let allowed = if path.starts_with("/api/") { "POST" } else { "GET" };
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         }
         response
     }
 
-    fn page(&self, request: &Request<Incoming>) -> Result<Answered, Refused> {
+    fn page(&self, path: &str, request: &Request<Incoming>) -> Result<Answered, Refused> {
         self.guard.page(request.headers())?;
         if request.method() != Method::GET {
             return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "GET alone"));
         }
-        let page = pages::find(request.uri().path());
-        let page = page.ok_or(Refused(StatusCode::NOT_FOUND, "there is no such page"))?;
+        let page = pages::find(path).ok_or(Refused(StatusCode::NOT_FOUND, "there is no such page"))?;
         Ok(of_kind(page.kind, page.text))
     }
 
-    /// A question of the node, as JSON, and its answer.
-    async fn ask(&self, request: Request<Incoming>) -> Result<Answered, Refused> {
+    /// A question of the node, and its answer, as JSON.
+    async fn ask(
+        &self,
+        path: &str,
+        request: Request<Incoming>,
+        questions: &Semaphore,
+    ) -> Result<Answered, Refused> {
         if request.method() != Method::POST {
             return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "POST alone"));
         }
         self.guard.question(request.headers())?;
         let gone = Refused(StatusCode::SERVICE_UNAVAILABLE, "the node has stopped");
         let node = self.node.upgrade().filter(|node| !node.has_ended()).ok_or(gone)?;
-        let _permit = self.questions.acquire().await.map_err(|_closed| gone)?;
-        let bytes_max = control::question_bytes_max(&node.config().limits);
-        let late = Refused(StatusCode::REQUEST_TIMEOUT, "the question took too long to arrive");
-        let too_large = Refused(StatusCode::PAYLOAD_TOO_LARGE, "the question is too large, or was cut");
-        if request.body().size_hint().lower() > bytes_max as u64 {
-            return Err(too_large);
-        }
-        let body = Limited::new(request, bytes_max).collect();
-        let body = timeout(BODY_MAX, body).await.map_err(|_late| late)?;
-        let body = body.map_err(|_too_large| too_large)?.to_bytes();
-        let unclear = Refused(StatusCode::BAD_REQUEST, "this is no question that a node knows");
-        let query: Query = serde_json::from_slice(&body).map_err(|_no_question| unclear)?;
-        let answer = Box::pin(control::answer_to(&node, &Caller::console(node.id()), query)).await;
-        let answer = serde_json::to_vec(&answer)
+        let _permit = questions.acquire().await.map_err(|_closed| gone)?;
+        let body = read(request, control::question_bytes_max(&node.config().limits)).await?;
+        let answer = match path {
+            "/api/ask" => {
+                let unclear = Refused(StatusCode::BAD_REQUEST, "this is no question that a node knows");
+                let query = serde_json::from_slice(&body).map_err(|_no_question| unclear)?;
+                self.place.within(Box::pin(answers::answer(&node, query))).await
+            }
+            "/api/traffic" => self.place.within(Box::pin(answers::traffic(&node))).await,
+            _ => return Err(Refused(StatusCode::NOT_FOUND, "there is no such question")),
+        };
+        let answer = answer
             .map_err(|_no_json| Refused(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"))?;
         Ok(of_kind("application/json", answer))
     }
+}
+
+/// The body of a request, of so many bytes at most.
+async fn read(request: Request<Incoming>, bytes_max: usize) -> Result<Bytes, Refused> {
+    let too_large = Refused(StatusCode::PAYLOAD_TOO_LARGE, "the question is too large, or was cut");
+    if request.body().size_hint().lower() > bytes_max as u64 {
+        return Err(too_large);
+    }
+    let body = timeout(BODY_MAX, Limited::new(request, bytes_max).collect()).await;
+    let late = Refused(StatusCode::REQUEST_TIMEOUT, "the question took too long to arrive");
+    Ok(body.map_err(|_late| late)?.map_err(|_too_large| too_large)?.to_bytes())
 }
 
 fn of_kind(kind: &'static str, body: impl Into<Bytes>) -> Answered {
     let mut response = Response::new(Full::new(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
-}
-
-fn said_always(headers: &mut HeaderMap) {
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
 }

@@ -64,6 +64,15 @@ impl Place {
         HERE.with(|here| here.get().cloned().unwrap_or_default())
     }
 
+    /// The runtime that is current, also for what is polled in another one.
+    ///
+    /// # Panics
+    /// If none is.
+    #[cfg(feature = "console")]
+    pub(crate) fn current() -> Self {
+        Self::Shard(Handle::current())
+    }
+
     /// Starts `work` there.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub(crate) fn start<T: Send + 'static>(

@@ -45,7 +45,7 @@ impl ConsoleArgs {
 
     /// The same, on a free port of this host where nothing else was said.
     pub(crate) fn by_default(mut self) -> Self {
-        self.console.get_or_insert(HttpAddress(([127, 0, 0, 1], 0).into()));
+        self.console.get_or_insert_with(|| HttpAddress(([127, 0, 0, 1], 0).into()));
         self
     }
 }
