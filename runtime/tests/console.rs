@@ -26,14 +26,14 @@ impl Hall for Here {
 }
 
 async fn node(rules: Option<Rules>) -> Node {
-    let identity = Identity::issued_by(&Authority::ephemeral("home").unwrap());
+    let identity = Identity::issued_by(&Authority::ephemeral("home").expect("an authority"));
     let node = Node::builder("lobby").identity(identity).memory(&MemoryNetwork::new(1));
     let node = node.serve(HallServer::new(|| Here));
     let node = match rules {
         Some(rules) => node.authorize_by(rules),
         None => node,
     };
-    node.start().await.unwrap()
+    node.start().await.expect("it starts")
 }
 
 fn here() -> SocketAddr {
@@ -45,11 +45,11 @@ struct Told(u16, String, String);
 
 /// Asks, and blocks the thread until the answer is there.
 fn exchange(console: &OpenConsole, request: &str) -> Told {
-    let mut stream = TcpStream::connect(console.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+    let mut stream = TcpStream::connect(console.address()).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    stream.write_all(request.as_bytes()).expect("it takes requests");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer).expect("it answers");
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     Told(status.expect("an answer has a status"), head.to_lowercase(), body.to_owned())
