@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Services(commands::services::Args),
     /// Show what a node runs: states, restarts and queues, as a tree.
     Tree(commands::tree::Args),
+    /// Watch the mesh work, live: services, nodes, who calls whom, and what waits for each other.
+    Top(Target),
+    /// Print calls as they pass: who calls what, where it goes, how it ends and how long it takes.
+    Tap(commands::tap::Args),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
     Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.
@@ -71,7 +75,13 @@ impl Command {
             Self::Dev(dev) => Some(dev.hosting.metrics),
             Self::Serve(serve) => Some(serve.hosting.metrics),
             Self::Call(_) | Self::Demo(_) | Self::DemoWorker(_) => Some(None),
-            Self::Nodes(_) | Self::Services(_) | Self::Tree(_) | Self::Ca(_) | Self::Completions(_) => None,
+            Self::Nodes(_)
+            | Self::Services(_)
+            | Self::Tree(_)
+            | Self::Top(_)
+            | Self::Tap(_)
+            | Self::Ca(_)
+            | Self::Completions(_) => None,
         }
     }
 }

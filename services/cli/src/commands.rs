@@ -7,4 +7,6 @@ pub(crate) mod dev;
 pub(crate) mod nodes;
 pub(crate) mod serve;
 pub(crate) mod services;
+pub(crate) mod tap;
+pub(crate) mod top;
 pub(crate) mod tree;

@@ -37,6 +37,9 @@ pub(crate) struct Hosting {
     /// How far apart the nodes of the mesh are (default: `local` if none is on another host, else `lan`).
     #[arg(long, value_enum)]
     preset: Option<Preset>,
+    /// Let whoever asks this node see the arguments of the calls that it makes, with `qmesh tap --payload`.
+    #[arg(long)]
+    show_payloads: bool,
     /// Answer for metrics at http://ADDRESS/metrics, for Prometheus: a port of this host alone, or ADDRESS:PORT.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<HttpAddress>,
@@ -190,12 +193,14 @@ impl Hosting {
     /// A node that others can only reach on this host notices a killed peer sooner.
     fn config(&self) -> Config {
         let mut places = self.listen.iter().chain(&self.advertise).chain(&self.seed);
-        match self.preset {
+        let mut config = match self.preset {
             Some(Preset::Local) => Config::local(),
             Some(Preset::Wan) => Config::wan(),
             None if self.dns.is_empty() && places.all(is_here) => Config::local(),
             Some(Preset::Lan) | None => Config::lan(),
-        }
+        };
+        config.tap_payloads = self.show_payloads;
+        config
     }
 
     fn seeds_are_elsewhere(&self) -> bool {

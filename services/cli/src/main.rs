@@ -19,6 +19,7 @@ mod rules;
 mod signals;
 mod telemetry;
 mod text;
+mod top;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,8 @@ async fn dispatch(args: Args, telemetry: Telemetry) -> anyhow::Result<ExitCode> 
             Box::pin(signals::or_interrupted(commands::services::run(services, output))).await
         }
         Command::Tree(tree) => Box::pin(signals::or_interrupted(commands::tree::run(tree, output))).await,
+        Command::Top(target) => Box::pin(signals::or_interrupted(commands::top::run(target, output))).await,
+        Command::Tap(tap) => Box::pin(signals::or_interrupted(commands::tap::run(tap, output))).await,
         Command::Ca(ca) => commands::ca::run(&ca, output),
         Command::Demo(demo) => Box::pin(demo::run(demo, telemetry, output)).await,
         Command::Completions(completions) => commands::completions::run(&completions),

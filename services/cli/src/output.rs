@@ -84,6 +84,19 @@ pub(crate) fn faint(text: &str) -> String {
     styled(text, "2", has_colours(&io::stdout()))
 }
 
+/// A text in a shade, on a terminal.
+pub(crate) fn shaded(text: &str, shade: Shade) -> String {
+    let code = match shade {
+        Shade::Plain => return text.to_owned(),
+        Shade::Name => "1",
+        Shade::Good => "32",
+        Shade::Odd => "33",
+        Shade::Bad => "31",
+        Shade::Faint => "2",
+    };
+    styled(text, code, has_colours(&io::stdout()))
+}
+
 /// The word that begins an error, on standard error.
 pub(crate) fn alarm(text: &str) -> String {
     styled(text, "1;31", has_colours(&io::stderr()))
@@ -113,10 +126,19 @@ impl Printer {
     /// # Cancel safety
     /// Part of the line may be printed.
     pub(crate) async fn json(&mut self, value: &impl Serialize) -> io::Result<bool> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
+        self.line(&serde_json::to_string(value)?).await
+    }
+
+    /// Prints a line; `false` if the reader went away.
+    ///
+    /// # Errors
+    /// As [`json`](Self::json).
+    ///
+    /// # Cancel safety
+    /// Part of the line may be printed.
+    pub(crate) async fn line(&mut self, line: &str) -> io::Result<bool> {
         let printed = async {
-            self.0.write_all(&line).await?;
+            self.0.write_all(format!("{line}\n").as_bytes()).await?;
             self.0.flush().await
         };
         match printed.await {

@@ -192,7 +192,7 @@ async fn an_edge_begins_at_the_service_whose_handler_calls() {
     let nodes = three(&mesh).await;
     let [caller, front, back] = &nodes;
     for node in &nodes {
-        let _ = node.traffic();
+        drop(node.traffic());
     }
     for number in 0..3 {
         assert_eq!(caller.client::<FrontClient>().relay(number).await.unwrap(), number);
@@ -242,7 +242,7 @@ async fn a_call_that_comes_nowhere_has_no_node() {
     let nodes = three(&mesh).await;
     let [_, _, back] = &nodes;
     back.shutdown().await;
-    let _ = nodes[0].traffic();
+    drop(nodes[0].traffic());
     nodes[0].client::<BackClient>().ask(1).timeout(millis(100)).await.unwrap_err();
     assert_eq!(
         told(&nodes[0].traffic().flows),
@@ -258,7 +258,7 @@ async fn services_and_sessions_say_what_they_are_at() {
     let [caller, front, _] = &nodes;
     let client = caller.client::<FrontClient>();
     client.ask().await.unwrap();
-    let _ = front.traffic();
+    drop(front.traffic());
     let waits = spawn(client.relay_wait(3000));
     sleep(millis(10)).await;
     let behind = spawn(client.ask());

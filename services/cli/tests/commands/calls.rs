@@ -61,7 +61,10 @@ async fn one_node_tells_of_all() {
     let host = Host::new();
     let _dev = host.dev().await;
     let second = host.start(&["serve", "echo.Echo", "--name", "b"]).await;
-    let all = host.eventually(&["tree", "--all"], |trees| trees["b"]["actors"].is_array()).await;
+    let all = host.eventually(&["tree", "--all"], |trees| {
+        ["dev", "b"].iter().all(|node| trees[node]["actors"].is_array())
+    });
+    let all = all.await;
     assert!(names(&all["dev"]["actors"], "path").contains(&"node/service/clock.Clock".to_owned()), "{all}");
     assert!(names(&all["b"]["actors"], "path").contains(&"node/service/echo.Echo".to_owned()), "{all}");
     let ran = host.run(&["tree", "nobody"]).await;

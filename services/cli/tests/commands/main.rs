@@ -10,3 +10,4 @@ mod errors;
 mod host;
 mod identities;
 mod streams;
+mod traffic;
