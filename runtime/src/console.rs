@@ -54,8 +54,10 @@ pub struct Console {
 #[must_use = "the console ends when this is dropped"]
 pub struct OpenConsole {
     address: SocketAddr,
-    /// Ends what answers, and with it the thread.
+    /// Ends what answers.
     _ends: DropGuard,
+    /// What answers runs there. Dropped last.
+    _thread: Shards,
 }
 
 /// Why there is no console.
@@ -121,14 +123,14 @@ impl Console {
         listener.set_nonblocking(true).map_err(bound)?;
         let address = listener.local_addr().map_err(bound)?;
         let thread = Shards::start("qmesh-console", 1).map_err(ConsoleError::Thread)?;
-        let place = thread.next();
+        let there = thread.next();
         // A socket belongs to the thread that is told of it.
-        let listener = place.enter(|| tokio::net::TcpListener::from_std(listener)).map_err(bound)?;
+        let listener = there.enter(|| tokio::net::TcpListener::from_std(listener)).map_err(bound)?;
         let guard = Guard { port: address.port(), token };
         let end = CancellationToken::new();
         let server = Server { node: Arc::downgrade(node.inner()), place: Place::current(), guard };
-        drop(place.start(server.run(listener, end.clone())));
-        Ok(OpenConsole { address, _ends: end.drop_guard() })
+        drop(there.start(server.run(listener, end.clone())));
+        Ok(OpenConsole { address, _ends: end.drop_guard(), _thread: thread })
     }
 }
 
