@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use qmesh_transport::NodeId;
 
+use crate::Rejection;
+
 /// Carries gossip over whatever sessions the runtime holds.
 ///
 /// Gossip is idempotent: a lost message costs a round, never correctness. So a carrier keeps at most one waiting
@@ -14,4 +16,10 @@ pub trait Carrier: Send + Sync + 'static {
     /// The far side hands the bytes to [`GopherMap::received`](crate::GopherMap::received) with the id that *its* session
     /// proves.
     fn send(&self, to: NodeId, message: Bytes);
+
+    /// A part of what this peer sent was kept from gossip. A peer can cause it as often as it likes: whoever tells people
+    /// of it does so now and then. All are counted in [`GopherMap::stats`](crate::GopherMap::stats).
+    fn rejected(&self, from: NodeId, reason: Rejection) {
+        let _untold = (from, reason);
+    }
 }

@@ -136,10 +136,10 @@ impl Membership for Gossip {
         tally.received(message.len());
         let passed = match Message::decode(&message) {
             Ok(message) => self.shared.filter.lock().pass(from, message, Now::read()),
-            Err(rejection) => return tally.reject(from, rejection),
+            Err(rejection) => return self.shared.reject(from, rejection),
         };
         let Passed { message, records, rejected, unproven, own_heartbeat } = passed;
-        rejected.into_iter().for_each(|rejection| tally.reject(from, rejection));
+        rejected.into_iter().for_each(|rejection| self.shared.reject(from, rejection));
         tally.unproven(unproven);
         if let Some(heartbeat) = own_heartbeat {
             tally.own_heartbeat_told(heartbeat);
@@ -156,7 +156,7 @@ impl Membership for Gossip {
                     tally.inbox_full();
                 }
             }
-            Err(_) => tally.reject(from, Rejection::Malformed),
+            Err(_) => self.shared.reject(from, Rejection::Malformed),
         }
         // A newer run of ours may have shown up, for the driver to see.
         self.shared.announced.notify_one();
@@ -273,6 +273,11 @@ impl Shared {
             *newest = Some(own);
             self.announced.notify_one();
         }
+    }
+
+    fn reject(&self, from: NodeId, reason: Rejection) {
+        self.tally.reject(reason);
+        self.carrier.rejected(from, reason);
     }
 
     fn send(&self, to: NodeId, message: Bytes) {

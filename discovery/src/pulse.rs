@@ -110,7 +110,10 @@ impl Membership for Pulses {
     fn received(&self, from: NodeId, message: Bytes) {
         self.tally.received(message.len());
         let rejected = self.act(|machine| machine.received(from, message, Now::read()));
-        rejected.into_iter().for_each(|rejection| self.tally.reject(from, rejection));
+        for rejection in rejected {
+            self.tally.reject(rejection);
+            self.carrier.rejected(from, rejection);
+        }
     }
 
     fn greet(&self, peer: NodeId) {

@@ -1,19 +1,13 @@
-//! Counts what comes and goes, and warns, not too often, of what is wrong.
+//! Counts what comes and goes, and what was wrong with it.
 
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
 };
 
 use parking_lot::Mutex;
-use qmesh_transport::NodeId;
-use tokio::time::Instant;
 
 use crate::{GossipStats, Rejection};
-
-/// The least time between two warnings of one reason.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -25,12 +19,7 @@ pub(crate) struct Tally {
     unproven: AtomicU64,
     heartbeats_overtaken: AtomicU64,
     own_heartbeat_told: AtomicU64,
-    rejected: Mutex<BTreeMap<Rejection, Rejected>>,
-}
-
-struct Rejected {
-    count: u64,
-    warned_at: Instant,
+    rejected: Mutex<BTreeMap<Rejection, u64>>,
 }
 
 impl Tally {
@@ -70,18 +59,8 @@ impl Tally {
         self.heartbeats_overtaken.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn reject(&self, from: NodeId, reason: Rejection) {
-        let now = Instant::now();
-        let mut rejected = self.rejected.lock();
-        let known = rejected.get(&reason);
-        let count = known.map_or(0, |rejected| rejected.count) + 1;
-        let warned_at = known.map(|rejected| rejected.warned_at);
-        let is_due = warned_at.is_none_or(|at| now.duration_since(at) >= WARNING_INTERVAL);
-        if is_due {
-            tracing::warn!(target: "qmesh::discovery", %from, %reason, count, "kept from gossip");
-        }
-        let warned_at = warned_at.filter(|_| !is_due).unwrap_or(now);
-        rejected.insert(reason, Rejected { count, warned_at });
+    pub(crate) fn reject(&self, reason: Rejection) {
+        *self.rejected.lock().entry(reason).or_default() += 1;
     }
 
     pub(crate) fn stats(&self) -> GossipStats {
@@ -93,12 +72,7 @@ impl Tally {
             inbox_full: self.inbox_full.load(Relaxed),
             unproven: self.unproven.load(Relaxed),
             heartbeats_overtaken: self.heartbeats_overtaken.load(Relaxed),
-            rejected: self
-                .rejected
-                .lock()
-                .iter()
-                .map(|(reason, rejected)| (*reason, rejected.count))
-                .collect(),
+            rejected: self.rejected.lock().clone(),
             ..GossipStats::default()
         }
     }

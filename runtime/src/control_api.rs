@@ -1,7 +1,9 @@
 //! What a command line asks a node over the control channel, and what it is told: JSON in Protobuf messages.
 
+mod about;
 mod deadlocks;
 mod latency;
+mod traces;
 mod traffic;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,12 +11,14 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use about::{About, QueueInfo, SessionInfo, UnreachableInfo};
 pub use deadlocks::{Deadlock, deadlocks};
 pub(crate) use latency::BUCKETS;
 pub use latency::Latency;
+pub use traces::{SpanInfo, TraceFilter, TraceInfo};
 pub use traffic::{Flow, ServiceLoad, SessionLoad, Tap, Tapped, Traffic, Waiting};
 
-use crate::{failure::Failure, supervisor::ActorInfo};
+use crate::{events::Happened, failure::Failure, supervisor::ActorInfo};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,18 @@ pub(crate) enum Query {
     Nodes,
     Services,
     Tree,
+    About,
+    /// Those after a number, the oldest first. Where there is none yet, the answer waits for one.
+    Events {
+        /// Of the last one that was read; 0 for all that are kept.
+        after: u64,
+        /// The same by the name of the node that is asked, so that one question can be put to several.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        after_of: BTreeMap<String, u64>,
+        max: u32,
+        #[serde(default)]
+        wait_ms: u64,
+    },
     Methods {
         service: String,
         timeout_ms: u64,
@@ -38,6 +54,12 @@ pub(crate) enum Query {
     },
     Traffic,
     Tap(TapRequest),
+    /// The calls that it keeps, the latest first.
+    Traces(TraceFilter),
+    /// The spans of the traces whose id begins so.
+    Trace {
+        trace: String,
+    },
     /// What another node says, which the asked one asks in turn. Of what only a command line may ask, it says nothing.
     Of {
         /// Its name or its id.
@@ -51,12 +73,14 @@ pub(crate) enum Query {
 }
 
 impl Query {
-    /// How long a node is to wait before it answers.
+    /// How long the answer may wait for what it tells.
     pub(crate) fn patience(&self) -> Duration {
-        match self {
-            Self::Tap(asked) => timeout(asked.wait_ms),
-            _ => Duration::ZERO,
-        }
+        let wait_ms = match self {
+            Self::Events { wait_ms, .. } => *wait_ms,
+            Self::Tap(asked) => asked.wait_ms,
+            _ => 0,
+        };
+        Duration::from_millis(wait_ms).min(WAIT_MAX)
     }
 }
 
@@ -80,6 +104,8 @@ pub(crate) struct TapRequest {
     #[serde(default)]
     pub(crate) payload: bool,
 }
+/// How long an answer may wait for what it tells. Whoever waits for longer asks again.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,7 +114,15 @@ pub(crate) enum Answer {
     Nodes(Vec<NodeInfo>),
     Services(Vec<ServiceInfo>),
     Tree(Vec<ActorInfo>),
+    About(Box<About>),
+    Events {
+        events: Vec<Happened>,
+        /// How many there were between the last one that was read and these.
+        missed: u64,
+    },
     Methods(Vec<MethodInfo>),
+    Traces(Vec<TraceInfo>),
+    Spans(Vec<SpanInfo>),
     Value(Value),
     ServiceError(Value),
     Traffic(Traffic),

@@ -37,7 +37,7 @@ impl<C: Contract> Queue<C> {
     /// A queue of so many places.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self(Inbox::new(capacity))
+        Self(Inbox::new(capacity, std::sync::Arc::default()))
     }
 
     /// Takes a place and gives it back, so often; how often there was one.

@@ -65,6 +65,7 @@
 //! - The [`Directory`] is what this node knows of all others: immutable snapshots, and watches.
 //! - [`Config`] has every setting and bound, with presets for one host, one network and many.
 //! - [`Server::authorize`] and [`Rules`] say who may call what. Without them, whoever belongs to the mesh may.
+//! - [`Node::events`] tells what happens: who joins and leaves, which service is restarted, which call is refused ([`MeshEvent`]).
 //! - A [`ControlClient`] asks a node about the mesh without being a member of it.
 //!
 //! # What it is not
@@ -84,6 +85,7 @@
 //! - `call_tree`: what a call may spend, and what the calls of its handler inherit
 //! - `failure`, `codec`, `config`, `counters`, `metadata`: small nouns that all of them use
 //! - `telemetry`: what is told to tracers
+//! - `events`: what happened, typed
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
 //! - `console`: pages in a browser that ask the same; `http`: requests on a socket, for these and for metrics
@@ -105,6 +107,7 @@ mod console;
 mod control_api;
 mod control_client;
 mod counters;
+mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -134,11 +137,12 @@ pub use config::{Config, ConfigError, Limits};
 #[cfg(feature = "console")]
 pub use console::{Console, ConsoleError, OpenConsole};
 pub use control_api::{
-    Deadlock, Flow, Latency, MethodInfo, NodeInfo, ServiceInfo, ServiceLoad, SessionLoad, Tap, Tapped,
-    Traffic, Waiting, deadlocks,
+    About, Deadlock, Flow, Latency, MethodInfo, NodeInfo, QueueInfo, ServiceInfo, ServiceLoad, SessionInfo,
+    SessionLoad, SpanInfo, Tap, Tapped, TraceFilter, TraceInfo, Traffic, UnreachableInfo, Waiting, deadlocks,
 };
-pub use control_client::{ControlClient, ControlError, StreamAnswer, StreamTimes};
+pub use control_client::{ControlClient, ControlError, EventsAnswer, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};
+pub use events::{Events, Happened, MeshEvent, Severity};
 pub use failure::{CallError, Failure, Outcome, Reason};
 pub use layer::{CallLayer, Next, Request, Response};
 pub use metadata::Metadata;

@@ -11,6 +11,7 @@
 //!  '- service/<name>                     an actor, restarted by its declared policy
 //! ```
 
+mod about;
 mod accept;
 mod builder;
 mod changes;
@@ -31,7 +32,7 @@ mod renewal;
 mod seeds;
 mod sockets;
 mod traffic;
-mod wall_clock;
+pub(crate) mod wall_clock;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -39,7 +40,7 @@ use qmesh_discovery::Directory;
 use qmesh_transport::{Address, NodeId};
 
 pub use builder::{NodeBuilder, StartError};
-pub(crate) use changes::Following;
+pub(crate) use changes::{Changes, Following};
 pub use data_dir::DataDirError;
 pub(crate) use drain::Drain;
 pub(crate) use inner::NodeInner;
@@ -47,12 +48,12 @@ pub(crate) use inner::NodeInner;
 pub(crate) use link::Dial;
 pub(crate) use link::{Link, Served, Streams};
 pub(crate) use peer::Peer;
-#[cfg(feature = "testing")]
 pub(crate) use wall_clock::WallClock;
 
 use crate::{
     client::{self, Client, DynamicError, JsonCall, ServiceClient},
-    control_api::{NodeInfo, ServiceInfo, Tap, TapRequest, Traffic},
+    control_api::{NodeInfo, ServiceInfo, SpanInfo, Tap, TapRequest, TraceFilter, TraceInfo, Traffic},
+    events::Events,
     failure::Failure,
     supervisor::ActorInfo,
     telemetry::{self, Trace},
@@ -138,6 +139,20 @@ impl Node {
         client::call_json(self.inner(), None, call, Trace::Undecided).await
     }
 
+    /// The calls that the node keeps, made by it or served by it, as far as they are as asked; the latest first. See
+    /// [`kept_traces_per_second`](crate::Config::kept_traces_per_second).
+    #[must_use]
+    pub fn traces(&self, filter: &TraceFilter) -> Vec<TraceInfo> {
+        self.inner().telemetry().recorder().map(|recorder| recorder.traces(filter)).unwrap_or_default()
+    }
+
+    /// The spans that the node keeps of a trace, which may be named by the first of its 32 hexadecimal digits: those of all
+    /// traces whose id begins so.
+    #[must_use]
+    pub fn trace(&self, id: &str) -> Vec<SpanInfo> {
+        self.inner().telemetry().recorder().map(|recorder| recorder.spans(id)).unwrap_or_default()
+    }
+
     /// Runs work on one of the node's [`shards`](crate::Config::shards), in turn, beside the sessions there; without shards, in
     /// the current runtime. A task that calls a lot is well placed there, if it never blocks. It ends with the node.
     ///
@@ -201,6 +216,12 @@ impl Node {
         let (service, wait_ms) = (service.to_owned(), telemetry::millis(patience));
         let asked = TapRequest { service, after, max, wait_ms, payload, ..TapRequest::default() };
         traffic::tap(self.inner(), &asked).await
+    }
+
+    /// What happens in the mesh, as this node sees it: first what it remembers, then each event as it happens.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.inner().events().events()
     }
 
     /// What the node counted since its start.

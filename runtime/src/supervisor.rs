@@ -211,7 +211,6 @@ impl State {
             Ok(cell) => {
                 child.cell = Some(cell);
                 self.tree.restarted(&path);
-                tracing::info!(target: "qmesh::runtime", path, "restarted");
             }
             Err(error) => self.retry(myself, name, &error.to_string()),
         }
@@ -262,13 +261,12 @@ impl State {
         };
         match policy.decide(&mut child.history, Instant::now()) {
             Some(delay) => {
-                tracing::warn!(target: "qmesh::runtime", path, reason, ?delay, "failed; restarting");
+                tracing::debug!(target: "qmesh::runtime", path, reason, ?delay, "failed, and waits for its restart");
                 self.tree.waits(&path, reason);
                 let (name, generation) = (name.to_owned(), child.generation);
                 drop(myself.send_after(delay, move || Message::Respawn { name, generation }));
             }
             None => {
-                tracing::error!(target: "qmesh::runtime", path, reason, "failed too often; given up");
                 self.tree.failed(&path, reason);
                 if let Some(child) = self.children.remove(name)
                     && let Some(gave_up) = child.spec.gave_up

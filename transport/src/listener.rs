@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use tracing::warn;
 
 use crate::{Address, Session};
 
@@ -36,15 +35,13 @@ impl Incoming {
     /// Completes the handshake, which ends by itself (refused, or timed out) in bounded time.
     ///
     /// # Errors
-    /// [`HandshakeError`] says whom we refused and why; no state is left. It is also logged, as a warning under the target
-    /// `qmesh::transport`, because the peer may be anybody and the operator of this side is who can tell.
+    /// [`HandshakeError`] says whom we refused and why; no state is left. The peer may be anybody, and the operator of this
+    /// side is who can tell: whoever accepts sessions tells them.
     ///
     /// # Cancel safety
     /// Cancelling turns the peer away.
     pub async fn handshake(self) -> Result<Arc<dyn Session>, HandshakeError> {
-        self.handshake
-            .await
-            .inspect_err(|error| warn!(target: "qmesh::transport", %error, "handshake failed"))
+        self.handshake.await
     }
 }
 

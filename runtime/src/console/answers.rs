@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    control_api::{Answer, Deadlock, Query, Traffic, deadlocks},
+    client::JsonCall,
+    control_api::{self, Answer, Deadlock, Query, Traffic, deadlocks},
     node::{NodeInner, control},
     service::Caller,
+    telemetry::Trace,
 };
 
 /// The traffic of all nodes that answer, by name, and the deadlocks in it.
@@ -17,14 +19,27 @@ struct Whole {
     deadlocks: Vec<Deadlock>,
 }
 
-/// What it answers to a query, as JSON.
-pub(super) async fn answer(node: &Arc<NodeInner>, query: Query) -> serde_json::Result<Vec<u8>> {
-    let guest = Caller::console(node.id());
-    serde_json::to_vec(&control::answer_to(node, &guest, query).await)
+/// An answer as JSON, and where it is one to a call, the id of its trace.
+pub(super) struct Said {
+    pub(super) json: serde_json::Result<Vec<u8>>,
+    pub(super) trace: Option<String>,
 }
 
-/// What goes on in the whole mesh, as JSON.
-pub(super) async fn traffic(node: &Arc<NodeInner>) -> serde_json::Result<Vec<u8>> {
+/// What it answers to a query.
+pub(super) async fn answer(node: &Arc<NodeInner>, query: Query) -> Said {
+    let guest = Caller::console(node.id());
+    let Query::Call { service, method, arguments, timeout_ms, .. } = query else {
+        return Said::of(&control::answer_to(node, &guest, query).await);
+    };
+    let timeout = control_api::timeout(timeout_ms);
+    let call = JsonCall { service: &service, method: &method, arguments: &arguments, timeout };
+    // Whoever calls from a page wants to see the way of it.
+    let (trace, id) = Trace::Undecided.into_kept(node.random());
+    Said { trace: Some(id), ..Said::of(&control::call(node, &guest, call, trace).await) }
+}
+
+/// What goes on in the whole mesh.
+pub(super) async fn traffic(node: &Arc<NodeInner>) -> Said {
     let guest = Caller::console(node.id());
     let query = Query::Everywhere { query: Box::new(Query::Traffic) };
     let answers = match control::answer_to(node, &guest, query).await {
@@ -39,5 +54,11 @@ pub(super) async fn traffic(node: &Arc<NodeInner>) -> serde_json::Result<Vec<u8>
         })
         .collect();
     let deadlocks = deadlocks(nodes.values());
-    serde_json::to_vec(&Whole { nodes, deadlocks })
+    Said::of(&Whole { nodes, deadlocks })
+}
+
+impl Said {
+    fn of(answer: &impl Serialize) -> Self {
+        Self { json: serde_json::to_vec(answer), trace: None }
+    }
 }

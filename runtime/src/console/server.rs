@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body as _, Bytes, Incoming},
-    header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
+    header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE},
 };
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,9 @@ const HEADERS: [(&str, &str); 6] = [
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 ];
+
+/// The id of a call's trace.
+const TRACE: HeaderName = HeaderName::from_static("x-qmesh-trace");
 
 type Answered = Response<Full<Bytes>>;
 
@@ -114,7 +117,7 @@ impl Server {
         let node = self.node.upgrade().filter(|node| !node.has_ended()).ok_or(gone)?;
         let _permit = questions.acquire().await.map_err(|_closed| gone)?;
         let body = read(request, control::question_bytes_max(&node.config().limits)).await?;
-        let answer = match path {
+        let said = match path {
             "/api/ask" => {
                 let unclear = Refused(StatusCode::BAD_REQUEST, "this is no question that a node knows");
                 let query = serde_json::from_slice(&body).map_err(|_no_question| unclear)?;
@@ -123,9 +126,12 @@ impl Server {
             "/api/traffic" => self.place.within(Box::pin(answers::traffic(&node))).await,
             _ => return Err(Refused(StatusCode::NOT_FOUND, "there is no such question")),
         };
-        let answer = answer
-            .map_err(|_no_json| Refused(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"))?;
-        Ok(of_kind("application/json", answer))
+        let no_json = Refused(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written");
+        let mut response = of_kind("application/json", said.json.map_err(|_no_json| no_json)?);
+        if let Some(trace) = said.trace.and_then(|trace| HeaderValue::from_str(&trace).ok()) {
+            response.headers_mut().insert(TRACE, trace);
+        }
+        Ok(response)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         request_bytes_max,
         serve::{Agreed, ServedChannel},
     },
+    events::{self, MeshEvent},
     failure::{Failure, Reason},
     node::{NodeInner, Peer, gossip, hello::FIRST_FRAME_MAX, link::Link, questions},
     service::Caller,
@@ -72,7 +73,8 @@ async fn receive(node: &Arc<NodeInner>, peer: &Peer, link: &Arc<Link>, channel: 
 fn report(node: &NodeInner, peer: &Peer, ended: Result<(), String>) {
     if let Err(why) = ended {
         node.counters().broken_channel();
-        tracing::warn!(target: "qmesh::runtime", peer = %peer.id(), why, "a channel was closed");
+        let event = || MeshEvent::ChannelBroken { peer: node.name_of(peer.id()), why: events::why(why) };
+        node.events().tell_at(&node.events().broken_channels, event);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     authorize::{Decision, Policy, Rules},
     config::{Config, ConfigError},
+    events::{self, Chronicle, MeshEvent},
     node::{
         Node, NodeInner, ROOT,
         data_dir::{DataDir, DataDirError},
@@ -26,7 +27,7 @@ use crate::{
     service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
     task::{Place, Shards},
-    telemetry::Telemetry,
+    telemetry::{Recorder, Telemetry},
 };
 
 /// A node to be. [`Node::builder`] makes one.
@@ -237,11 +238,13 @@ impl NodeBuilder {
         };
         let config = self.config.clone();
         let gopher_map = self.gopher_map(&credentials, incarnation, announcement, &outlet).await?;
-        let tree = Arc::<Tree>::default();
+        let chronicle = Arc::new(Chronicle::new(&self.name, self.clock.clone(), incarnation));
+        let tree = Arc::new(Tree::new(Arc::clone(&chronicle)));
         let supervisor = SupervisorRef::root(ROOT, Arc::clone(&tree)).await;
         let supervisor = supervisor.map_err(|error| StartError::Part(error.to_string()))?;
         let (peer_events, events) = mpsc::channel(peers::EVENTS);
         let listeners = bound.listeners.clone();
+        let recorder = Recorder::new(&self.name, &config, &self.random);
         let inner = Arc::new(NodeInner::new(Parts {
             credentials,
             config,
@@ -252,12 +255,13 @@ impl NodeBuilder {
             data_dir,
             supervisor,
             tree,
+            events: chronicle,
             peer_events,
             shards,
             policies: std::mem::take(&mut self.policies),
             random: Arc::clone(&self.random),
             clock: self.clock.clone(),
-            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name),
+            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name, recorder),
         }));
         inner.telemetry().observe(&inner);
         outlet.connect(&inner);
@@ -348,6 +352,11 @@ impl NodeBuilder {
             own.state = NodeState::Ready;
             own.services = node.offered();
         })?;
+        node.events().tell(MeshEvent::Started {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            incarnation: node.incarnation(),
+            addresses: events::addresses(&node.addresses()),
+        });
         Ok(())
     }
 }

@@ -9,7 +9,11 @@ use tokio::{
 };
 
 use crate::{
-    node::{NodeInner, Peer, accept, control, gossip, hello::Introduced, link::Link, peers::PeerEvent},
+    events::{self, MeshEvent},
+    node::{
+        NodeInner, Peer, accept, control, gossip, hello::Introduced, inner::DialProblem, link::Link,
+        peer::Unreached, peers::PeerEvent,
+    },
     task,
 };
 
@@ -23,6 +27,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const RETIREMENT_MIN: Duration = Duration::from_millis(500);
 /// A peer that is in no directory, and of whom nothing is heard, is forgotten after this long.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
+
+/// Why a session is closed for another one.
+const ANOTHER_STAYS: &str = "another session of these two nodes stays";
 
 enum Ended {
     Lost(String),
@@ -48,6 +55,10 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
                     Duration::ZERO
                 };
                 peer.down(&why);
+                if let Some(record) = node.snapshot().node(peer.id()) {
+                    let event = || MeshEvent::Suspected { peer: record.name.clone() };
+                    node.events().tell_at(&node.events().sessions, event);
+                }
                 node.gopher_map().suspect(peer.id());
                 node.bump();
             }
@@ -95,19 +106,33 @@ async fn establish(
                 continue;
             }
         }
-        let why = match dial_or_adopt(node, peer, adopted).await {
+        let problem = match dial_or_adopt(node, peer, adopted).await {
             Ok(introduced) => return introduced,
-            Err(why) => why,
+            Err(problem) => problem,
         };
-        tracing::debug!(target: "qmesh::runtime", peer = %peer.id(), why, "cannot be reached");
-        peer.down(&why);
-        node.bump();
+        unreached(node, peer, problem);
         tokio::select! {
             biased;
             Some(introduced) = adopted.recv() => return introduced,
             () = sleep(jittered(node, pause)) => pause = (pause * 2).min(longest_pause),
         }
     }
+}
+
+/// No session could be had.
+fn unreached(node: &NodeInner, peer: &Peer, problem: DialProblem) {
+    let (silent, why) = (matches!(problem, DialProblem::Silent(_)), problem.to_string());
+    peer.down(&why);
+    let snapshot = node.snapshot();
+    match snapshot.node(peer.id()) {
+        Some(record) if peer.unreached(Unreached { why: events::why(&why), silent }) => {
+            let (peer, addresses) = (record.name.clone(), events::addresses(&record.addresses));
+            let event = || MeshEvent::Unreachable { peer, addresses, why: events::why(why) };
+            node.events().tell_at(&node.events().sessions, event);
+        }
+        _ => tracing::debug!(target: "qmesh::runtime", peer = %peer.id(), why, "cannot be reached"),
+    }
+    node.bump();
 }
 
 /// Resolves when a session is asked for.
@@ -126,7 +151,7 @@ async fn dial_or_adopt(
     node: &Arc<NodeInner>,
     peer: &Peer,
     adopted: &mut mpsc::Receiver<Introduced>,
-) -> Result<Introduced, String> {
+) -> Result<Introduced, DialProblem> {
     let mut dialling = pin!(dial(node, peer));
     let came = tokio::select! {
         biased;
@@ -139,23 +164,24 @@ async fn dial_or_adopt(
     {
         let gives_way = came.link.gives_way_to(&own.link, own_id_is_lower);
         let (stays, ends) = if gives_way { (own, came) } else { (came, own) };
-        ends.link.close(CloseCode::REPLACED, "another session of these two nodes stays");
+        ends.link.close(CloseCode::REPLACED, ANOTHER_STAYS);
         return Ok(stays);
     }
     Ok(came)
 }
 
-async fn dial(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, String> {
+async fn dial(node: &Arc<NodeInner>, peer: &Peer) -> Result<Introduced, DialProblem> {
     let snapshot = node.snapshot();
-    let Some(record) = snapshot.node(peer.id()) else { return Err("its address is not known".to_owned()) };
-    let mut why = "it announces no address".to_owned();
+    let unknown = || DialProblem::Other("its address is not known".to_owned());
+    let record = snapshot.node(peer.id()).ok_or_else(unknown)?;
+    let mut problem = DialProblem::Other("it announces no address".to_owned());
     for address in &record.addresses {
         match node.dial(address, Some(peer.id())).await {
             Ok(introduced) => return Ok(introduced),
-            Err(error) => why = error.to_string(),
+            Err(error) => problem = error,
         }
     }
-    Err(why)
+    Err(problem)
 }
 
 /// Uses a session until it ends or another one takes its place.
@@ -166,7 +192,9 @@ async fn hold(
     adopted: &mut mpsc::Receiver<Introduced>,
 ) -> Ended {
     let Introduced { link, name, mut frames, mut writer } = introduced;
-    tracing::info!(target: "qmesh::runtime", peer = %peer.id(), name, dialled = link.is_dialled(), "session up");
+    let tell = |event: MeshEvent| node.events().tell_at(&node.events().sessions, || event);
+    let path = link.session().local_address().scheme().to_owned();
+    tell(MeshEvent::SessionUp { peer: name.clone(), path, dialled: link.is_dialled() });
     peer.up(Arc::clone(&link));
     node.bump();
     node.gopher_map().greet(peer.id());
@@ -180,13 +208,18 @@ async fn hold(
     };
     match &ended {
         Ended::Lost(why) => {
-            tracing::info!(target: "qmesh::runtime", peer = %peer.id(), name, why, "session down");
+            tell(MeshEvent::SessionDown { peer: name, why: events::why(why) });
             link.close(CloseCode::PROTOCOL, why);
         }
         Ended::Replaced(newer) if newer.link.incarnation() != link.incarnation() => {
-            link.close(CloseCode::REPLACED, "the node has started anew");
+            let why = "the node has started anew";
+            tell(MeshEvent::SessionReplaced { peer: name, why: why.to_owned() });
+            link.close(CloseCode::REPLACED, why);
         }
-        Ended::Replaced(_) => retire(node, peer, Introduced { link, name, frames, writer }),
+        Ended::Replaced(_) => {
+            tell(MeshEvent::SessionReplaced { peer: name.clone(), why: ANOTHER_STAYS.to_owned() });
+            retire(node, peer, Introduced { link, name, frames, writer });
+        }
     }
     ended
 }
@@ -199,7 +232,7 @@ async fn successor(node: &NodeInner, current: &Link, adopted: &mut mpsc::Receive
         if current.gives_way_to(&newer.link, own_id_is_lower) {
             return newer;
         }
-        newer.link.close(CloseCode::REPLACED, "another session of these two nodes stays");
+        newer.link.close(CloseCode::REPLACED, ANOTHER_STAYS);
     }
 }
 
@@ -208,7 +241,8 @@ fn retire(node: &Arc<NodeInner>, peer: &Arc<Peer>, replaced: Introduced) {
     node.counters().retired_session();
     if peer.retires(&replaced.link) {
         node.counters().cut_session();
-        tracing::warn!(target: "qmesh::runtime", peer = %peer.id(), "too many replaced sessions: the oldest was cut");
+        let event = || MeshEvent::SessionCut { peer: replaced.name.clone() };
+        node.events().tell_at(&node.events().sessions, event);
     }
     let (weak, peer) = (Arc::downgrade(node), Arc::clone(peer));
     task::spawn_in(node.tasks(), async move {
@@ -221,7 +255,7 @@ fn retire(node: &Arc<NodeInner>, peer: &Arc<Peer>, replaced: Introduced) {
             _ = control::run(&node, Some(&peer), &link, &mut frames, &mut writer) => {}
             () = idle(&link) => {}
         }
-        link.close(CloseCode::REPLACED, "another session of these two nodes stays");
+        link.close(CloseCode::REPLACED, ANOTHER_STAYS);
     });
 }
 

@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use qmesh_discovery::{Carrier, GossipStopped};
+use qmesh_discovery::{Carrier, GossipStopped, Rejection};
 use qmesh_transport::{Channel, NodeId, ResetCode};
 
 use crate::{
+    events::{self, MeshEvent},
     node::{NodeInner, link::Link},
     wire::frame::{self, FrameError, Frames, kind},
 };
@@ -34,6 +35,17 @@ impl Carrier for Outlet {
             None => peer.want(&node),
         }
     }
+
+    fn rejected(&self, from: NodeId, reason: Rejection) {
+        let Some(node) = self.0.get().and_then(Weak::upgrade) else { return };
+        let event = || MeshEvent::RecordRejected { from: node.name_of(from), reason: label(reason) };
+        node.events().tell_at(&node.events().rejected_records, event);
+    }
+}
+
+/// Why something was rejected, as a label.
+pub(crate) fn label(reason: Rejection) -> String {
+    reason.to_string().replace(' ', "_")
 }
 
 /// Writes what gossip has for this peer until the session ends; returns why.
@@ -84,13 +96,13 @@ pub(crate) async fn supervise(node: Arc<NodeInner>) -> Result<(), String> {
         match node.gopher_map().stopped().await {
             GossipStopped::InOrder => return Ok(()),
             why => {
-                if let GossipStopped::Superseded { .. } = why {
-                    tracing::warn!(
-                        target: "qmesh::runtime",
-                        "the mesh knows a later run of this node: the clock went back, or another process uses its key"
-                    );
-                }
-                tracing::warn!(target: "qmesh::runtime", ?why, "gossip ended; starting it anew");
+                let cause = match why {
+                    GossipStopped::Superseded { .. } => {
+                        format!("{why}; the clock went back, or another process uses its key")
+                    }
+                    _ => why.to_string(),
+                };
+                node.events().tell(MeshEvent::GossipRestarted { why: events::why(cause) });
                 node.gopher_map().restart().await.map_err(|error| error.to_string())?;
                 if !matches!(why, GossipStopped::Superseded { .. }) {
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;

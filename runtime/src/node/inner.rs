@@ -17,7 +17,7 @@ use dashmap::DashMap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use qmesh_discovery::{AnnounceError, Directory, GopherMap, NodeState, ServiceRecord, Snapshot};
-use qmesh_transport::{Address, CloseCode, Credentials, NodeId};
+use qmesh_transport::{Address, CloseCode, Credentials, DialError, NodeId};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
@@ -31,6 +31,7 @@ use crate::{
     config::Config,
     control_api::{NodeInfo, ServiceInfo},
     counters::Counters,
+    events::{Chronicle, MeshEvent},
     node::{
         Drain, Following, Peer,
         changes::Changes,
@@ -40,6 +41,7 @@ use crate::{
         link::Link,
         peers::PeerEvent,
         relay,
+        seeds::Silent,
         sockets::Sockets,
         wall_clock::WallClock,
     },
@@ -62,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) data_dir: Option<DataDir>,
     pub(crate) supervisor: SupervisorRef,
     pub(crate) tree: Arc<Tree>,
+    pub(crate) events: Arc<Chronicle>,
     pub(crate) peer_events: mpsc::Sender<PeerEvent>,
     pub(crate) shards: Shards,
     /// In front of all its services.
@@ -76,6 +79,9 @@ pub(crate) struct Parts {
 pub(crate) enum DialProblem {
     #[error("it is this node's own address")]
     Itself,
+    /// Nothing came back.
+    #[error("{0}")]
+    Silent(String),
     #[error("{0}")]
     Other(String),
 }
@@ -98,6 +104,10 @@ pub(crate) struct NodeInner {
     clients: AtomicU64,
     /// Sessions that it has dialled.
     dials: AtomicU64,
+    silent_seeds: Silent,
+    since: Instant,
+    /// In place of those that it has started with.
+    renewed: Mutex<Option<Credentials>>,
     tasks: Tasks,
 }
 
@@ -125,6 +135,9 @@ impl NodeInner {
             ending: tokio::sync::Mutex::new(false),
             clients: AtomicU64::new(0),
             dials: AtomicU64::new(0),
+            silent_seeds: Silent::default(),
+            since: Instant::now(),
+            renewed: Mutex::default(),
             tasks: Tasks::default(),
         }
     }
@@ -169,6 +182,14 @@ impl NodeInner {
         &self.parts.supervisor
     }
 
+    pub(crate) const fn events(&self) -> &Arc<Chronicle> {
+        &self.parts.events
+    }
+
+    pub(crate) const fn incarnation(&self) -> u64 {
+        self.parts.incarnation
+    }
+
     pub(crate) fn tree(&self) -> &Tree {
         &self.parts.tree
     }
@@ -200,6 +221,14 @@ impl NodeInner {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.drain.has_begun()
+    }
+
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(crate) const fn silent_seeds(&self) -> &Silent {
+        &self.silent_seeds
     }
 
     pub(crate) const fn drain(&self) -> &Arc<Drain> {
@@ -290,7 +319,17 @@ impl NodeInner {
             service.ready.store(false, Release);
             self.services_changed();
             error.to_string()
-        })
+        })?;
+        self.tell_ready(service.name, ready);
+        Ok(())
+    }
+
+    fn tell_ready(&self, service: &str, ready: bool) {
+        let service = service.to_owned();
+        self.events().tell(match ready {
+            true => MeshEvent::ServiceReady { service },
+            false => MeshEvent::ServiceWarming { service },
+        });
     }
 
     /// Tells the directory; the builder does when the node starts.
@@ -338,10 +377,18 @@ impl NodeInner {
                 Glance { depth, oldest, is_warming: !seen.is_ready() }
             })),
         };
+        let is_ready = endpoint.is_ready();
         self.services.insert(name.to_owned(), Offer { endpoint, record });
+        if !is_ready {
+            // It may be warm before its start is known here.
+            self.tell_ready(name, false);
+        }
         self.parts.supervisor.start(spec).await.inspect_err(|_| {
             self.services.remove(name);
         })?;
+        if is_ready {
+            self.tell_ready(name, true);
+        }
         self.services_changed();
         Ok(())
     }
@@ -374,7 +421,15 @@ impl NodeInner {
         for endpoint in self.sockets().quic {
             endpoint.renew(credentials.clone()).map_err(|error| error.to_string())?;
         }
-        self.gopher_map().renew(credentials.clone()).map_err(|error| error.to_string())
+        self.gopher_map().renew(credentials.clone()).map_err(|error| error.to_string())?;
+        *self.renewed.lock() = Some(credentials.clone());
+        Ok(())
+    }
+
+    /// What it proves itself with now.
+    pub(crate) fn current_credentials(&self) -> Credentials {
+        let renewed = self.renewed.lock().clone();
+        renewed.unwrap_or_else(|| self.credentials().clone())
     }
 
     // --- peers ---
@@ -384,6 +439,19 @@ impl NodeInner {
             return Arc::clone(&peer);
         }
         Arc::clone(&self.peers.entry(id).or_insert_with(|| Arc::new(Peer::new(id))))
+    }
+
+    /// What a peer is called, as far as this node knows; else its id.
+    pub(crate) fn name_of(&self, id: NodeId) -> String {
+        if let Some(record) = self.snapshot().node(id) {
+            return record.name.clone();
+        }
+        let link = self.peers.get(&id).and_then(|peer| peer.current());
+        link.map_or_else(|| id.to_string(), |link| link.session().peer().name().to_owned())
+    }
+
+    pub(crate) fn known_peer(&self, id: NodeId) -> Option<Arc<Peer>> {
+        self.peers.get(&id).map(|peer| Arc::clone(&peer))
     }
 
     /// Forgets peers that nobody knows or uses any more.
@@ -418,7 +486,7 @@ impl NodeInner {
         address: &Address,
         expected: Option<NodeId>,
     ) -> Result<Introduced, DialProblem> {
-        let mut why = format!("{address}: no transport for this scheme");
+        let mut problem = DialProblem::Other(format!("{address}: no transport for this scheme"));
         for dialer in self.sockets().dialers {
             match dialer.dial(address, expected).await {
                 Ok(session) => {
@@ -428,11 +496,12 @@ impl NodeInner {
                         other => DialProblem::Other(format!("{address}: {other}")),
                     });
                 }
-                Err(qmesh_transport::DialError::Scheme(_)) => {}
-                Err(error) => why = error.to_string(),
+                Err(DialError::Scheme(_)) => {}
+                Err(error @ DialError::Unreachable(_)) => problem = DialProblem::Silent(error.to_string()),
+                Err(error) => problem = DialProblem::Other(error.to_string()),
             }
         }
-        Err(DialProblem::Other(why))
+        Err(problem)
     }
 
     /// Answers a command line for as long as its session lives.
@@ -574,6 +643,7 @@ impl NodeInner {
 
     /// Accepts nothing new and lets the calls, their streams and this node's own one-way sends finish.
     async fn let_finish(&self) {
+        self.events().tell(MeshEvent::Stopping {});
         self.drain.begin();
         // Only a node that has left already cannot say that it drains.
         let _left = self.gopher_map().announce(|own| own.state = NodeState::Draining);
@@ -636,6 +706,7 @@ impl NodeInner {
         self.tasks.renew();
         self.services_changed();
         self.parts.supervisor.end_soon();
+        self.events().end();
     }
 }
 

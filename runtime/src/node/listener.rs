@@ -5,7 +5,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use qmesh_transport::{Incoming, Listener, Role};
 
-use crate::node::{NodeInner, hello};
+use crate::{
+    events::{self, MeshEvent},
+    node::{NodeInner, hello},
+};
 
 /// Accepts sessions until the listener is closed.
 pub(crate) async fn run(node: Arc<NodeInner>, listener: Arc<dyn Listener>) -> Result<(), String> {
@@ -29,18 +32,19 @@ pub(crate) async fn run(node: Arc<NodeInner>, listener: Arc<dyn Listener>) -> Re
 
 async fn welcome(node: Arc<NodeInner>, incoming: Incoming) {
     let from = incoming.remote_address.clone();
-    let Ok(session) = incoming.handshake().await else {
-        // The transport has logged why.
+    let refused = |why: String| {
         node.counters().refused_session();
-        return;
+        let event = || MeshEvent::PeerRefused { address: from.to_string(), why: events::why(why) };
+        node.events().tell_at(&node.events().refused_peers, event);
+    };
+    let session = match incoming.handshake().await {
+        Ok(session) => session,
+        Err(error) => return refused(error.to_string()),
     };
     let role = session.peer().role();
     match hello::receive(node.own(), session).await {
         Ok(introduced) if role == Role::Client => node.serve_client(introduced).await,
         Ok(introduced) => node.adopt(introduced).await,
-        Err(error) => {
-            node.counters().refused_session();
-            tracing::warn!(target: "qmesh::runtime", %from, %error, "a session was refused");
-        }
+        Err(error) => refused(error.to_string()),
     }
 }

@@ -49,6 +49,16 @@ pub(crate) struct Peer {
     pub(crate) supervisor: Mutex<Option<SupervisorRef>>,
     channels: AtomicU64,
     last_error: Mutex<String>,
+    /// What came of the last dial, if it failed and there was no session since.
+    unreached: Mutex<Option<Unreached>>,
+}
+
+/// Why a dial gave no session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreached {
+    pub(crate) why: String,
+    /// Nothing came back.
+    pub(crate) silent: bool,
 }
 
 impl Peer {
@@ -67,6 +77,7 @@ impl Peer {
             supervisor: Mutex::default(),
             channels: AtomicU64::new(0),
             last_error: Mutex::default(),
+            unreached: Mutex::default(),
         }
     }
 
@@ -91,6 +102,7 @@ impl Peer {
     }
 
     pub(crate) fn up(&self, link: Arc<Link>) {
+        *self.unreached.lock() = None;
         self.link.store(Some(link));
         self.connected.store(true, Relaxed);
         self.lost.store(false, Relaxed);
@@ -124,6 +136,20 @@ impl Peer {
         why.clone_into(&mut self.last_error.lock());
         self.wanted.store(false, Relaxed);
         self.lost.store(true, Relaxed);
+    }
+
+    /// A dial failed; whether that is news.
+    pub(crate) fn unreached(&self, why: Unreached) -> bool {
+        let why = Some(why);
+        let mut known = self.unreached.lock();
+        let is_news = *known != why;
+        *known = why;
+        is_news
+    }
+
+    /// Why it cannot be dialled, if that is so.
+    pub(crate) fn problem(&self) -> Option<Unreached> {
+        self.unreached.lock().clone()
     }
 
     /// The peer takes no new calls in this life.

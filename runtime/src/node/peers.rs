@@ -8,6 +8,7 @@ use qmesh_transport::NodeId;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
+    events::{self, MeshEvent},
     node::{NodeInner, Peer, ROOT, connection, hello::Introduced},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, looper},
 };
@@ -144,22 +145,28 @@ fn spec(node: &Arc<NodeInner>, peer: &Arc<Peer>, name: String) -> ChildSpec {
 fn apply(node: &Arc<NodeInner>, change: Change) {
     match change {
         Change::Joined(record) => {
-            tracing::info!(target: "qmesh::runtime", node = record.name, id = %record.id, "joined");
+            node.events().tell(MeshEvent::Joined {
+                peer: record.name.clone(),
+                id: record.id.to_string(),
+                addresses: events::addresses(&record.addresses),
+            });
             node.peer(record.id).forgive();
             connect(node, &record);
         }
         Change::Updated { before, after } => {
+            let peer = || after.name.clone();
             if before.incarnation != after.incarnation {
+                let incarnation = after.incarnation;
+                node.events().tell(MeshEvent::Restarted { peer: peer(), incarnation });
                 node.peer(after.id).forgive();
+            }
+            if after.state == NodeState::Draining && before.state != after.state {
+                node.events().tell(MeshEvent::Draining { peer: peer() });
             }
             connect(node, &after);
         }
-        Change::Left(record) => {
-            tracing::info!(target: "qmesh::runtime", node = record.name, id = %record.id, "left");
-        }
-        Change::Died(record) => {
-            tracing::info!(target: "qmesh::runtime", node = record.name, id = %record.id, "died");
-        }
+        Change::Left(record) => node.events().tell(MeshEvent::Left { peer: record.name.clone() }),
+        Change::Died(record) => node.events().tell(MeshEvent::Died { peer: record.name.clone() }),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use qmesh_discovery::{NodeRecord, Snapshot};
-use qmesh_transport::{Channel, ChannelWriter};
+use qmesh_transport::{Channel, ChannelWriter, NodeId};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
@@ -32,12 +32,28 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// What this node says of itself.
 pub(crate) async fn answer(node: &Arc<NodeInner>, query: Query) -> Answer {
+    let patience = query.patience();
     match query {
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
         Query::Tree => Answer::Tree(node.tree().list()),
         Query::Traffic => Answer::Traffic(traffic::traffic(node)),
         Query::Tap(asked) => traffic::tap(node, &asked).await.map_or_else(Answer::Failed, Answer::Tapped),
+        Query::About => Answer::About(Box::new(node.about())),
+        Query::Events { after, after_of, max, .. } => {
+            let own = after_of.get(node.name()).or_else(|| after_of.get(&full_name(node.name(), node.id())));
+            let after = own.copied().unwrap_or(after);
+            let told = node.events().after_patiently(after, max as usize, patience).await;
+            Answer::Events { events: told.events, missed: told.missed }
+        }
+        Query::Traces(filter) => {
+            let recorder = node.telemetry().recorder();
+            Answer::Traces(recorder.map(|recorder| recorder.traces(&filter)).unwrap_or_default())
+        }
+        Query::Trace { trace } => {
+            let recorder = node.telemetry().recorder();
+            Answer::Spans(recorder.map(|recorder| recorder.spans(&trace)).unwrap_or_default())
+        }
         Query::Methods { .. } | Query::Call { .. } | Query::Of { .. } | Query::Everywhere { .. } => {
             Answer::Unknown("a node answers for itself alone".to_owned())
         }
@@ -98,6 +114,11 @@ pub(crate) async fn everywhere(node: &Arc<NodeInner>, query: &Query) -> Answer {
     Answer::Everywhere(answers)
 }
 
+/// What tells a node from its namesakes.
+fn full_name(name: &str, id: NodeId) -> String {
+    format!("{name} ({id})")
+}
+
 /// A node's answer, and the name by which it is told from all others.
 async fn ask_by_name(
     node: &Arc<NodeInner>,
@@ -106,7 +127,7 @@ async fn ask_by_name(
     query: &Query,
 ) -> (String, Result<Bytes, Failure>) {
     let namesakes = snapshot.nodes().filter(|other| other.name == record.name).count();
-    let name = if namesakes > 1 { format!("{} ({})", record.name, record.id) } else { record.name.clone() };
+    let name = if namesakes > 1 { full_name(&record.name, record.id) } else { record.name.clone() };
     (name, ask(node, record, query.clone()).await.map_err(|failure| failure.at(&record.name)))
 }
 

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use qmesh_transport::Identity;
 use tokio::time::sleep;
 
-use crate::node::NodeInner;
+use crate::{
+    events::{self, MeshEvent},
+    node::{NodeInner, wall_clock::unix_secs},
+};
 
 /// How often the identity is asked for a newer certificate. A development authority issues one after half of the old
 /// one's life; PEM files are read again.
@@ -19,19 +22,19 @@ pub(crate) async fn run(node: Arc<NodeInner>, identity: Identity) -> Result<(), 
         match identity.credentials(node.name()) {
             Ok(newer) if newer.expires_at() > current.expires_at() => {
                 node.renew(&newer)?;
-                tracing::info!(target: "qmesh::runtime", "the certificate was renewed");
+                node.events().tell(MeshEvent::CertificateRenewed { expires: unix_secs(newer.expires_at()) });
                 current = newer;
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(target: "qmesh::runtime", %error, "no newer certificate is to be had")
+                node.events().tell(MeshEvent::CertificateNotRenewed { why: events::why(error) });
             }
         }
         let now = std::time::UNIX_EPOCH + Duration::from_millis(node.clock().now_ms());
         let left = current.expires_at().duration_since(now).unwrap_or_default();
         if left < WARN_BEFORE {
-            let days = left.as_secs() / (24 * 60 * 60);
-            tracing::warn!(target: "qmesh::runtime", days, "the certificate expires soon: issue a new one");
+            let (expires, days) = (unix_secs(current.expires_at()), left.as_secs() / (24 * 60 * 60));
+            node.events().tell(MeshEvent::CertificateExpires { expires, days });
         }
         sleep(LOOK).await;
     }

@@ -3,11 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use parking_lot::Mutex;
 use qmesh_discovery::SeedSource;
 use qmesh_transport::{Address, NodeId};
 use tokio::time::{sleep, timeout};
 
-use crate::node::{NodeInner, inner::DialProblem};
+use crate::{
+    events::{self, MeshEvent},
+    node::{NodeInner, inner::DialProblem, peer::Unreached},
+};
 
 /// Addresses that one round dials at most.
 const DIALS_MAX: usize = 32;
@@ -19,14 +23,13 @@ const STAGGER: Duration = Duration::from_millis(100);
 pub(crate) async fn run(node: Arc<NodeInner>, sources: Arc<Vec<SeedSource>>) -> Result<(), String> {
     // Who answered at which address: itself where the id is our own.
     let mut known: BTreeMap<Address, NodeId> = BTreeMap::new();
-    let mut silent = Silent::default();
     let mut rounds_alone = 0;
     loop {
         for source in sources.iter() {
             match source.resolve().await {
                 Ok(addresses) => {
                     for (address, answer) in contact_all(&node, &known, addresses).await {
-                        silent.note(source, &address, answer.as_ref().err());
+                        note(&node, source, &address, answer.as_ref().err());
                         if let Ok(Some(id)) = answer {
                             known.insert(address, id);
                         }
@@ -46,24 +49,44 @@ pub(crate) async fn run(node: Arc<NodeInner>, sources: Arc<Vec<SeedSource>>) -> 
 }
 
 /// The addresses that somebody named as a seed and where nobody answers, and why: each reason is told once.
-#[derive(Default)]
-struct Silent(BTreeMap<Address, String>);
+#[derive(Debug, Default)]
+pub(crate) struct Silent(Mutex<BTreeMap<Address, Unreached>>);
 
 impl Silent {
-    fn note(&mut self, source: &SeedSource, address: &Address, problem: Option<&String>) {
-        // Files of nodes that are gone, and what multicast DNS remembers, are nobody's mistake.
-        let named = matches!(source, SeedSource::Addresses(_) | SeedSource::Dns { .. });
-        match problem {
-            None => {
-                if self.0.remove(address).is_some() {
-                    tracing::info!(target: "qmesh::runtime", %address, "a seed answers again");
-                }
-            }
-            Some(why) if named && self.0.len() < SILENT_MAX && self.0.get(address) != Some(why) => {
-                tracing::warn!(target: "qmesh::runtime", %address, why, "a seed does not answer; asking on");
-                self.0.insert(address.clone(), why.clone());
-            }
-            Some(why) => tracing::debug!(target: "qmesh::runtime", %address, why, "a seed does not answer"),
+    /// Whether it did not answer before.
+    fn answers(&self, address: &Address) -> bool {
+        self.0.lock().remove(address).is_some()
+    }
+
+    /// Whether this is news.
+    fn fails(&self, address: &Address, problem: &Unreached) -> bool {
+        let mut silent = self.0.lock();
+        let is_news = silent.len() < SILENT_MAX && silent.get(address) != Some(problem);
+        if is_news {
+            silent.insert(address.clone(), problem.clone());
+        }
+        is_news
+    }
+
+    pub(crate) fn list(&self) -> Vec<(Address, Unreached)> {
+        self.0.lock().iter().map(|(address, problem)| (address.clone(), problem.clone())).collect()
+    }
+}
+
+fn note(node: &NodeInner, source: &SeedSource, address: &Address, problem: Option<&Unreached>) {
+    // Files of nodes that are gone, and what multicast DNS remembers, are nobody's mistake.
+    let named = matches!(source, SeedSource::Addresses(_) | SeedSource::Dns { .. });
+    match problem {
+        None if node.silent_seeds().answers(address) => {
+            node.events().tell(MeshEvent::SeedAnswers { address: address.to_string() });
+        }
+        None => {}
+        Some(problem) if named && node.silent_seeds().fails(address, problem) => {
+            node.events()
+                .tell(MeshEvent::SeedSilent { address: address.to_string(), why: problem.why.clone() });
+        }
+        Some(Unreached { why, .. }) => {
+            tracing::debug!(target: "qmesh::runtime", %address, why, "a seed does not answer");
         }
     }
 }
@@ -72,7 +95,7 @@ impl Silent {
 const SILENT_MAX: usize = 256;
 
 /// What an address answered: who that is, if it is news, or why nobody did.
-type Answer = (Address, Result<Option<NodeId>, String>);
+type Answer = (Address, Result<Option<NodeId>, Unreached>);
 
 /// Asks one address after the other; one that is dead holds up the next for no longer than [`STAGGER`].
 async fn contact_all(
@@ -101,7 +124,7 @@ async fn contact(
     node: &Arc<NodeInner>,
     known: &BTreeMap<Address, NodeId>,
     address: &Address,
-) -> Result<Option<NodeId>, String> {
+) -> Result<Option<NodeId>, Unreached> {
     if node.addresses().contains(address) {
         return Ok(None);
     }
@@ -141,6 +164,9 @@ async fn contact(
             Ok(Some(id))
         }
         Err(DialProblem::Itself) => Ok(Some(node.id())),
-        Err(why) => Err(why.to_string()),
+        Err(problem) => {
+            let silent = matches!(problem, DialProblem::Silent(_));
+            Err(Unreached { why: events::why(problem), silent })
+        }
     }
 }

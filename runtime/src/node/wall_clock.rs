@@ -23,6 +23,11 @@ impl WallClock {
     }
 }
 
+/// A date in seconds since 1970.
+pub(crate) fn unix_secs(date: SystemTime) -> u64 {
+    date.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 // === impl WallClock ===
 
 impl Default for WallClock {

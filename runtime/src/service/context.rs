@@ -10,11 +10,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    authorize::Guard,
+    authorize::{self, Guard},
     call_tree::Inherited,
     channel::head::Head,
     client::ServiceClient,
-    failure::Failure,
+    events::{MeshEvent, Pace},
+    failure::{Failure, Reason},
     metadata::Metadata,
     node::NodeHandle,
     service::{Caller, Cancel, Method, OneWays, Replies},
@@ -63,6 +64,8 @@ pub(crate) struct ServiceCore {
     pub(crate) name: &'static str,
     pub(crate) node: NodeHandle,
     pub(crate) guard: Guard,
+    /// How often it tells that a policy refused a call.
+    pub(crate) refusals: Pace,
     pub(crate) telemetry: Telemetry,
     /// Where its calls are measured.
     pub(crate) side: Option<Arc<Side>>,
@@ -224,11 +227,19 @@ impl Conditions {
 }
 
 impl CallScope {
-    /// The refusal of a call that may not be made; counted and logged.
+    /// The refusal of a call that may not be made; counted and, not too often, told.
     #[cold]
     pub(crate) fn refuse(&self, method: &str) -> Failure {
         self.core.node.inner().counters().refused_call();
-        self.core.guard.refuse(&self.caller, self.guest.as_ref(), (self.core.name, method))
+        let core = &*self.core;
+        core.node.inner().events().tell_at(&core.refusals, || MeshEvent::CallRefused {
+            service: core.name.to_owned(),
+            method: method.to_owned(),
+            caller: self.caller.to_string(),
+            guest: self.guest.as_ref().map(ToString::to_string),
+        });
+        let refusal = authorize::refusal(&self.caller, self.guest.as_ref(), (core.name, method));
+        Failure::not_executed(Reason::Refused, refusal)
     }
 
     /// A call is answered before it comes to the service: tells telemetry.
@@ -241,7 +252,7 @@ impl CallScope {
     ) {
         let weight = self.core.telemetry.watched().and_then(|watch| watch.weigh());
         if let Some(method) = methods.get(number)
-            && (self.core.telemetry.is_on() || !trace.is_undecided() || weight.is_some())
+            && (self.core.telemetry.hears_of_failures() || !trace.is_undecided() || weight.is_some())
         {
             Arrived { scope: self, method: (number, method), trace, queued_at: Instant::now(), weight }
                 .refused(failure);

@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     call_tree::Inherited,
+    events::{self, Chronicle, MeshEvent},
     failure::{Failure, Reason},
     service::reply::unanswered,
     service::{CallScope, Conditions, Contract, Method, OneWays, actor::ServiceMessage},
@@ -44,6 +45,9 @@ const PACE_OVER: u64 = 64;
 /// With no slot free, calls are refused once the oldest in the queue waits longer than this. A shorter wait is never
 /// reckoned with.
 pub(crate) const OLDEST_MAX: Duration = Duration::from_millis(100);
+
+/// The log hears of one refusal in this time, and of how many there were.
+const OVERLOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// A call with its permit: one of the inbox's slots is its own until it is done.
 pub(crate) struct Envelope<C: Contract> {
@@ -66,6 +70,9 @@ pub(crate) struct Inbox<C: Contract> {
     pace: Pace,
     /// How long the call that was taken last had waited, in microseconds.
     pub(crate) age: Arc<AtomicU64>,
+    events: Arc<Chronicle>,
+    /// How often it tells that it refuses calls.
+    refusals: events::Pace,
 }
 
 /// How fast the service works: read without a lock, written under the queue's.
@@ -143,7 +150,8 @@ impl<C: Contract> Batch<C> {
         if let Some(method) = envelope.method() {
             inherited = inherited.of(C::NAME, method);
         }
-        match self.told_of(envelope) {
+        let telemetry = &self.scope.core.telemetry;
+        match self.told_of(envelope, telemetry.is_on()) {
             None => inherited,
             Some(call) => inherited.traced(Handling::begin(call)),
         }
@@ -151,18 +159,18 @@ impl<C: Contract> Batch<C> {
 
     /// A call of the batch will not run.
     pub(crate) fn refuse_one(&self, envelope: Envelope<C>, failure: Failure) {
-        if let Some(call) = self.told_of(&envelope) {
+        if let Some(call) = self.told_of(&envelope, self.scope.core.telemetry.hears_of_failures()) {
             call.refused(&failure);
         }
         C::refuse(envelope.call, failure);
     }
 
-    /// The call for telemetry, where it belongs to a trace or may begin one.
+    /// The call for telemetry, where it belongs to a trace, or where that hears of others too.
     #[inline]
-    fn told_of<'a>(&'a self, envelope: &'a Envelope<C>) -> Option<Arrived<'a>> {
+    fn told_of<'a>(&'a self, envelope: &'a Envelope<C>, hears_of_all: bool) -> Option<Arrived<'a>> {
         let (trace, scope) = (&envelope.conditions.head.trace, &*self.scope);
         let weight = scope.core.telemetry.watched().and_then(|watch| watch.weigh());
-        if trace.is_undecided() && !scope.core.telemetry.is_on() && weight.is_none() {
+        if trace.is_undecided() && !hears_of_all && weight.is_none() {
             return None;
         }
         let method = (usize::from(envelope.method), envelope.method()?);
@@ -197,14 +205,16 @@ impl<C: Contract> Drop for Batch<C> {
     /// Replies answer for themselves when they are dropped; one-way sends have none.
     fn drop(&mut self) {
         self.count_refused();
-        for call in self.calls.iter().filter_map(|envelope| self.told_of(envelope)) {
+        let hears_of_all = self.scope.core.telemetry.hears_of_failures();
+        for call in self.calls.iter().filter_map(|envelope| self.told_of(envelope, hears_of_all)) {
             call.refused(&unanswered(false));
         }
     }
 }
 
 impl<C: Contract> Inbox<C> {
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// So many places; `events` hears of refusals for want of one.
+    pub(crate) fn new(capacity: usize, events: Arc<Chronicle>) -> Self {
         let queue = Queue {
             waiting: VecDeque::new(),
             taken: None,
@@ -221,6 +231,8 @@ impl<C: Contract> Inbox<C> {
             queue: Mutex::new(queue),
             pace: Pace::default(),
             age: Arc::default(),
+            events,
+            refusals: events::Pace::new(1, OVERLOAD_EVERY),
         }
     }
 
@@ -416,7 +428,9 @@ impl<C: Contract> Inbox<C> {
         closed.unwrap_or_else(|| Failure::not_executed(Reason::Unavailable, "the service has stopped"))
     }
 
+    #[cold]
     fn hopeless(&self, wait: Duration) -> Failure {
+        self.tell_overload(wait);
         let detail = format!(
             "{} would begin the call after about {} ms, too late for its deadline",
             C::NAME,
@@ -425,7 +439,9 @@ impl<C: Contract> Inbox<C> {
         Failure::not_executed(Reason::Overloaded, detail)
     }
 
+    #[cold]
     fn overloaded(&self, oldest: Duration) -> Failure {
+        self.tell_overload(oldest);
         let detail = format!(
             "the queue of {} is full: {} calls, the oldest waits for {} ms",
             C::NAME,
@@ -433,6 +449,15 @@ impl<C: Contract> Inbox<C> {
             oldest.as_millis()
         );
         Failure::not_executed(Reason::Overloaded, detail)
+    }
+
+    fn tell_overload(&self, wait: Duration) {
+        self.events.tell_at(&self.refusals, || MeshEvent::ServiceOverloaded {
+            service: C::NAME.to_owned(),
+            depth: self.occupied() as u64,
+            capacity: self.capacity as u64,
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     fmt,
     marker::PhantomData,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -13,6 +14,7 @@ use ractor::{Actor, ActorCell, SpawnErr};
 
 use crate::{
     authorize::{Decision, Guard, Policy, Rules},
+    events::Pace,
     layer::{CallLayer, Layers, Side},
     node::NodeHandle,
     service::{
@@ -25,6 +27,9 @@ use crate::{
     supervisor::RestartPolicy,
     task::Tasks,
 };
+
+/// A service tells of one refusal by a policy in this time, and of how many there were since the last.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// A service of contract `C` that a node can run: pass it to [`NodeBuilder::serve`](crate::NodeBuilder::serve).
 ///
@@ -233,9 +238,10 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
     }
 
     fn start(self: Box<Self>, node: NodeHandle) -> Started {
-        let inbox = Arc::new(Inbox::<C>::new(self.queue));
+        let inbox = Arc::new(Inbox::<C>::new(self.queue, Arc::clone(node.inner().events())));
         let caller = node.inner().as_caller();
         let guard = Guard::new([node.inner().policies(), &self.policies].concat());
+        let refusals = Pace::new(1, TELL_EVERY);
         let shard = self.on_shard.then(|| node.inner().shards().of(C::NAME.as_bytes()));
         let place = shard.unwrap_or_default();
         let (calls, tasks) = (Tasks::default(), Tasks::default());
@@ -243,7 +249,8 @@ impl<C: Serve<S>, S: Send + Sync + 'static> AnyServer for Server<C, S> {
         let telemetry = node.inner().telemetry().clone();
         let side = telemetry.side(C::NAME, C::METHODS, false);
         let (name, at_work) = (C::NAME, Mutex::default());
-        let core = Arc::new(ServiceCore { name, node, guard, telemetry, side, ready, at_work, calls, tasks });
+        let core = ServiceCore { name, node, guard, refusals, telemetry, side, ready, at_work, calls, tasks };
+        let core = Arc::new(core);
         let endpoint =
             Arc::new(LocalEndpoint::new(Arc::clone(&inbox), Arc::clone(&core), self.layers, caller));
         let (factory, warm_up) = (self.factory, self.warm_up);

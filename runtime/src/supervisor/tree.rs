@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::events::{self, Chronicle, MeshEvent};
+
 /// A look at an actor with a queue.
 pub(crate) type Look = Arc<dyn Fn(Instant) -> Glance + Send + Sync>;
 
@@ -34,9 +36,12 @@ pub(crate) enum Kind {
     Service,
 }
 
-/// All actors of a node by path.
+/// All actors of a node by path. What fails and is restarted becomes an event here.
 #[derive(Debug, Default)]
-pub(crate) struct Tree(Mutex<BTreeMap<String, Entry>>);
+pub(crate) struct Tree {
+    actors: Mutex<BTreeMap<String, Entry>>,
+    events: Arc<Chronicle>,
+}
 
 struct Entry {
     kind: Kind,
@@ -85,58 +90,81 @@ pub enum ActorState {
 }
 
 impl Tree {
+    pub(crate) fn new(events: Arc<Chronicle>) -> Self {
+        Self { actors: Mutex::default(), events }
+    }
+
     pub(crate) fn started(&self, path: &str, kind: Kind, look: Option<Look>) {
         let state = ActorState::Running;
         let entry = Entry { kind, state, restarts: 0, since: Instant::now(), last_failure: None, look };
-        self.0.lock().insert(path.to_owned(), entry);
+        self.actors.lock().insert(path.to_owned(), entry);
     }
 
     pub(crate) fn restarted(&self, path: &str) {
-        self.change(path, |entry| {
+        let restarted = self.change(path, |entry| {
             entry.restarts += 1;
             entry.state = ActorState::Running;
+            let (restarts, why) =
+                (entry.restarts, events::why(entry.last_failure.as_deref().unwrap_or_default()));
+            match entry.service(path) {
+                Some(service) => MeshEvent::ServiceRestarted { service, restarts, why },
+                None => MeshEvent::ActorRestarted { actor: path.to_owned(), restarts, why },
+            }
         });
+        restarted.into_iter().for_each(|event| self.events.tell(event));
     }
 
     pub(crate) fn waits(&self, path: &str, reason: &str) {
-        self.change(path, |entry| {
+        let _known = self.change(path, |entry| {
             entry.state = ActorState::Restarting;
             entry.last_failure = Some(reason.to_owned());
         });
     }
 
     pub(crate) fn failed(&self, path: &str, reason: &str) {
-        self.change(path, |entry| {
+        let stopped = self.change(path, |entry| {
             entry.state = ActorState::Failed;
             entry.last_failure = Some(reason.to_owned());
+            let why = events::why(reason);
+            match entry.service(path) {
+                Some(service) => MeshEvent::ServiceStopped { service, why },
+                None => MeshEvent::ActorStopped { actor: path.to_owned(), why },
+            }
         });
+        stopped.into_iter().for_each(|event| self.events.tell(event));
     }
 
-    fn change(&self, path: &str, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.0.lock().get_mut(path) {
-            entry.since = Instant::now();
-            change(entry);
-        }
+    fn change<T>(&self, path: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let mut actors = self.actors.lock();
+        let entry = actors.get_mut(path)?;
+        entry.since = Instant::now();
+        Some(change(entry))
     }
 
     pub(crate) fn has(&self, path: &str) -> bool {
-        self.0.lock().contains_key(path)
+        self.actors.lock().contains_key(path)
     }
 
     /// Removes an actor and all below it.
     pub(crate) fn ended_below(&self, path: &str) {
         let below = format!("{path}/");
-        self.0.lock().retain(|known, _| known != path && !known.starts_with(&below));
+        self.actors.lock().retain(|known, _| known != path && !known.starts_with(&below));
     }
 
     /// All actors, by path.
     pub(crate) fn list(&self) -> Vec<ActorInfo> {
         let now = Instant::now();
-        self.0.lock().iter().map(|(path, entry)| entry.info(path, now)).collect()
+        self.actors.lock().iter().map(|(path, entry)| entry.info(path, now)).collect()
     }
 }
 
 impl Entry {
+    /// The name of the service, if the actor at that path is one.
+    fn service(&self, path: &str) -> Option<String> {
+        let name = path.split_once("/service/").map(|(_, name)| name.to_owned());
+        name.filter(|_| self.kind == Kind::Service)
+    }
+
     fn info(&self, path: &str, now: Instant) -> ActorInfo {
         let glance = self.look.as_ref().map(|look| look(now));
         let warms = self.state == ActorState::Running && glance.is_some_and(|glance| glance.is_warming);

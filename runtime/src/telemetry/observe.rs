@@ -3,14 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Weak},
-    time::UNIX_EPOCH,
 };
 
 use opentelemetry::{KeyValue, metrics::AsyncInstrument};
 use tokio::time::Instant;
 
 use crate::{
-    node::NodeInner,
+    node::{NodeInner, gossip, wall_clock::unix_secs},
     telemetry::{meter::Meter, names},
 };
 
@@ -158,7 +157,7 @@ const OBSERVED: &[Observed] = &[
         |node| {
             let rejected = node.gopher_map().stats().rejected.into_iter();
             let told = rejected.map(|(reason, count)| {
-                (count, vec![KeyValue::new(names::ERROR_TYPE, reason.to_string().replace(' ', "_"))])
+                (count, vec![KeyValue::new(names::ERROR_TYPE, gossip::label(reason))])
             });
             told.collect()
         },
@@ -166,10 +165,7 @@ const OBSERVED: &[Observed] = &[
     observed(
         ("qmesh.certificate.expiry", "s", Gauge),
         "When the node's certificate ends, in seconds since 1970.",
-        |node| {
-            let expiry = node.credentials().expires_at().duration_since(UNIX_EPOCH);
-            alone(expiry.map_or(0, |expiry| expiry.as_secs()))
-        },
+        |node| alone(unix_secs(node.current_credentials().expires_at())),
     ),
 ];
 

@@ -6,6 +6,13 @@ use std::{net::SocketAddr, str::FromStr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HttpAddress(pub(crate) SocketAddr);
 
+impl HttpAddress {
+    /// What a person or a program asks there.
+    pub(crate) fn url(self, path: &str) -> String {
+        format!("http://{}/{path}", self.0)
+    }
+}
+
 // === impl HttpAddress ===
 
 impl FromStr for HttpAddress {

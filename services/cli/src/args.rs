@@ -50,6 +50,10 @@ pub(crate) enum Command {
     Top(Target),
     /// Print calls as they pass: who calls what, where it goes, how it ends and how long it takes.
     Tap(commands::tap::Args),
+    /// Show what happened in the mesh: who came and went, what was restarted or refused.
+    Events(commands::events::Args),
+    /// Look for what is wrong with the mesh, and say what to do.
+    Doctor(commands::doctor::Args),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
     Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.
@@ -69,6 +73,15 @@ impl Command {
         matches!(self, Self::Dev(_) | Self::Serve(_))
     }
 
+    /// Its metrics are asked for there.
+    pub(crate) const fn answers_metrics_at(&mut self, address: Option<HttpAddress>) {
+        match self {
+            Self::Dev(dev) => dev.hosting.metrics = address,
+            Self::Serve(serve) => serve.hosting.metrics = address,
+            _ => {}
+        }
+    }
+
     /// Whether the command tells of what it does, and where its metrics are asked for.
     pub(crate) const fn telemetry(&self) -> Option<Option<HttpAddress>> {
         match self {
@@ -80,6 +93,8 @@ impl Command {
             | Self::Tree(_)
             | Self::Top(_)
             | Self::Tap(_)
+            | Self::Events(_)
+            | Self::Doctor(_)
             | Self::Ca(_)
             | Self::Completions(_) => None,
         }

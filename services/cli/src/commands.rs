@@ -4,6 +4,8 @@ pub(crate) mod ca;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod nodes;
 pub(crate) mod serve;
 pub(crate) mod services;

@@ -83,6 +83,8 @@ struct Started<'a> {
     services: Vec<&'static str>,
     data_dir: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     console: Option<String>,
 }
 
@@ -151,6 +153,7 @@ impl Plan<'_> {
             addresses: node.addresses().iter().map(Address::to_string).collect(),
             services: self.services.iter().map(|stock| stock.name()).collect(),
             data_dir: self.data_dir.display().to_string(),
+            metrics: self.hosting.metrics.map(|address| address.url("metrics")),
             console: console.map(OpenConsole::url),
         };
         match output {
@@ -172,6 +175,7 @@ impl Started<'_> {
             ("address", self.addresses.join("\n")),
             ("services", self.services.join(", ")),
             ("data", self.data_dir.clone()),
+            ("metrics", self.metrics.clone().unwrap_or_default()),
             ("console", self.console.clone().unwrap_or_default()),
         ] {
             if value.is_empty() {

@@ -39,12 +39,13 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| exit::report(&error, output))
 }
 
-fn run(args: Args) -> anyhow::Result<ExitCode> {
+fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exporting = match args.command.telemetry() {
         Some(metrics) => runtime.block_on(Exporting::begin(metrics))?,
         None => Exporting::none(),
     };
+    args.command.answers_metrics_at(exporting.address());
     let outcome = runtime.block_on(dispatch(args, exporting.telemetry()));
     // It sends by way of the runtime.
     exporting.shutdown();
@@ -70,6 +71,12 @@ async fn dispatch(args: Args, telemetry: Telemetry) -> anyhow::Result<ExitCode> 
         Command::Tree(tree) => Box::pin(signals::or_interrupted(commands::tree::run(tree, output))).await,
         Command::Top(target) => Box::pin(signals::or_interrupted(commands::top::run(target, output))).await,
         Command::Tap(tap) => Box::pin(signals::or_interrupted(commands::tap::run(tap, output))).await,
+        Command::Events(events) => {
+            Box::pin(signals::or_interrupted(commands::events::run(events, output))).await
+        }
+        Command::Doctor(doctor) => {
+            Box::pin(signals::or_interrupted(commands::doctor::run(doctor, output))).await
+        }
         Command::Ca(ca) => commands::ca::run(&ca, output),
         Command::Demo(demo) => Box::pin(demo::run(demo, telemetry, output)).await,
         Command::Completions(completions) => commands::completions::run(&completions),

@@ -107,6 +107,19 @@ pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
+/// A text in its colour.
+pub(crate) fn shaded(text: &str, shade: Shade, colours: bool) -> String {
+    let code = match shade {
+        Shade::Plain => return text.to_owned(),
+        Shade::Name => "1",
+        Shade::Good => "32",
+        Shade::Odd => "33",
+        Shade::Bad => "31",
+        Shade::Faint => "2",
+    };
+    styled(text, code, colours)
+}
+
 fn styled(text: &str, code: &str, wanted: bool) -> String {
     if wanted { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }

@@ -10,8 +10,9 @@ use crate::{address::HttpAddress, exit::Problem};
 #[derive(Debug)]
 pub(crate) struct Exporting {
     export: Export,
-    /// Answers for `/metrics`.
+    /// Answers for `/metrics`, there.
     answering: JoinSet<()>,
+    address: Option<HttpAddress>,
 }
 
 impl Exporting {
@@ -26,18 +27,24 @@ impl Exporting {
             variables.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
         let export = Export::new(variables, "qmesh", metrics.is_some());
         let export = export.map_err(|error| Problem::usage(error.to_string()))?;
-        let mut answering = JoinSet::new();
+        let (mut answering, mut bound) = (JoinSet::new(), None);
         if let Some((HttpAddress(address), metrics)) = metrics.zip(export.metrics()) {
             let listener = TcpListener::bind(address).await;
             let listener = listener.with_context(|| format!("cannot listen on {address} for metrics"))?;
+            bound = Some(HttpAddress(listener.local_addr()?));
             answering.spawn(metrics.clone().serve(listener));
         }
-        Ok(Self { export, answering })
+        Ok(Self { export, answering, address: bound })
     }
 
     /// Nothing is told.
     pub(crate) fn none() -> Self {
-        Self { export: Export::none(), answering: JoinSet::new() }
+        Self { export: Export::none(), answering: JoinSet::new(), address: None }
+    }
+
+    /// Where it answers for metrics, the port that the system chose included.
+    pub(crate) const fn address(&self) -> Option<HttpAddress> {
+        self.address
     }
 
     /// For a node of the process, or a client.

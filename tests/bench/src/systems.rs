@@ -18,6 +18,7 @@ use qmesh_bench_harness::system::Entry;
 /// Every system, in the order of a round's turns.
 pub(crate) static SYSTEMS: &[Entry] = &[
     Entry::of::<qmesh::Qmesh<qmesh::OneThread>>(),
+    Entry::of::<qmesh::Qmesh<qmesh::Watched>>(),
     Entry::of::<qmesh::Qmesh<qmesh::Workers>>(),
     Entry::of::<qmesh::Qmesh<qmesh::Shard>>(),
     Entry::of::<quinn_pipelined::QuinnPipelined>(),

@@ -5,6 +5,7 @@
 mod authorize;
 mod compatibility;
 mod drains;
+mod events;
 mod hostile;
 mod layers;
 mod membership;
@@ -17,6 +18,7 @@ mod overload;
 mod panics;
 mod pinned;
 mod queues;
+mod recorder;
 mod retries;
 mod rolling;
 mod service_layers;

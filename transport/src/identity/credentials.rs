@@ -29,6 +29,7 @@ struct Inner {
     certified: Arc<CertifiedKey>,
     trust: Trust,
     validity: Validity,
+    authority_not_after: SystemTime,
     /// Derives further secrets from the private key.
     derive: hmac::Key,
 }
@@ -65,10 +66,20 @@ impl Credentials {
         let peer = trust.verify(&chain, unix(validity.not_after))?;
         let signing = any_supported_type(key).map_err(|_unknown| IdentityError::UnsupportedKey)?;
         signing.choose_scheme(&SCHEMES).ok_or(IdentityError::UnsupportedKey)?;
+        let ends = authorities.iter().map(|authority| Ok(Validity::of(authority)?.not_after));
+        let ends = ends.collect::<Result<Vec<_>, IdentityError>>()?;
+        let authority_not_after = ends.into_iter().max().unwrap_or(validity.not_after);
         let derive = hmac::Key::new(hmac::HMAC_SHA256, key.secret_der());
         let certified = CertifiedKey::new(chain, signing);
         certified.keys_match().map_err(|_other| IdentityError::KeyMismatch)?;
-        Ok(Self(Arc::new(Inner { peer, certified: Arc::new(certified), trust, validity, derive })))
+        Ok(Self(Arc::new(Inner {
+            peer,
+            certified: Arc::new(certified),
+            trust,
+            validity,
+            authority_not_after,
+            derive,
+        })))
     }
 
     /// The id of our key.
@@ -118,6 +129,13 @@ impl Credentials {
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.0.validity.not_after
+    }
+
+    /// When the last of the authorities that we trust ends. Nobody refuses what it has issued for that, but it issues
+    /// nothing that lives on.
+    #[must_use]
+    pub fn authority_expires_at(&self) -> SystemTime {
+        self.0.authority_not_after
     }
 
     /// Signs a message with our key, for [`PeerIdentity::verify_signature`].

@@ -12,9 +12,9 @@ use crate::{
     control_api::Tapped,
     failure::Failure,
     telemetry::{
+        moment::Moment,
         names::Status,
         trace::Trace,
-        tracer,
         watch::{
             MEASURES, Names, Relaxed, Served, Side, TAPS, Watch, micros, millis, taps::Faucet, waits::Wait,
         },
@@ -74,15 +74,14 @@ impl Watch {
         payload: impl FnOnce() -> Payload,
     ) -> Option<Arc<Called>> {
         let open = self.open.load(Relaxed);
-        let now = Instant::now();
         let weight = self.weigh();
-        let taps = if open & TAPS == 0 { Vec::new() } else { self.taps.of(target.service, now) };
+        let taps = if open & TAPS == 0 { Vec::new() } else { self.taps.of(target.service, Instant::now()) };
         let handler = call_tree::handler();
         let waits = handler.filter(|_| open & MEASURES != 0 && target.guest.is_none());
         if weight.is_none() && taps.is_empty() && waits.is_none() {
             return None;
         }
-        let trace = trace().id();
+        let (now, trace) = (Instant::now(), trace().id());
         let payload = taps.iter().any(|tap| tap.shows_payloads()).then(payload);
         let waits = waits.map(|handler| self.waits.begin(self.wait(handler, target, (now, trace.clone()))));
         let from = match (target.guest, handler) {
@@ -146,7 +145,7 @@ impl Called {
         let payload = self.payload.clone();
         let tapped = Tapped {
             seq: 0,
-            unix_ms: tracer::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            unix_ms: Moment::now().wall.duration_since(UNIX_EPOCH).map_or(0, millis),
             service: self.service.clone(),
             method: self.method.clone(),
             caller: self.watch.node.clone(),

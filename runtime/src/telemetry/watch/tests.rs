@@ -1,3 +1,5 @@
+//! What is measured while somebody looks, and what is not.
+
 use std::time::Duration;
 
 use tokio::time::{Instant, advance};
@@ -129,6 +131,11 @@ async fn a_tap_says_what_it_missed() {
     // The second in which they came is one of the tap's, or the end of one and the beginning of the next.
     assert!((200..=400).contains(&second.calls.len()), "{}", second.calls.len());
     assert!(watch.read().flows.is_empty(), "a tap does not measure");
+    tokio::time::sleep(LEASE).await;
+    ask(&watch, &tasks, second.next).await;
+    second_of(&watch, 5).await;
+    let anew = ask(&watch, &tasks, second.next).await;
+    assert_eq!((anew.calls.len(), anew.missed, anew.next), (5, 0, 5), "it began anew");
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,6 +91,7 @@ fn next_steps(data_dir: &DataDir) -> std::io::Result<()> {
         (format!("{qmesh} serve echo.Echo --name b{flag}"), "a second node"),
         (format!("{qmesh} nodes{flag}"), "who is there"),
         (format!("{qmesh} tree{flag}"), "what this node runs"),
+        (format!("{qmesh} events --follow{flag}"), "what happens"),
     ];
     let mut table = Table::new(["", ""]);
     for (command, what) in commands {

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    exit::{Exit, Problem},
+    exit::Problem,
     find::Target,
     output::{self, OutputFormat},
     text,

@@ -126,9 +126,9 @@ impl Look {
             KeyCode::Enter => self.inside = self.row_inside(snapshot),
             KeyCode::Tab | KeyCode::Right | KeyCode::Char('l') => self.turn(1),
             KeyCode::BackTab | KeyCode::Left => self.turn(PANES.len() - 1),
-            KeyCode::Char(number @ '1'..='3') => {
-                self.pane = PANES[usize::from(number as u8 - b'1')];
-            }
+            KeyCode::Char('1') => self.pane = Pane::Services,
+            KeyCode::Char('2') => self.pane = Pane::Nodes,
+            KeyCode::Char('3') => self.pane = Pane::Edges,
             KeyCode::Char('s') => self.sort_by_next(),
             KeyCode::Char('r') => {
                 let table = self.table_mut();

@@ -75,14 +75,14 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, look: &Look, snapshot: &Snapshot
 }
 
 fn draw_deadlocks(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
-    let lines: Vec<_> = snapshot.deadlocks.iter().take(usize::from(area.height)).map(|deadlock| {
+    let lines = snapshot.deadlocks.iter().take(usize::from(area.height)).map(|deadlock| {
         let mut line = vec![Span::from(" DEADLOCK ").bold().white().on_red(), Span::from(" ")];
         for (node, wait) in &deadlock.circle {
             line.push(Span::from(format!("{}/{}", wait.from, wait.handler)).bold());
             line.push(Span::from(format!(" on {node} → ")));
         }
         if let Some((_, first)) = deadlock.circle.first() {
-            line.push(Span::from(first.from.clone()).bold());
+            line.push(Span::from(first.from.as_str()).bold());
         }
         line.push(Span::from(format!("  for {}", text::duration_ms(deadlock.for_ms))));
         if deadlock.held_up > 0 {
@@ -90,8 +90,7 @@ fn draw_deadlocks(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
         }
         Line::from(line).style(tone(Tone::Bad))
     });
-    let lines = lines.collect::<Vec<_>>();
-    frame.render_widget(Paragraph::new(lines), area);
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
 }
 
 fn draw_tables(frame: &mut Frame<'_>, area: Rect, look: &Look, snapshot: &Snapshot) {
@@ -281,7 +280,7 @@ fn draw_node(frame: &mut Frame<'_>, area: Rect, name: &str, snapshot: &Snapshot)
     }
     let served = snapshot.services.iter().flat_map(|service| &service.endpoints);
     let served: Vec<EndpointRow> = served.filter(|endpoint| endpoint.node == name).cloned().collect();
-    let lines = u16::try_from(served.len()).unwrap_or(u16::MAX).saturating_add(3).clamp(4, area.height / 2);
+    let lines = u16::try_from(served.len()).unwrap_or(u16::MAX).saturating_add(3).min(area.height / 2);
     let [services, below] = Layout::vertical([Constraint::Length(lines), Constraint::Min(4)]).areas(area);
     draw_list(frame, services, &format!(" {name}: what it serves "), &served, 1);
     draw_list(frame, below, " sessions ", sessions, 0);
@@ -344,7 +343,8 @@ const HELP: [(&str, &str); 15] = [
 
 fn draw_help(frame: &mut Frame<'_>) {
     let screen = frame.area();
-    let (width, height) = (70.min(screen.width), (HELP.len() as u16 + 2).min(screen.height));
+    let lines = u16::try_from(HELP.len()).unwrap_or(u16::MAX).saturating_add(2);
+    let (width, height) = (70.min(screen.width), lines.min(screen.height));
     let area = Rect { x: (screen.width - width) / 2, y: (screen.height - height) / 2, width, height };
     let lines = HELP.map(|(key, what)| {
         Line::from(vec![Span::from(format!(" {key:<12}")).bold().cyan(), Span::from(what)])

@@ -5,6 +5,7 @@
 
 mod authorize;
 mod calls;
+mod diagnostics;
 mod endings;
 mod errors;
 mod host;

@@ -18,7 +18,7 @@ use qmesh_bench_harness::{
 };
 use tokio::runtime::Handle;
 
-pub(super) use self::placement::{OneThread, Shard, Workers};
+pub(super) use self::placement::{OneThread, Shard, Watched, Workers};
 use self::{
     peer::{PeerClient, message},
     placement::Placement,
@@ -55,6 +55,7 @@ impl<P: Placement> System for Qmesh<P> {
             _ => shelf::counting(builder, &host),
         };
         let node = peer::serve(builder, &host).start().await?;
+        node::look_at(&node, P::IS_WATCHED);
         let address = node.addresses().into_iter().find_map(|address| address.socket());
         host.ready(address.context("no socket")?.port())?;
         pending().await
@@ -67,6 +68,7 @@ impl<P: Placement> System for Qmesh<P> {
             .start()
             .await?;
         node::wait_for(&node, peer::NAME, target.addresses.len()).await?;
+        node::look_at(&node, P::IS_WATCHED);
         let place = node.spawn(async { Handle::current() }).await?;
         Ok(Caller { peer: node.client(), services: target.scenario.services(), node, place })
     }

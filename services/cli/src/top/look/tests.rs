@@ -1,3 +1,5 @@
+//! What keys do to what is looked at.
+
 use serde_json::json;
 
 use super::*;

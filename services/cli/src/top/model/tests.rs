@@ -1,3 +1,5 @@
+//! Rates of two answers, and what is told of them.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The screen, as a terminal shows it.
+
 use qmesh::Deadlock;
 use ratatui::{Terminal, backend::TestBackend};
 use serde_json::json;
@@ -67,6 +69,9 @@ fn a_small_screen_shows_one_table_and_what_matters_most_of_it() {
     for size in [(1, 1), (10, 3), (20, 5), (300, 100)] {
         look.shows_help = true;
         screen(&look, &shop(), size);
+        for inside in [Inside::Node("b".to_owned()), Inside::Service("shop.Stock".to_owned())] {
+            screen(&Look { inside: Some(inside), ..Look::new() }, &shop(), size);
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The nodes, as all scenarios have them.
 
-use std::time::Duration;
+use std::{hint::black_box, time::Duration};
 
 use anyhow::{Context, Result};
 use qmesh::{Address, Config, Identity, Node, NodeBuilder, SeedSource};
 use qmesh_bench_harness::{certificates::Certificates, scenarios::Scenario, system::Target};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 /// How long a node may take to learn of its servers.
 const JOINING_MAX: Duration = Duration::from_secs(10);
@@ -28,6 +28,23 @@ pub(super) fn identity(certificates: &Certificates) -> Result<Identity> {
 /// The servers, as nodes to ask first.
 pub(super) fn seeds(target: &Target) -> SeedSource {
     SeedSource::Addresses(target.addresses.iter().copied().map(Address::quic).collect())
+}
+
+/// Asks for the traffic of a node every second, for as long as it lives, where that is wanted.
+pub(super) fn look_at(node: &Node, is_wanted: bool) {
+    if !is_wanted {
+        return;
+    }
+    let asked = node.clone();
+    drop(node.spawn(async move {
+        let mut seconds = interval(Duration::from_secs(1));
+        loop {
+            seconds.tick().await;
+            let seen = asked.traffic();
+            // As it would go to whoever asks.
+            drop(black_box(serde_json::to_vec(&seen)));
+        }
+    }));
 }
 
 /// Waits until a service has so many endpoints.

@@ -7,6 +7,8 @@ pub(crate) trait Placement: Send + Sync + 'static {
     const NAME: &'static str;
     const THREADS: Threads;
     const SHARDS: usize;
+    /// Whether somebody looks at the traffic of each node.
+    const IS_WATCHED: bool = false;
     const SCENARIOS: &'static [&'static str];
 }
 
@@ -18,6 +20,9 @@ pub(crate) enum Workers {}
 
 /// The same with one shard, on which the services and their callers are.
 pub(crate) enum Shard {}
+
+/// As on one thread, while somebody looks at the traffic of each node, once a second, as `qmesh top` and the console do.
+pub(crate) enum Watched {}
 
 const COMPARED: &[&str] = &["S2", "S3", "S5", "S6", "S9-alone", "S9", "S10", "S12"];
 
@@ -46,6 +51,14 @@ impl Placement for OneThread {
         "S12",
         "flood",
     ];
+}
+
+impl Placement for Watched {
+    const NAME: &'static str = "qmesh-watched";
+    const THREADS: Threads = Threads::One;
+    const SHARDS: usize = 0;
+    const IS_WATCHED: bool = true;
+    const SCENARIOS: &'static [&'static str] = &["S1", "S2", "S3", "S5"];
 }
 
 impl Placement for Workers {
