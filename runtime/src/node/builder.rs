@@ -219,7 +219,7 @@ impl NodeBuilder {
         let data_dir = root.as_deref().map(|root| DataDir::open(root, &self.name)).transpose()?;
         let now = self.clock.now_ms();
         let incarnation = data_dir.as_ref().map_or(Ok(now), |data_dir| data_dir.next_incarnation(now))?;
-        let shards = Shards::start(self.config.shards).map_err(StartError::Shards)?;
+        let shards = Shards::start("qmesh-shard", self.config.shards).map_err(StartError::Shards)?;
         let bound = self.bind(&credentials, &shards)?;
         let addresses = self.addresses(&bound)?;
         let mut seeds = std::mem::take(&mut self.seeds);

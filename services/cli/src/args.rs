@@ -5,7 +5,7 @@ use clap::{
     builder::styling::{AnsiColor, Style, Styles},
 };
 
-use crate::{commands, demo, exit, find::Target, output::OutputFormat, telemetry::MetricsAddress};
+use crate::{address::HttpAddress, commands, demo, exit, find::Target, output::OutputFormat};
 
 /// How help looks on a terminal.
 const STYLES: Styles = Styles::styled()
@@ -82,7 +82,7 @@ impl Command {
     }
 
     /// Its metrics are asked for there.
-    pub(crate) const fn answers_metrics_at(&mut self, address: Option<MetricsAddress>) {
+    pub(crate) const fn answers_metrics_at(&mut self, address: Option<HttpAddress>) {
         match self {
             Self::Dev(dev) => dev.hosting.metrics = address,
             Self::Serve(serve) => serve.hosting.metrics = address,
@@ -92,7 +92,7 @@ impl Command {
     }
 
     /// Whether the command tells of what it does, and where its metrics are asked for.
-    pub(crate) const fn telemetry(&self) -> Option<Option<MetricsAddress>> {
+    pub(crate) const fn telemetry(&self) -> Option<Option<HttpAddress>> {
         match self {
             Self::Dev(dev) => Some(dev.hosting.metrics),
             Self::Serve(serve) => Some(serve.hosting.metrics),

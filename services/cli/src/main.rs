@@ -4,8 +4,10 @@
 //! control channel, and is never a member. This is the only place of qmesh that reads the environment, installs a
 //! subscriber and handles signals.
 
+mod address;
 mod args;
 mod commands;
+mod console;
 mod demo;
 mod exit;
 mod find;

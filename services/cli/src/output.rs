@@ -84,19 +84,6 @@ pub(crate) fn faint(text: &str) -> String {
     shaded(text, Shade::Faint)
 }
 
-/// A text of that shade, on a terminal.
-pub(crate) fn shaded(text: &str, shade: Shade) -> String {
-    let code = match shade {
-        Shade::Plain => return text.to_owned(),
-        Shade::Name => "1",
-        Shade::Good => "32",
-        Shade::Odd => "33",
-        Shade::Bad => "31",
-        Shade::Faint => "2",
-    };
-    styled(text, code, has_colours(&io::stdout()))
-}
-
 /// A text in a shade, on a terminal.
 pub(crate) fn shaded(text: &str, shade: Shade) -> String {
     coloured(text, shade, has_colours(&io::stdout()))

@@ -57,11 +57,13 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
     known.retain(|happened| args.wants(happened));
     let skipped = args.last.map_or(0, |last| known.len().saturating_sub(last));
     print(&known[skipped..], output)?;
-    while args.follow {
-        sleep(PAUSE).await;
-        let mut news = all(&mut client, &mut merge).await?;
-        news.retain(|happened| args.wants(happened));
-        print(&news, output)?;
+    if args.follow {
+        loop {
+            sleep(PAUSE).await;
+            let mut news = all(&mut client, &mut merge).await?;
+            news.retain(|happened| args.wants(happened));
+            print(&news, output)?;
+        }
     }
     client.close().await;
     Ok(ExitCode::SUCCESS)

@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) 
         telemetry: &telemetry,
     };
     let node = plan.start().await.map_err(Problem::from)?;
-    plan.announce(&node, output)?;
+    plan.announce(&node, None, output)?;
     if output == OutputFormat::Table {
         output::line(hosting::HOW_TO_END)?;
     }
