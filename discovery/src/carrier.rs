@@ -19,7 +19,5 @@ pub trait Carrier: Send + Sync + 'static {
 
     /// A part of what this peer sent was kept from gossip. A peer can cause it as often as it likes: whoever tells people
     /// of it does so now and then. All are counted in [`GopherMap::stats`](crate::GopherMap::stats).
-    fn rejected(&self, from: NodeId, reason: Rejection) {
-        let _untold = (from, reason);
-    }
+    fn rejected(&self, _from: NodeId, _reason: Rejection) {}
 }

@@ -1,8 +1,8 @@
 //! What gossip counts.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
-/// What gossip did since the node started. All but the digest's size only grow.
+/// What gossip did since the node started. All counts but the digest's size only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GossipStats {
@@ -14,6 +14,8 @@ pub struct GossipStats {
     pub messages_in: u64,
     /// Their bytes.
     pub bytes_in: u64,
+    /// How long ago the newest message came; none if none did.
+    pub heard_ago: Option<Duration>,
     /// Messages dropped because the gossip loop was busy.
     pub inbox_full: u64,
     /// What was kept from gossip, by reason. A reason that never occurred is absent.

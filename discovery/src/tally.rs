@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{GossipStats, Rejection};
 
@@ -15,6 +16,7 @@ pub(crate) struct Tally {
     bytes_out: AtomicU64,
     messages_in: AtomicU64,
     bytes_in: AtomicU64,
+    heard: Mutex<Option<Instant>>,
     inbox_full: AtomicU64,
     unproven: AtomicU64,
     heartbeats_overtaken: AtomicU64,
@@ -31,6 +33,7 @@ impl Tally {
     pub(crate) fn received(&self, bytes: usize) {
         self.messages_in.fetch_add(1, Relaxed);
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
+        *self.heard.lock() = Some(Instant::now());
     }
 
     pub(crate) fn inbox_full(&self) {
@@ -69,6 +72,7 @@ impl Tally {
             bytes_out: self.bytes_out.load(Relaxed),
             messages_in: self.messages_in.load(Relaxed),
             bytes_in: self.bytes_in.load(Relaxed),
+            heard_ago: self.heard.lock().map(|heard| heard.elapsed()),
             inbox_full: self.inbox_full.load(Relaxed),
             unproven: self.unproven.load(Relaxed),
             heartbeats_overtaken: self.heartbeats_overtaken.load(Relaxed),

@@ -6,4 +6,4 @@
 //! - `cancellation`: calls and streams that are given up, and what their handlers notice of it
 //! - `file_copy`: a stream in either direction, a checksum at both ends, and a copy that is cut
 //! - `chat`: a room in another process, and a member that stops reading; by hand, `-- serve` and `-- join NAME`
-//! - `deadlock`: two services that wait for each other, found over two nodes; by hand, `-- stay`, and `qmesh top`
+//! - `incident`: a slow service, two that wait for each other, and a pulled cable, and what a guest sees of each; by hand, `-- --stay`

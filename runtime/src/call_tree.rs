@@ -216,6 +216,12 @@ pub(crate) fn traced() -> Traced {
     CURRENT.get().map_or(Traced::Undecided, |current| current.traced)
 }
 
+/// The same, and none outside of a handler.
+#[inline]
+pub(crate) fn traced_within() -> Option<Traced> {
+    CURRENT.get().map(|current| current.traced)
+}
+
 /// The handler that is being polled has its answer: a value, or the service's own error.
 #[inline]
 pub(crate) fn answered(is_value: bool) {
@@ -286,6 +292,11 @@ impl Terms {
             self.take(1);
         }
         has
+    }
+
+    /// How many repeats are left beside those that the attempt under way was given.
+    pub(crate) fn retries_left(&self) -> u32 {
+        self.left()
     }
 
     fn left(&self) -> u32 {

@@ -2,6 +2,7 @@
 
 mod budget;
 mod call;
+mod choice;
 mod dynamic;
 mod engine;
 mod idle;
@@ -16,6 +17,7 @@ use std::{fmt, sync::Arc};
 
 pub(crate) use call::unreadable;
 pub use call::{Call, CallResult, Fallible, Make, Plain, Returns};
+pub(crate) use choice::Choice;
 pub use dynamic::{DynamicError, ServiceError};
 pub(crate) use dynamic::{JsonCall, call_json, journey, methods, ticket};
 pub(crate) use engine::{OwnChannel, no_further_sends};
@@ -37,7 +39,7 @@ use crate::{
     layer::{CallLayer, Layers, Sealed, Side},
     node::{Node, NodeHandle, NodeInner, StartError},
     service::{Contract, Method, Serve, Server, StreamReply},
-    telemetry::{self, Recorded, Shape},
+    telemetry::{self, Keeping, Recorded, Shape, Unkept},
 };
 
 /// Calls the services of contract `C`, here or anywhere in the mesh.
@@ -209,8 +211,12 @@ impl<C: Contract> Client<C> {
         arguments: &A,
     ) -> Option<Box<Recorded>> {
         let telemetry = self.node().telemetry();
-        let is_wanted = telemetry.is_on() || telemetry.watched().is_some();
-        is_wanted.then(|| self.record_now(method, options, arguments)).flatten()
+        let keeping = telemetry.keeping();
+        let is_told = keeping != Keeping::No || telemetry.is_on();
+        let is_looked_at = is_told || telemetry.watched().is_some();
+        is_looked_at
+            .then(|| self.record_now(method, options, arguments, is_told.then_some(keeping)))
+            .flatten()
     }
 
     #[cold]
@@ -219,11 +225,11 @@ impl<C: Contract> Client<C> {
         method: usize,
         options: &mut CallOptions,
         arguments: &A,
+        keeping: Option<Keeping>,
     ) -> Option<Box<Recorded>> {
         let about = C::METHODS.get(method)?;
-        let telemetry = self.node().telemetry();
-        let recorded = telemetry.is_on().then(|| self.begin(about, method, options)).flatten();
-        let seen = telemetry.watched().and_then(|watch| {
+        let recorded = keeping.and_then(|keeping| self.begin(about, method, options, keeping));
+        let seen = self.node().telemetry().watched().and_then(|watch| {
             let target = telemetry::Target { service: C::NAME, method: about.name, guest: None };
             watch.call(target, || options.trace(), || telemetry::shown(arguments))
         });
@@ -231,13 +237,34 @@ impl<C: Contract> Client<C> {
         Recorded::seen(recorded, seen).map(Box::new)
     }
 
-    fn begin(&self, about: &Method, method: usize, options: &mut CallOptions) -> Option<Recorded> {
-        let shape = if about.one_way { Shape::Send } else { Shape::Call };
+    fn begin(
+        &self,
+        about: &Method,
+        method: usize,
+        options: &mut CallOptions,
+        keeping: Keeping,
+    ) -> Option<Recorded> {
+        let shape = shape_of(about);
         let (node, target) = (self.node(), (C::NAME, about.name));
         let side = self.route().side(node, C::METHODS).map(|side| (side, method));
-        let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side);
+        let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side, keeping);
         options.trace = trace;
         recorded
+    }
+
+    /// A call has failed, which began then if that is known. One that is not recorded leaves a word all the same.
+    #[cold]
+    fn failed(
+        &self,
+        (method, since): (usize, Option<Instant>),
+        recorded: Option<&Recorded>,
+        failure: &Failure,
+    ) {
+        let is_recorded = recorded.is_some_and(Recorded::has_span);
+        let Some(about) = C::METHODS.get(method).filter(|_| !is_recorded) else { return };
+        let (method, peer) = ((C::NAME, about.name), failure.endpoint());
+        let shape = shape_of(about);
+        self.node().telemetry().failed(Unkept { method, shape, is_served: false, since, peer, failure });
     }
 
     const fn pin(&self) -> Option<&Arc<Pinning>> {
@@ -272,6 +299,10 @@ impl<C: Contract> Client<C> {
     pub fn send<A>(&self, method: usize, arguments: A, make: fn(A) -> C::Call) -> OneWay<C, A> {
         OneWay::new(self.clone(), method, arguments, make)
     }
+}
+
+const fn shape_of(method: &Method) -> Shape {
+    if method.one_way { Shape::Send } else { Shape::Call }
 }
 
 // === impl Client ===

@@ -49,6 +49,14 @@ pub struct Config {
     /// Whether those who may ask this node may see the arguments of the calls that it makes, as they pass (`qmesh tap
     /// --payload`). Default no.
     pub tap_payloads: bool,
+    /// How many of the traces that begin here each second the node keeps, for [`ControlClient::traces`](crate::ControlClient::traces)
+    /// and `qmesh trace`. Default 50. It keeps its own spans of those that others keep, too, of all that OpenTelemetry samples, and one span for
+    /// each call that fails. They lie in memory: at most 4096 spans of recent traces and as many of slow or failed ones, of 2 KiB each. 0 keeps
+    /// nothing.
+    pub kept_traces_per_second: u32,
+    /// A trace with a call that took so long is kept as those that failed are: until 4096 other spans of such traces have come. Default
+    /// 100 ms.
+    pub slow_call: Duration,
 }
 
 /// The bounds of channels and queues.
@@ -117,6 +125,7 @@ impl Config {
                 "0 to 1000",
             ),
             (self.retries_per_second <= 1_000_000, "retries_per_second", "at most 1,000,000"),
+            (self.kept_traces_per_second <= 1_000_000, "kept_traces_per_second", "at most 1,000,000"),
             (self.shards <= SHARDS_MAX, "shards", "at most 64"),
             (!self.seed_interval.is_zero(), "seed_interval", "more than 0"),
             (!self.redial.0.is_zero() && self.redial.0 <= self.redial.1, "redial", "more than 0, and rising"),
@@ -158,6 +167,8 @@ impl Config {
             retry_share: 0.2,
             retries_per_second: 10,
             tap_payloads: false,
+            kept_traces_per_second: 50,
+            slow_call: Duration::from_millis(100),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod about;
 mod deadlocks;
 mod latency;
+mod traces;
 mod traffic;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -14,6 +15,7 @@ pub use about::{About, QueueInfo, SessionInfo, UnreachableInfo};
 pub use deadlocks::{Deadlock, deadlocks};
 pub(crate) use latency::BUCKETS;
 pub use latency::Latency;
+pub use traces::{SpanInfo, TraceFilter, TraceInfo};
 pub use traffic::{Flow, ServiceLoad, SessionLoad, Tap, Tapped, Traffic, Waiting};
 
 use crate::{events::Happened, failure::Failure, supervisor::ActorInfo};
@@ -52,6 +54,12 @@ pub(crate) enum Query {
     },
     Traffic,
     Tap(TapRequest),
+    /// The calls that it keeps, the latest first.
+    Traces(TraceFilter),
+    /// The spans of the traces whose id begins so.
+    Trace {
+        trace: String,
+    },
     /// What another node says, which the asked one asks in turn. Of what only a command line may ask, it says nothing.
     Of {
         /// Its name or its id.
@@ -113,6 +121,8 @@ pub(crate) enum Answer {
         missed: u64,
     },
     Methods(Vec<MethodInfo>),
+    Traces(Vec<TraceInfo>),
+    Spans(Vec<SpanInfo>),
     Value(Value),
     ServiceError(Value),
     Traffic(Traffic),

@@ -5,6 +5,7 @@ mod streams;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use prost::Message;
 use qmesh_transport::{
     Address, BindError, ChannelWriter, CloseCode, DialError, Identity, IdentityError, QuicConfig,
@@ -20,14 +21,18 @@ use crate::{
     channel::open,
     client::{DynamicError, ServiceError},
     config::Limits,
-    control_api::{Answer, MethodInfo, NodeInfo, Query, ServiceInfo, Tap, TapRequest, Traffic},
+    control_api::{
+        Answer, MethodInfo, NodeInfo, Query, ServiceInfo, SpanInfo, Tap, TapRequest, TraceFilter, TraceInfo,
+        Traffic,
+    },
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
         hello::{self, HelloError, Introduced, Own},
     },
+    random::Random,
     supervisor::ActorInfo,
-    telemetry::{self, Shape, Telemetry},
+    telemetry::{self, Keeping, Recorded, Shape, Telemetry, Trace},
     wire::{
         frame::{Frames, kind},
         messages::{CallHead, Control, Request, control::Kind},
@@ -44,6 +49,9 @@ pub struct ControlClient {
     questions: u64,
     endpoint: QuicEndpoint,
     telemetry: Telemetry,
+    /// Where ids of traces come from.
+    random: Random,
+    trace: Mutex<Option<String>>,
 }
 
 /// Why a question has no answer. The connection may be used again only after [`ControlError::NoAnswer`]'s kin: open a
@@ -92,7 +100,8 @@ impl ControlClient {
             introduced.map_err(|error: HelloError| ControlError::Hello(error.to_string()))?;
         frames.set_limit(question_bytes_max(&Limits::default()));
         let telemetry = Telemetry::none();
-        Ok(Self { session, node, frames, writer, questions: 0, endpoint, telemetry })
+        let (random, trace) = (Random::default(), Mutex::default());
+        Ok(Self { session, node, frames, writer, questions: 0, endpoint, telemetry, random, trace })
     }
 
     /// Where the telemetry of its calls goes (default: nowhere).
@@ -161,8 +170,49 @@ impl ControlClient {
     fn tree_in(&self, answer: Answer) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
         match answer {
             Answer::Tree(actors) => Ok(Ok(actors)),
-            Answer::Failed(failure) => Ok(Err(failure)),
-            Answer::Unknown(why) => Ok(Err(Failure::unknown(Reason::Protocol, why))),
+            other => self.not_told(other).map(Err),
+        }
+    }
+
+    /// The calls that each node of the mesh keeps, made by it or served by it, as far as they are as asked; the latest first. By
+    /// the node's name; or why it told none.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn traces(
+        &mut self,
+        filter: &TraceFilter,
+    ) -> Result<BTreeMap<String, Result<Vec<TraceInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Traces(filter.clone()), ANSWER_MAX).await?;
+        let told = answers.into_iter().map(|(node, answer)| match answer {
+            Answer::Traces(traces) => Ok((node, Ok(traces))),
+            other => Ok((node, Err(self.not_told(other)?))),
+        });
+        told.collect()
+    }
+
+    /// The spans that each node of the mesh keeps of a trace, which may be named by the first of its 32 hexadecimal digits: those
+    /// of all traces whose id begins so. By the node's name; or why it told none.
+    ///
+    /// # Errors
+    /// [`ControlError::NoAnswer`].
+    pub async fn trace(
+        &mut self,
+        id: &str,
+    ) -> Result<BTreeMap<String, Result<Vec<SpanInfo>, Failure>>, ControlError> {
+        let answers = self.ask_everywhere(Query::Trace { trace: id.to_owned() }, ANSWER_MAX).await?;
+        let told = answers.into_iter().map(|(node, answer)| match answer {
+            Answer::Spans(spans) => Ok((node, Ok(spans))),
+            other => Ok((node, Err(self.not_told(other)?))),
+        });
+        told.collect()
+    }
+
+    /// Why a node did not tell what it was asked.
+    fn not_told(&self, answer: Answer) -> Result<Failure, ControlError> {
+        match answer {
+            Answer::Failed(failure) => Ok(failure),
+            Answer::Unknown(why) => Ok(Failure::unknown(Reason::Protocol, why)),
             other => Err(self.unexpected(&other)),
         }
     }
@@ -199,13 +249,11 @@ impl ControlClient {
         answers.into_iter().map(told).collect()
     }
 
-    /// Why a node does not say what it was asked.
-    fn not_told(&self, answer: Answer) -> Result<Failure, ControlError> {
-        match answer {
-            Answer::Failed(failure) => Ok(failure),
-            Answer::Unknown(why) => Ok(Failure::unknown(Reason::Protocol, why)),
-            other => Err(self.unexpected(&other)),
-        }
+    /// The id of the trace of the call that it has begun last, as 32 hexadecimal digits. All nodes that the call comes to
+    /// keep it for a while, if they keep traces at all.
+    #[must_use]
+    pub fn last_trace(&self) -> Option<String> {
+        self.trace.lock().clone()
     }
 
     /// The methods of a service, as one of its endpoints describes them; waits for one until its time is over.
@@ -237,7 +285,7 @@ impl ControlClient {
         arguments: Value,
         patience: Duration,
     ) -> Result<Result<Value, DynamicError>, ControlError> {
-        let (trace, recorded) = telemetry::begin(&self.telemetry, (service, method), Shape::Call, None);
+        let (trace, recorded) = self.begin((service, method));
         let mut head = CallHead::default();
         trace.put(&mut head);
         let query = Query::Call {
@@ -286,6 +334,14 @@ impl ControlClient {
             ))
         };
         answers.into_iter().map(told).collect()
+    }
+
+    /// The trace of a call that begins now.
+    fn begin(&self, target: (&str, &str)) -> (Trace, Option<Recorded>) {
+        let (trace, recorded) = telemetry::begin(&self.telemetry, target, Shape::Call, None, Keeping::No);
+        let (trace, id) = trace.into_kept(&self.random);
+        *self.trace.lock() = Some(id);
+        (trace, recorded)
     }
 
     /// Says goodbye and gives it a moment to leave. After a drop alone, the node hears it only if the async runtime

@@ -88,6 +88,7 @@
 //! - `events`: what happened, typed
 //! - `supervisor`, `task`: who restarts what, and whose each task is
 //! - `control_api`, `control_client`: what command lines ask
+//! - `console`: pages in a browser that ask the same; `http`: requests on a socket, for these and for metrics
 //! - `fuzzing`: in tests and under fuzzers only, a function for each decoder
 //! - `instructions`: in benchmarks only, hot pieces that are not public
 
@@ -101,6 +102,8 @@ mod channel;
 mod client;
 mod codec;
 mod config;
+#[cfg(feature = "console")]
+mod console;
 mod control_api;
 mod control_client;
 mod counters;
@@ -109,6 +112,8 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(any(feature = "console", feature = "telemetry"))]
+mod http;
 #[cfg(feature = "__instructions")]
 #[doc(hidden)]
 pub mod instructions;
@@ -129,9 +134,11 @@ pub use authorize::{Decision, RuleError, Rules};
 pub use client::{Call, DynamicError, OneWay, ServiceClient, ServiceError, StreamCall};
 pub use codec::Codec;
 pub use config::{Config, ConfigError, Limits};
+#[cfg(feature = "console")]
+pub use console::{Console, ConsoleError, OpenConsole};
 pub use control_api::{
     About, Deadlock, Flow, Latency, MethodInfo, NodeInfo, QueueInfo, ServiceInfo, ServiceLoad, SessionInfo,
-    SessionLoad, Tap, Tapped, Traffic, UnreachableInfo, Waiting, deadlocks,
+    SessionLoad, SpanInfo, Tap, Tapped, TraceFilter, TraceInfo, Traffic, UnreachableInfo, Waiting, deadlocks,
 };
 pub use control_client::{ControlClient, ControlError, EventsAnswer, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};

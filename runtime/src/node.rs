@@ -52,7 +52,7 @@ pub(crate) use wall_clock::WallClock;
 
 use crate::{
     client::{self, Client, DynamicError, JsonCall, ServiceClient},
-    control_api::{NodeInfo, ServiceInfo, Tap, TapRequest, Traffic},
+    control_api::{NodeInfo, ServiceInfo, SpanInfo, Tap, TapRequest, TraceFilter, TraceInfo, Traffic},
     events::Events,
     failure::Failure,
     supervisor::ActorInfo,
@@ -137,6 +137,20 @@ impl Node {
     ) -> Result<serde_json::Value, DynamicError> {
         let call = JsonCall { service, method, arguments, timeout };
         client::call_json(self.inner(), None, call, Trace::Undecided).await
+    }
+
+    /// The calls that the node keeps, made by it or served by it, as far as they are as asked; the latest first. See
+    /// [`kept_traces_per_second`](crate::Config::kept_traces_per_second).
+    #[must_use]
+    pub fn traces(&self, filter: &TraceFilter) -> Vec<TraceInfo> {
+        self.inner().telemetry().recorder().map(|recorder| recorder.traces(filter)).unwrap_or_default()
+    }
+
+    /// The spans that the node keeps of a trace, which may be named by the first of its 32 hexadecimal digits: those of all
+    /// traces whose id begins so.
+    #[must_use]
+    pub fn trace(&self, id: &str) -> Vec<SpanInfo> {
+        self.inner().telemetry().recorder().map(|recorder| recorder.spans(id)).unwrap_or_default()
     }
 
     /// Runs work on one of the node's [`shards`](crate::Config::shards), in turn, beside the sessions there; without shards, in

@@ -18,8 +18,9 @@ impl Random {
         Self(AtomicU64::new(seed))
     }
 
+    /// Any number.
     #[inline]
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         let counted = self.0.fetch_add(STEP, Relaxed).wrapping_add(STEP);
         let mixed = (counted ^ (counted >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -7,11 +7,14 @@ mod client;
 #[cfg(feature = "telemetry")]
 mod export;
 mod meter;
-mod names;
+mod moment;
+pub(crate) mod names;
 mod observe;
+mod recorder;
 #[cfg(feature = "telemetry")]
 mod scrape;
 mod server;
+mod span;
 mod trace;
 mod tracer;
 mod watch;
@@ -26,12 +29,14 @@ pub use export::{Export, ExportError};
 use meter::Meter;
 pub(crate) use meter::Side;
 pub(crate) use names::Status;
+pub(crate) use recorder::{Keeping, Recorder, Unkept};
 #[cfg(feature = "telemetry")]
 pub use scrape::{Metrics, Unreadable};
 pub(crate) use server::{Arrived, Handling};
+pub(crate) use span::Span;
 pub(crate) use trace::Trace;
 pub use tracer::Sampling;
-pub(crate) use tracer::{Tracer, now};
+pub(crate) use tracer::Tracer;
 pub(crate) use watch::{Called, Target, Watch, micros, millis, shown};
 
 use crate::{node::NodeInner, service::Method};
@@ -78,10 +83,11 @@ impl Telemetry {
         self
     }
 
-    /// The same for the node of that name.
-    pub(crate) fn of_node(self, name: &str) -> Self {
+    /// The same for the node of that name, which may have a recorder of its own.
+    pub(crate) fn of_node(self, name: &str, recorder: Option<Recorder>) -> Self {
         let node = StringValue::from(Arc::<str>::from(name));
-        let tracer = self.tracer.map(|tracer| Arc::new(tracer.of_node(node.clone())));
+        let recorder = recorder.map(Arc::new);
+        let tracer = Tracer::of_node(self.tracer.as_deref(), node.clone(), recorder).map(Arc::new);
         let meter = self.instruments.map(|instruments| Arc::new(Meter::new(instruments, node)));
         let others = meter.as_ref().map(|meter| meter.side("", [names::OTHER], true));
         let watch = Some(Arc::new(Watch::new(name)));
@@ -106,10 +112,35 @@ impl Telemetry {
         }
     }
 
-    /// Whether there is anything to be told.
+    /// Whether anything leaves the process: every call is looked at then.
     #[inline]
-    pub(crate) const fn is_on(&self) -> bool {
-        self.tracer.is_some() || self.meter.is_some()
+    pub(crate) fn is_on(&self) -> bool {
+        self.meter.is_some() || self.tracer.as_ref().is_some_and(|tracer| tracer.exports())
+    }
+
+    /// Whether anybody wants to know of a call that failed.
+    #[inline]
+    pub(crate) fn hears_of_failures(&self) -> bool {
+        self.meter.is_some() || self.tracer.is_some()
+    }
+
+    /// What the node keeps of its traces.
+    #[inline]
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.tracer.as_ref().and_then(|tracer| tracer.recorder()).map(|recorder| &**recorder)
+    }
+
+    /// Whether a call that begins now is kept.
+    #[inline]
+    pub(crate) fn keeping(&self) -> Keeping {
+        self.recorder().map_or(Keeping::No, Recorder::keeping)
+    }
+
+    /// A call that was not kept has failed.
+    pub(crate) fn failed(&self, call: Unkept<'_>) {
+        if let Some(recorder) = self.recorder() {
+            recorder.failed(call);
+        }
     }
 
     /// What somebody looks through at the node's calls now, if anybody does.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use qmesh::NodeBuilder;
+use qmesh::{Failure, Node, NodeBuilder};
 
 use crate::{clock, echo};
 
@@ -27,6 +27,8 @@ pub struct UnknownService {
 impl Stock {
     /// All of them, by name.
     pub const ALL: [Self; 2] = [Self::Clock, Self::Echo];
+    /// How long a [`call`](Self::call) of the clock takes, in milliseconds: long enough to be at work when something happens.
+    pub const WAIT_MS: u64 = 20;
 
     /// The name that callers use, for example `echo.Echo`.
     #[must_use]
@@ -42,6 +44,21 @@ impl Stock {
         match self {
             Self::Clock => node.serve(clock::server()),
             Self::Echo => node.serve(echo::server()),
+        }
+    }
+
+    /// One call of the service, wherever it is: for programs that try a mesh. The echo answers at once, the clock after
+    /// [`WAIT_MS`](Self::WAIT_MS).
+    ///
+    /// # Errors
+    /// The call failed.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels the call.
+    pub async fn call(self, node: &Node) -> Result<(), Failure> {
+        match self {
+            Self::Clock => node.client::<clock::ClockClient>().wait(Self::WAIT_MS).await.map(drop),
+            Self::Echo => node.client::<echo::EchoClient>().say("hello").await.map(drop),
         }
     }
 

@@ -146,3 +146,15 @@ fn a_service_that_is_not_in_stock_is_answered_with_those_that_are() {
     let error = "echo.Ego".parse::<Stock>().unwrap_err().to_string();
     assert_eq!(error, "there is no stock service `echo.Ego`; there are clock.Clock, echo.Echo");
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_stock_service_has_a_call_to_try_it_with() {
+    let mesh = Mesh::new();
+    let (lobby, guest) = mesh.lobby_and_guest().await;
+    for stock in Stock::ALL {
+        stock.call(&guest).await.unwrap();
+    }
+    lobby.shutdown().await;
+    let soon = tokio::time::timeout(Duration::from_secs(1), Stock::Echo.call(&guest)).await;
+    assert!(!matches!(soon, Ok(Ok(()))), "nobody is left to answer");
+}

@@ -23,6 +23,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
+# What only an attempt says: why it went where it went.
+DECISION = ["qmesh.candidates", "qmesh.path", "qmesh.round_trip_us", "qmesh.retries.left"]
 
 
 class Traces(trace_service_pb2_grpc.TraceServiceServicer):
@@ -108,6 +110,13 @@ def one_trace(spans, began, ended):
     span = root
     for depth, (kind, name, node, more) in enumerate(expected):
         said = attributes(span)
+        decision = {key: said.pop(key) for key in DECISION if key in said}
+        check(bool(decision) == ("qmesh.attempt" in more), f"span {depth} says why: {decision}")
+        if decision:
+            (candidate,) = decision["qmesh.candidates"].values
+            check(candidate.string_value.split()[::2] == ["far", "connected"], f"candidates {candidate}")
+            check(decision["qmesh.path"] == "quic" and decision["qmesh.round_trip_us"] > 0, f"the path: {decision}")
+            check(decision["qmesh.retries.left"] == 8, f"repeats: {decision}")
         wanted = {"rpc.system.name": "qmesh", "rpc.method": name, "rpc.response.status_code": "ok", **more}
         if node:
             wanted["qmesh.node"] = node
@@ -141,6 +150,9 @@ def three_processes(qmesh, traces, metrics, endpoint):
         never = {**exports, "OTEL_TRACES_SAMPLER": "parentbased_always_off"}
         called = run(qmesh, data, "call", "echo.Echo/Say", '{"text":"hi"}', "--node", "asked", **never)
         check(called.returncode == 0, f"the unrecorded call: {called}")
+        # The nodes keep it for themselves; nobody else sees it.
+        kept = json.loads(run(qmesh, data, "trace", "--all", "-o", "json", "--node", "asked").stdout)
+        check(len({call["trace"] for call in kept}) == 2, f"kept are {kept}")
         disabled = run(
             qmesh, data, "call", "echo.Echo/Say", "{}", "--node", "asked", OTEL_TRACES_EXPORTER="console"
         )

@@ -75,7 +75,7 @@ def scrape(data, targets, at):
         json.dump(
             {
                 "global": {"scrape_interval": "1s"},
-                "scrape_configs": [{"job_name": "mesh", "static_configs": [{"targets": targets}]}],
+                "scrape_configs": [{"job_name": "qmesh", "static_configs": [{"targets": targets}]}],
             },
             file,
         )
@@ -141,4 +141,5 @@ def main():
     print(f"prometheus: {rate:.2f} calls per second of {expected:.2f}, and promtool has nothing to say")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -210,10 +210,21 @@ fn one_module_of_the_runtime_names_opentelemetry() {
     let mut rule = Rule::new("OpenTelemetry is hidden in runtime/src/telemetry");
     for (file, content) in sources(&packages(), &LIBRARIES) {
         let inside = file == "runtime/src/telemetry.rs" || file.starts_with("runtime/src/telemetry/");
-        let all =
-            ["opentelemetry::", "opentelemetry_sdk::", "opentelemetry_otlp::", "prometheus::", "hyper::"];
+        let all = ["opentelemetry::", "opentelemetry_sdk::", "opentelemetry_otlp::", "prometheus::"];
         let named = code(&content).any(|(_, line)| all.iter().any(|path| names(line, path)));
         rule.unless(inside || !named, || file);
+    }
+    rule.check();
+}
+
+#[test]
+fn http_is_named_where_it_is_spoken() {
+    let mut rule = Rule::new("hyper is named by runtime/src/http.rs, and by who answers its requests");
+    let allowed = ["runtime/src/http.rs", "runtime/src/telemetry/scrape.rs", "runtime/src/console/"];
+    for (file, content) in sources(&packages(), &LIBRARIES) {
+        let all = ["hyper::", "hyper_util::", "http_body_util::"];
+        let named = code(&content).any(|(_, line)| all.iter().any(|path| names(line, path)));
+        rule.unless(!named || allowed.iter().any(|allowed| file.starts_with(allowed)), || file);
     }
     rule.check();
 }

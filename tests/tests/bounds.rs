@@ -208,6 +208,7 @@ fn settings() -> Vec<Setting> {
     let mut settings = Vec::new();
     settings.extend(fields!("Config::", config => config, [
         shards, call_timeout, drain_timeout, seed_interval, call_hops, call_retries, retries_per_second,
+        kept_traces_per_second, slow_call,
     ]));
     settings.extend(fields!("Limits::", config => config.limits, [
         message_bytes_max, calls_per_channel, one_way_window, metadata_bytes_max,

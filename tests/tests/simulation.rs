@@ -56,7 +56,7 @@ fn nodes_that_start_together_keep_the_same_sessions() {
             built
         });
         let settled = |entry: &&LogEntry| entry.at > built + millis(400) && entry.at < built + secs(7);
-        log.entries().iter().filter(settled).any(|entry| entry.what.contains("session down"))
+        log.entries().iter().filter(settled).any(|entry| entry.what.contains("session_down"))
     });
     assert_eq!(all.collect::<Vec<_>>(), Vec::<u64>::new(), "these seeds lost sessions without a fault");
 }

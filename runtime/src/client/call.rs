@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     channel::caller::InFlight,
     client::{
-        Client, Remote,
+        Choice, Client, Remote,
         engine::Journey,
         options::{CallOptions, Ticket},
         pinning::{Pinning, Place},
@@ -76,6 +76,8 @@ pub struct Call<C: Contract, A, R: Returns> {
     state: State<A, R>,
     /// Where the call is recorded, until it has ended.
     recorded: Option<Box<Recorded>>,
+    /// When it began.
+    since: Option<Instant>,
 }
 
 enum State<A, R: Returns> {
@@ -95,7 +97,7 @@ enum State<A, R: Returns> {
 impl<C: Contract, A, R: Returns> Call<C, A, R> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: Make<C, A, R>) -> Self {
         let state = State::New(arguments);
-        Self { client, method, options: CallOptions::NONE, make, state, recorded: None }
+        Self { client, method, options: CallOptions::NONE, make, state, recorded: None, since: None }
     }
 
     /// How long the call may take, from its first poll to the end of its last attempt (default: the node's
@@ -126,10 +128,11 @@ where
     A: Serialize + Send + 'static,
 {
     fn start(&mut self, arguments: A) -> State<A, R> {
+        self.client.route().budget.deposit();
+        let now = Instant::now();
+        self.since = Some(now);
         let client = &self.client;
         let node = client.node();
-        client.route().budget.deposit();
-        let now = Instant::now();
         let mut ticket = match self.options.ticket(self.method, node.config(), now) {
             Ok(ticket) => ticket,
             Err(failure) => return State::failed(failure),
@@ -153,7 +156,8 @@ where
         else {
             return State::patient(self.journey(ticket), arguments);
         };
-        match ticket.begin((remote, channel), &arguments, now) {
+        let choice = Choice::at(node, client.route(), remote);
+        match ticket.begin(choice, channel, &arguments, now) {
             Ok(call) => State::Started { call, remote: Arc::clone(remote), arguments, ticket },
             Err(failure) => self.again(remote, failure, arguments, ticket),
         }
@@ -176,7 +180,8 @@ where
                 Ok(arguments) => arguments,
                 Err(error) => return State::failed(error.into()),
             };
-            return match ticket.begin((remote, channel), &arguments, now) {
+            let choice = Choice::at(self.client.node(), self.client.route(), remote).pinned(true);
+            return match ticket.begin(choice, channel, &arguments, now) {
                 Ok(call) => State::Started { call, remote: Arc::clone(remote), arguments, ticket },
                 Err(failure) => self.again(remote, failure, arguments, ticket),
             };
@@ -201,7 +206,8 @@ where
                 }
                 Place::There(remote, channel) => {
                     let arguments = codec.encode(&arguments)?;
-                    let begun = journey.ticket.begin((&remote, &channel), &arguments, Instant::now());
+                    let choice = Choice::at(&journey.node, &journey.route, &remote).pinned(true);
+                    let begun = journey.ticket.begin(choice, &channel, &arguments, Instant::now());
                     drop(turn);
                     let answer = match begun {
                         Ok(call) => journey.ticket.settle(call.await),
@@ -269,7 +275,7 @@ fn call_here<C: Contract, A, R: Returns>(
 ) -> Result<impl Future<Output = CallResult<R>> + use<C, A, R>, Failure> {
     let (to, answer) = oneshot::channel();
     let deadline = ticket.terms.deadline;
-    let conditions = Conditions::call(deadline, ticket.head(local.core.node.name()));
+    let conditions = Conditions::call(deadline, ticket.head(Choice::here(local.core.node.inner())));
     let call = make(arguments, Reply::local(to));
     let answer = local.run_own((call, ticket.method), conditions, answer, now)?;
     Ok(async move {
@@ -309,7 +315,11 @@ where
             this.recorded = this.client.record(this.method, &mut this.options, arguments);
         }
         let answer = ready!(this.poll_answer(cx));
-        if let Some(recorded) = this.recorded.take() {
+        let recorded = this.recorded.take();
+        if let Err(failure) = &answer {
+            this.client.failed((this.method, this.since), recorded.as_deref(), failure);
+        }
+        if let Some(recorded) = recorded {
             recorded.end(&answer);
         }
         let method = C::METHODS.get(this.method).map_or("", |method| method.name);
@@ -331,6 +341,7 @@ where
                         continue;
                     };
                     this.state = if this.client.has_layers() {
+                        this.since = Some(Instant::now());
                         this.through_layers(arguments)
                     } else {
                         this.start(arguments)

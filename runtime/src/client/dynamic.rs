@@ -13,7 +13,7 @@ use crate::{
     failure::{CallError, Failure, Reason},
     node::NodeInner,
     service::{Caller, RawReply},
-    telemetry::{self, Called, Recorded, Trace},
+    telemetry::{self, Called, Recorded, Shape, Trace, Unkept},
     wire::{
         frame::status,
         messages::{OpenMethod, OpenedMethod},
@@ -108,7 +108,14 @@ pub(crate) async fn call_json(
         watch.call(target, || trace.clone(), || telemetry::shown(call.arguments))
     });
     let recorded = Recorded::seen(recorded, seen.clone());
+    let since = Instant::now();
     let answer = raw_call(node, guest, call, (trace, seen)).await;
+    if let Err(failure) = &answer
+        && !recorded.as_ref().is_some_and(Recorded::has_span)
+    {
+        let (shape, is_served, peer) = (Shape::Call, false, failure.endpoint());
+        telemetry.failed(Unkept { method: target, shape, is_served, since: Some(since), peer, failure });
+    }
     if let Some(recorded) = recorded {
         recorded.end(&answer.as_ref().map(|raw| raw.as_result()).map_err(Failure::clone));
     }

@@ -12,7 +12,7 @@ use crate::{
         head::Head,
         open::{self, OpenChannel},
     },
-    client::{Remote, Route, RouteSpec, options::Ticket, pinning::Place},
+    client::{Choice, Remote, Route, RouteSpec, options::Ticket, pinning::Place},
     failure::{Failure, Outcome, Reason},
     node::{Following, NodeInner, Streams},
     service::{Conditions, Endpoint, RawReply},
@@ -25,7 +25,7 @@ pub(crate) struct Journey {
     pub(crate) route: Arc<Route>,
     pub(crate) ticket: Ticket,
     /// Endpoints that failed this call since the last pause.
-    failed: Vec<NodeId>,
+    pub(crate) failed: Vec<NodeId>,
     last: Option<Failure>,
     pauses: u32,
     /// When the failed endpoints get another chance.
@@ -121,7 +121,8 @@ impl Journey {
                 Place::Here(local) => return self.call_here(local, arguments).await,
                 Place::There(remote, channel) => (remote, channel),
             };
-            let answer = match self.ticket.begin((&remote, &channel), arguments, Instant::now()) {
+            let choice = Choice::at(&self.node, &self.route, &remote).after(&self.failed);
+            let answer = match self.ticket.begin(choice, &channel, arguments, Instant::now()) {
                 Ok(call) => self.ticket.settle(call.await),
                 Err(failure) => Err(failure),
             };
@@ -135,7 +136,8 @@ impl Journey {
     /// Calls an endpoint on this node, or sends one way.
     async fn call_here(&mut self, local: Arc<dyn Endpoint>, arguments: &[u8]) -> Result<RawReply, Failure> {
         let deadline = self.deadline();
-        let conditions = Conditions::call(deadline, self.ticket.head(self.node.name()));
+        let choice = Choice::here(&self.node).after(&self.failed);
+        let conditions = Conditions::call(deadline, self.ticket.head(choice));
         let RouteSpec { codec, methods, guest, .. } = &self.route.spec;
         let asked = methods.get(self.ticket.method).ok_or_else(|| {
             Failure::not_sent(Reason::Protocol, "the contract has no method of this number")

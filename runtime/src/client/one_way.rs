@@ -48,8 +48,10 @@ pub struct OneWay<C: Contract, A> {
     state: SendState<A>,
     /// Where the send is recorded, until it has ended.
     recorded: Option<Box<Recorded>>,
-    /// Whether it is still to be decided if it is recorded: not where it comes through layers.
-    undecided: bool,
+    /// When it began to wait for a place or an endpoint.
+    since: Option<Instant>,
+    /// It comes from layers: whoever is above them tells of it.
+    is_below: bool,
 }
 
 enum SendState<A> {
@@ -61,7 +63,8 @@ enum SendState<A> {
 impl<C: Contract, A> OneWay<C, A> {
     pub(crate) const fn new(client: Client<C>, method: usize, arguments: A, make: fn(A) -> C::Call) -> Self {
         let state = SendState::New(arguments);
-        Self { client, method, options: CallOptions::NONE, make, state, recorded: None, undecided: true }
+        let options = CallOptions::NONE;
+        Self { client, method, options, make, state, recorded: None, since: None, is_below: false }
     }
 
     /// How long the send may wait for a place (default: the node's
@@ -134,7 +137,7 @@ where
     /// Decides what its trace is, before anything else is done.
     #[inline]
     fn record(&mut self) {
-        if std::mem::take(&mut self.undecided)
+        if !self.is_below
             && let SendState::New(arguments) = &self.state
         {
             self.recorded = self.client.record(self.method, &mut self.options, arguments);
@@ -143,7 +146,13 @@ where
 
     /// What became of it.
     fn over(&mut self, sent: Result<(), Failure>) -> Result<(), Failure> {
-        if let Some(recorded) = self.recorded.take() {
+        let recorded = self.recorded.take();
+        if let Err(failure) = &sent
+            && !self.is_below
+        {
+            self.client.failed((self.method, self.since), recorded.as_deref(), failure);
+        }
+        if let Some(recorded) = recorded {
             recorded.end(&sent.as_ref().map(|()| Ok::<_, ()>(())).map_err(Failure::clone));
         }
         sent.map_err(|failure| {
@@ -167,7 +176,7 @@ where
             let deadline = sealed.deadline;
             let send = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                send(Self { options, undecided: false, ..Self::new(client, method, arguments, make) })
+                send(Self { options, is_below: true, ..Self::new(client, method, arguments, make) })
             };
             layers.bring(sealed, send).await
         })
@@ -229,10 +238,12 @@ where
     }
 
     /// The patient way, for what does not go at once.
-    fn start(&self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
+    fn start(&mut self, arguments: A) -> Result<Option<BoxFuture<'static, Result<(), Failure>>>, Failure> {
+        let now = Instant::now();
+        self.since = Some(now);
         let client = &self.client;
         let node = client.node();
-        let ticket = self.options.ticket(self.method, node.config(), Instant::now())?;
+        let ticket = self.options.ticket(self.method, node.config(), now)?;
         let head = self.options.one_way_head(node.config())?;
         let deadline = ticket.terms.deadline;
         let mut journey = Journey::new(Arc::clone(node), Arc::clone(client.route()), ticket);

@@ -10,7 +10,7 @@ use crate::{
         caller::{Answer, ChannelCaller, InFlight, Outbound},
         head::Head,
     },
-    client::Remote,
+    client::Choice,
     config::Config,
     failure::Failure,
     metadata::Metadata,
@@ -118,12 +118,12 @@ impl Ticket {
         Self { trace, ..self }
     }
 
-    /// The head of the next attempt, which is made at the node of that name.
-    pub(crate) fn head(&mut self, node: &str) -> Head {
-        self.goes_to(node);
+    /// The head of the next attempt, which goes where it says.
+    pub(crate) fn head(&mut self, choice: Choice<'_>) -> Head {
+        self.goes_to(choice.name());
         let head = Head::new(self.terms.grant(), self.metadata.clone());
         let Trace::Of(trace) = &self.trace else { return head.traced(self.trace.clone()) };
-        let Some((trace, attempt)) = Attempt::begin(trace, node) else {
+        let Some((trace, attempt)) = Attempt::begin(trace, choice, self.terms.retries_left()) else {
             return head.traced(self.trace.clone());
         };
         self.attempt = Some(Box::new(attempt));
@@ -133,11 +133,12 @@ impl Ticket {
     /// Begins the next attempt.
     pub(crate) fn begin(
         &mut self,
-        (remote, channel): (&Remote, &Arc<ChannelCaller>),
+        choice: Choice<'_>,
+        channel: &Arc<ChannelCaller>,
         arguments: &[u8],
         now: Instant,
     ) -> Result<InFlight, Failure> {
-        let head = self.head(remote.name());
+        let head = self.head(choice);
         let call = Outbound { method: self.method, head: &head, arguments, deadline: self.terms.deadline };
         channel.start(call, now).inspect_err(|failure| self.ended(Some(0), Err(failure)))
     }

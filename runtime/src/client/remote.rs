@@ -78,6 +78,14 @@ impl Remote {
         self.peer.is_connected()
     }
 
+    /// What the session travels over, and its round trip in microseconds.
+    pub(crate) fn path(&self) -> Option<(&'static str, i64)> {
+        let link = self.peer.current()?;
+        let round_trip = link.session().stats().round_trip.as_micros();
+        let path = link.session().local_address().scheme();
+        Some((path, i64::try_from(round_trip).unwrap_or(i64::MAX)))
+    }
+
     /// Asks for a session, so that calls can go here.
     pub(crate) fn want(&self, node: &NodeInner) {
         if self.is_usable() {

@@ -196,6 +196,11 @@ impl Table {
         self.remotes.iter().all(|target| nodes.contains(&target.remote.node()))
     }
 
+    /// The endpoints on other nodes.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.remotes.iter().map(|target| &*target.remote)
+    }
+
     /// Whether any endpoint is known, reachable or not.
     pub(crate) fn is_empty(&self) -> bool {
         self.local.is_none() && self.remotes.is_empty()

@@ -26,7 +26,7 @@ use crate::{
         stream_caller::{self, StreamCaller},
     },
     client::{
-        CallResult, Client, Returns,
+        CallResult, Choice, Client, Returns,
         call::{downcast, unreadable},
         engine::{Journey, Own, OwnChannel},
         idle::{Idle, IdleClock},
@@ -122,6 +122,8 @@ pub struct StreamCall<C: Contract, A, U, R: Answers> {
     state: State<A, U, R>,
     /// Where the call is recorded, until it has its answer.
     recorded: Option<Box<Recorded>>,
+    /// When it began.
+    since: Option<Instant>,
 }
 
 enum State<A, U, R: Answers> {
@@ -139,7 +141,8 @@ impl<C: Contract, A, U, R: Answers> StreamCall<C, A, U, R> {
         make: fn(A, U, StreamReply<R>) -> C::Call,
     ) -> Self {
         let state = State::New(arguments, upload);
-        Self { client, method, options: CallOptions::NONE, idle: None, make, state, recorded: None }
+        let options = CallOptions::NONE;
+        Self { client, method, options, idle: None, make, state, recorded: None, since: None }
     }
 
     /// How long the service may take to answer, from the first poll; where the caller sends a stream, from its end
@@ -185,7 +188,8 @@ where
             let deadline = sealed.deadline;
             let call = move |metadata| {
                 let options = options.after_layers(deadline, metadata);
-                let below = Self { client, method, options, idle, make, state: State::Done, recorded: None };
+                let (state, recorded, since) = (State::Done, None, None);
+                let below = Self { client, method, options, idle, make, state, recorded, since };
                 below.begin(arguments, upload)
             };
             layers.bring(sealed, call).await
@@ -254,7 +258,7 @@ async fn call_anywhere<C: Contract, A: Serialize, U: Upload, R: Answers>(
     let conditions = Conditions {
         deadline: patience.handler_deadline(),
         cancel,
-        head: journey.ticket.head(journey.node.name()),
+        head: journey.ticket.head(Choice::here(&journey.node)),
     };
     let answer = local.run_own((call, journey.ticket.method), conditions, answer, Instant::now())?;
     let (answer, spent) = match patience.wait_for(answer).await {
@@ -347,7 +351,8 @@ async fn call_remote<A: Serialize, U: Upload, R: Answers>(
     let arguments = codec.encode(&arguments)?;
     let OwnChannel { remote, open, streams } = own;
     let OpenChannel { opened, frames, writer } = open;
-    let head = journey.ticket.head(remote.name());
+    let choice = Choice::at(&journey.node, &journey.route, &remote).after(&journey.failed);
+    let head = journey.ticket.head(choice);
     let limit = open::check_size(&opened, &head, arguments.len())?;
     let outgoing = upload.outgoing(codec, limit).map(|items| items.0);
     let (incoming, coming) = R::expect(codec);
@@ -391,6 +396,7 @@ where
             && let State::New(arguments, upload) = std::mem::replace(&mut this.state, State::Done)
         {
             this.recorded = this.client.record(this.method, &mut this.options, &arguments);
+            this.since = Some(Instant::now());
             this.state = State::Started(this.start(arguments, upload));
         }
         let State::Started(started) = &mut this.state else {
@@ -398,7 +404,11 @@ where
         };
         let answer = std::task::ready!(started.as_mut().poll(cx));
         this.state = State::Done;
-        if let Some(recorded) = this.recorded.take() {
+        let recorded = this.recorded.take();
+        if let Err(failure) = &answer {
+            this.client.failed((this.method, this.since), recorded.as_deref(), failure);
+        }
+        if let Some(recorded) = recorded {
             recorded.end(&answer);
         }
         let method = C::METHODS.get(this.method).map_or("", |method| method.name);

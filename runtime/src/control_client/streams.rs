@@ -25,7 +25,6 @@ use crate::{
     control_client::{ControlClient, milliseconds},
     failure::{CallError, Failure},
     stream::Receiver,
-    telemetry::{self, Shape},
     wire::{
         frame::status,
         messages::{Open, OpenMethod},
@@ -72,7 +71,7 @@ impl ControlClient {
         times: StreamTimes,
     ) -> Result<StreamAnswer, DynamicError> {
         let target = (method.service.as_str(), method.name.as_str());
-        let (trace, recorded) = telemetry::begin(&self.telemetry, target, Shape::Call, None);
+        let (trace, recorded) = self.begin(target);
         let head = Head::USUAL.traced(trace);
         let called = self.start((method, &head), arguments, upload, times).await;
         if let Some(recorded) = recorded {

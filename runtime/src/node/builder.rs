@@ -27,7 +27,7 @@ use crate::{
     service::{AnyServer, Caller, Serve, Server},
     supervisor::{ChildSpec, Kind, RestartPolicy, SupervisorRef, Tree, Work, looper},
     task::{Place, Shards},
-    telemetry::Telemetry,
+    telemetry::{Recorder, Telemetry},
 };
 
 /// A node to be. [`Node::builder`] makes one.
@@ -219,7 +219,7 @@ impl NodeBuilder {
         let data_dir = root.as_deref().map(|root| DataDir::open(root, &self.name)).transpose()?;
         let now = self.clock.now_ms();
         let incarnation = data_dir.as_ref().map_or(Ok(now), |data_dir| data_dir.next_incarnation(now))?;
-        let shards = Shards::start(self.config.shards).map_err(StartError::Shards)?;
+        let shards = Shards::start("qmesh-shard", self.config.shards).map_err(StartError::Shards)?;
         let bound = self.bind(&credentials, &shards)?;
         let addresses = self.addresses(&bound)?;
         let mut seeds = std::mem::take(&mut self.seeds);
@@ -244,6 +244,7 @@ impl NodeBuilder {
         let supervisor = supervisor.map_err(|error| StartError::Part(error.to_string()))?;
         let (peer_events, events) = mpsc::channel(peers::EVENTS);
         let listeners = bound.listeners.clone();
+        let recorder = Recorder::new(&self.name, &config, &self.random);
         let inner = Arc::new(NodeInner::new(Parts {
             credentials,
             config,
@@ -260,7 +261,7 @@ impl NodeBuilder {
             policies: std::mem::take(&mut self.policies),
             random: Arc::clone(&self.random),
             clock: self.clock.clone(),
-            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name),
+            telemetry: std::mem::take(&mut self.telemetry).of_node(&self.name, recorder),
         }));
         inner.telemetry().observe(&inner);
         outlet.connect(&inner);

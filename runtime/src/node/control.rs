@@ -110,7 +110,8 @@ async fn answer(node: &Arc<NodeInner>, guest: &Caller, request: Request) -> Resp
     Response { id: request.id, answer: answer.into() }
 }
 
-async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answer {
+/// Answers a question of that guest.
+pub(crate) async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answer {
     match query {
         Query::Methods { service, timeout_ms } => {
             match client::methods(node, &service, control_api::timeout(timeout_ms)).await {
@@ -120,17 +121,22 @@ async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Query) -> Answe
         }
         Query::Call { service, method, arguments, timeout_ms, head } => {
             let timeout = control_api::timeout(timeout_ms);
-            let call = JsonCall { service: &service, method: &method, arguments: &arguments, timeout };
+            let json = JsonCall { service: &service, method: &method, arguments: &arguments, timeout };
             // What cannot be read is as if it had not been said.
             let mut head = CallHead::decode(&head[..]).unwrap_or_default();
-            match client::call_json(node, Some(guest.clone()), call, Trace::take(&mut head)).await {
-                Ok(value) => Answer::Value(value),
-                Err(CallError::Service(error)) => Answer::ServiceError(error.0),
-                Err(CallError::Failed(failure)) => Answer::Failed(failure),
-            }
+            call(node, guest, json, Trace::take(&mut head)).await
         }
         Query::Of { node: other, query } => questions::of(node, &other, *query).await,
         Query::Everywhere { query } => questions::everywhere(node, &query).await,
         about => questions::answer(node, about).await,
+    }
+}
+
+/// Calls a method for that guest, in a trace of its own.
+pub(crate) async fn call(node: &Arc<NodeInner>, guest: &Caller, call: JsonCall<'_>, trace: Trace) -> Answer {
+    match client::call_json(node, Some(guest.clone()), call, trace).await {
+        Ok(value) => Answer::Value(value),
+        Err(CallError::Service(error)) => Answer::ServiceError(error.0),
+        Err(CallError::Failed(failure)) => Answer::Failed(failure),
     }
 }

@@ -276,6 +276,11 @@ impl NodeInner {
         if same { known } else { make() }
     }
 
+    /// How many retries the calls of the service have left that has the fewest, if this node calls any.
+    pub(crate) fn retries_left(&self) -> Option<u64> {
+        self.routes.iter().map(|route| route.budget.left()).min()
+    }
+
     /// This node, as its own services see it.
     pub(crate) fn as_caller(&self) -> Caller {
         Caller::proven(self.parts.credentials.peer_identity())

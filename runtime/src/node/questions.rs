@@ -46,6 +46,14 @@ pub(crate) async fn answer(node: &Arc<NodeInner>, query: Query) -> Answer {
             let told = node.events().after_patiently(after, max as usize, patience).await;
             Answer::Events { events: told.events, missed: told.missed }
         }
+        Query::Traces(filter) => {
+            let recorder = node.telemetry().recorder();
+            Answer::Traces(recorder.map(|recorder| recorder.traces(&filter)).unwrap_or_default())
+        }
+        Query::Trace { trace } => {
+            let recorder = node.telemetry().recorder();
+            Answer::Spans(recorder.map(|recorder| recorder.spans(&trace)).unwrap_or_default())
+        }
         Query::Methods { .. } | Query::Call { .. } | Query::Of { .. } | Query::Everywhere { .. } => {
             Answer::Unknown("a node answers for itself alone".to_owned())
         }

@@ -1,6 +1,6 @@
 //! What a node tells of its traffic.
 
-use std::{sync::Arc, time::UNIX_EPOCH};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ pub(crate) fn traffic(node: &NodeInner) -> Traffic {
     let now = Instant::now();
     Traffic {
         node: node.name().to_owned(),
-        unix_ms: telemetry::now().duration_since(UNIX_EPOCH).map_or(0, telemetry::millis),
+        unix_ms: node.clock().now_ms(),
         services: services(node, now),
         sessions: node.links().iter().map(|link| session(link)).collect(),
         ..measured.unwrap_or_default()

@@ -36,6 +36,12 @@ impl Caller {
         is_name.then(|| Self(Arc::new(Who { id, role: Role::Client, name, proven: None })))
     }
 
+    /// The console of the node with that id: a guest of whom nothing is proven, so that rules can keep it out.
+    #[cfg(feature = "console")]
+    pub(crate) fn console(node: NodeId) -> Self {
+        Self(Arc::new(Who { id: node, role: Role::Client, name: "console".to_owned(), proven: None }))
+    }
+
     /// As the node that calls on its behalf names it to others.
     pub(crate) fn as_guest(&self) -> Guest {
         Guest { id: self.id().as_bytes().to_vec(), name: self.name().to_owned() }

@@ -252,7 +252,7 @@ impl CallScope {
     ) {
         let weight = self.core.telemetry.watched().and_then(|watch| watch.weigh());
         if let Some(method) = methods.get(number)
-            && (self.core.telemetry.is_on() || !trace.is_undecided() || weight.is_some())
+            && (self.core.telemetry.hears_of_failures() || !trace.is_undecided() || weight.is_some())
         {
             Arrived { scope: self, method: (number, method), trace, queued_at: Instant::now(), weight }
                 .refused(failure);

@@ -150,7 +150,8 @@ impl<C: Contract> Batch<C> {
         if let Some(method) = envelope.method() {
             inherited = inherited.of(C::NAME, method);
         }
-        match self.told_of(envelope) {
+        let telemetry = &self.scope.core.telemetry;
+        match self.told_of(envelope, telemetry.is_on()) {
             None => inherited,
             Some(call) => inherited.traced(Handling::begin(call)),
         }
@@ -158,18 +159,18 @@ impl<C: Contract> Batch<C> {
 
     /// A call of the batch will not run.
     pub(crate) fn refuse_one(&self, envelope: Envelope<C>, failure: Failure) {
-        if let Some(call) = self.told_of(&envelope) {
+        if let Some(call) = self.told_of(&envelope, self.scope.core.telemetry.hears_of_failures()) {
             call.refused(&failure);
         }
         C::refuse(envelope.call, failure);
     }
 
-    /// The call for telemetry, where it belongs to a trace or may begin one.
+    /// The call for telemetry, where it belongs to a trace, or where that hears of others too.
     #[inline]
-    fn told_of<'a>(&'a self, envelope: &'a Envelope<C>) -> Option<Arrived<'a>> {
+    fn told_of<'a>(&'a self, envelope: &'a Envelope<C>, hears_of_all: bool) -> Option<Arrived<'a>> {
         let (trace, scope) = (&envelope.conditions.head.trace, &*self.scope);
         let weight = scope.core.telemetry.watched().and_then(|watch| watch.weigh());
-        if trace.is_undecided() && !scope.core.telemetry.is_on() && weight.is_none() {
+        if trace.is_undecided() && !hears_of_all && weight.is_none() {
             return None;
         }
         let method = (usize::from(envelope.method), envelope.method()?);
@@ -204,7 +205,8 @@ impl<C: Contract> Drop for Batch<C> {
     /// Replies answer for themselves when they are dropped; one-way sends have none.
     fn drop(&mut self) {
         self.count_refused();
-        for call in self.calls.iter().filter_map(|envelope| self.told_of(envelope)) {
+        let hears_of_all = self.scope.core.telemetry.hears_of_failures();
+        for call in self.calls.iter().filter_map(|envelope| self.told_of(envelope, hears_of_all)) {
             call.refused(&unanswered(false));
         }
     }

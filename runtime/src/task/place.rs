@@ -64,6 +64,15 @@ impl Place {
         HERE.with(|here| here.get().cloned().unwrap_or_default())
     }
 
+    /// The runtime that is current, also for what is polled in another one.
+    ///
+    /// # Panics
+    /// If none is.
+    #[cfg(feature = "console")]
+    pub(crate) fn current() -> Self {
+        Self::Shard(Handle::current())
+    }
+
     /// Starts `work` there.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub(crate) fn start<T: Send + 'static>(
@@ -112,11 +121,11 @@ impl Place {
 }
 
 impl Shards {
-    /// Starts so many; none of them, and all work has the ambient place.
+    /// Starts so many, whose threads have that name and a number; none of them, and all work has the ambient place.
     ///
     /// # Errors
     /// The system has no thread, or no event queue, to give. None is left.
-    pub(crate) fn start(count: usize) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, count: usize) -> io::Result<Self> {
         let mut shards = Self::default();
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -126,7 +135,7 @@ impl Shards {
             let ended = CancellationToken::new();
             let gone = ended.clone().drop_guard();
             let here = place.clone();
-            thread::Builder::new().name(format!("qmesh-shard-{number}")).spawn(move || {
+            thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
                 HERE.with(|place| drop(place.set(here)));
                 if let Some(runtime) = &runtime.0 {
                     runtime.block_on(until_over(&leave, &end));
@@ -208,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_runs_on_a_shard_starts_others_there() {
-        let shards = Shards::start(2).unwrap();
+        let shards = Shards::start("qmesh-shard", 2).unwrap();
         let nested = async { (name(), Place::here().start(async { name() }).await.unwrap()) };
         let first = shards.next();
         assert_eq!(shards.next().run(nested).await, ("qmesh-shard-1".to_owned(), "qmesh-shard-1".to_owned()));
@@ -220,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_shards_everything_runs_where_it_is_started() {
-        let shards = Shards::start(0).unwrap();
+        let shards = Shards::start("qmesh-shard", 0).unwrap();
         let here = thread::current().id();
         assert_eq!(shards.next().run(async { thread::current().id() }).await, here);
         assert_eq!(shards.of(b"any").start(async { thread::current().id() }).await.unwrap(), here);
@@ -236,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_drops_what_runs() {
-        let shards = Shards::start(1).unwrap();
+        let shards = Shards::start("qmesh-shard", 1).unwrap();
         let held = std::sync::Arc::new(());
         let (weak, forever) = (std::sync::Arc::downgrade(&held), std::future::pending::<()>());
         drop(shards.next().start(async move {
@@ -249,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_that_is_dropped_or_panics_is_so_there_too() {
-        let shards = Shards::start(1).unwrap();
+        let shards = Shards::start("qmesh-shard", 1).unwrap();
         let (held, gone) = tokio::sync::oneshot::channel::<()>();
         let place = shards.next();
         let mut running = Box::pin(place.run(async move {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use opentelemetry::{
-    Context, KeyValue,
+    Context,
     baggage::BaggageExt as _,
     trace::{SpanKind, TraceContextExt as _},
 };
@@ -18,27 +18,31 @@ use tokio::time::Instant;
 
 use crate::{
     call_tree::{self, Traced},
+    client::Choice,
     failure::{Failure, Reason},
     telemetry::{
         Telemetry,
         meter::{self, Side},
+        moment::Moment,
         names::{self, Status},
-        trace::{Recorder, Trace, TraceContext, Unsampled},
-        tracer::{self, Decided, Tracer},
+        recorder::{Keeping, Mark},
+        span::{Below, Span},
+        trace::{Attempts, Trace, TraceContext, Unsampled, is_decided},
+        tracer::{Decided, Tracer},
         watch::Called,
     },
 };
 
 /// A call that is recorded or measured, from its first poll to its end. One that is dropped before was given up.
 pub(crate) struct Recorded {
-    span: Option<Context>,
+    span: Option<Span>,
     measured: Option<(Instant, Arc<Side>, usize)>,
     /// Where somebody looks at it.
     called: Option<Arc<Called>>,
 }
 
 /// An attempt that is recorded.
-pub(crate) struct Attempt(Context);
+pub(crate) struct Attempt(Span);
 
 /// What a call is, as its span's kind tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +53,32 @@ pub(crate) enum Shape {
     Send,
 }
 
-/// What the trace of a call is that begins now, and its span if it is recorded. It is measured as the method of that number
-/// on that side.
+/// What is decided of a trace where a call comes to it.
+pub(crate) enum Verdict {
+    /// The call goes on with what its handler has, and is not recorded.
+    AsBefore,
+    /// There is none, and nothing else to be handed on.
+    Unsampled,
+    /// It is handed on, and not recorded here.
+    Unrecorded(Below),
+    /// Its spans here are below that; whether they are exported.
+    Recorded(Below, bool),
+}
+
+/// What is to be measured: a method, by its number on a side.
+pub(crate) type Measured<'a> = Option<(&'a Arc<Side>, usize)>;
+
+/// What the trace of a call is that begins now, and its span if it is recorded.
 #[cold]
 pub(crate) fn begin(
     telemetry: &Telemetry,
     target: (&str, &str),
     shape: Shape,
-    side: Option<(&Arc<Side>, usize)>,
+    side: Measured<'_>,
+    keeping: Keeping,
 ) -> (Trace, Option<Recorded>) {
     let (trace, span) = match telemetry.tracer() {
-        Some(tracer) => begin_span(tracer, target, shape),
+        Some(tracer) => begin_span(tracer, target, shape, keeping),
         None => (Trace::inherited(), None),
     };
     let measured = side.map(|(side, method)| {
@@ -75,48 +94,72 @@ pub(crate) fn begin_below(
     telemetry: &Telemetry,
     asked: Trace,
     target: (&str, &str),
-    side: Option<(&Arc<Side>, usize)>,
+    side: Measured<'_>,
 ) -> (Trace, Option<Recorded>) {
     match &asked {
-        Trace::Undecided => begin(telemetry, target, Shape::Call, side),
+        Trace::Undecided => begin(telemetry, target, Shape::Call, side, telemetry.keeping()),
         Trace::Of(trace) if telemetry.tracer().is_some() => {
-            let _attached = trace.context.clone().attach();
-            begin(telemetry, target, Shape::Call, side)
+            let _attached = trace.below.clone().into_context().attach();
+            begin(telemetry, target, Shape::Call, side, Keeping::Inherits)
         }
         Trace::Unsampled | Trace::Of(_) => {
-            let (_, recorded) = begin(&telemetry.untraced(), target, Shape::Call, side);
+            let (_, recorded) = begin(&telemetry.untraced(), target, Shape::Call, side, Keeping::No);
             (asked, recorded)
         }
     }
+}
+
+/// What is decided of the trace of a call that stands there.
+pub(crate) fn judge(tracer: &Tracer, context: &Context, kept: Option<Mark>, keeping: Keeping) -> Verdict {
+    let is_open = !is_decided(context);
+    let begins = is_open && tracer.samples();
+    let is_sampled = || context.span().span_context().is_sampled();
+    let is_exported = tracer.exports() && (begins || is_sampled());
+    let is_kept = || kept.is_some() || keeping == Keeping::Begins || Mark::sampled(context).is_some();
+    let below = |context| Below { context, kept };
+    if is_exported || (tracer.recorder().is_some() && is_kept()) {
+        let context = if begins {
+            context.with_value(Decided)
+        } else if is_open && tracer.exports() {
+            context.with_value(Unsampled)
+        } else {
+            context.clone()
+        };
+        return Verdict::Recorded(below(context), is_exported);
+    }
+    if !tracer.exports() {
+        return Verdict::AsBefore;
+    }
+    if !is_open {
+        return Verdict::Unrecorded(below(context.clone()));
+    }
+    if kept.is_some() || !context.baggage().is_empty() {
+        return Verdict::Unrecorded(below(context.with_value(Unsampled)));
+    }
+    Verdict::Unsampled
 }
 
 fn begin_span(
     tracer: &Arc<Tracer>,
     (service, method): (&str, &str),
     shape: Shape,
-) -> (Trace, Option<Context>) {
-    if call_tree::traced() == Traced::Unsampled {
+    keeping: Keeping,
+) -> (Trace, Option<Span>) {
+    if call_tree::traced() == Traced::Unsampled && keeping != Keeping::Begins {
         return (Trace::Unsampled, None);
     }
-    let parent = Context::map_current(|current| {
-        let begins = !current.span().span_context().is_valid() && current.get::<Unsampled>().is_none();
-        if begins && !tracer.samples() {
-            let has_baggage = !current.baggage().is_empty();
-            return has_baggage.then(|| Err(current.with_value(Unsampled)));
-        }
-        let is_recorded = begins || current.span().span_context().is_sampled();
-        let parent = if begins { current.with_value(Decided) } else { current.clone() };
-        Some(if is_recorded { Ok(parent) } else { Err(parent) })
-    });
-    match parent {
-        None => (Trace::Unsampled, None),
-        Some(Err(unrecorded)) => (Trace::of(unrecorded, None), None),
-        Some(Ok(parent)) => {
+    let verdict = Context::map_current(|current| judge(tracer, current, current.get().copied(), keeping));
+    match verdict {
+        Verdict::AsBefore => (Trace::inherited(), None),
+        Verdict::Unsampled => (Trace::Unsampled, None),
+        Verdict::Unrecorded(below) => (Trace::of(below, None), None),
+        Verdict::Recorded(above, is_exported) => {
             let kind = if shape == Shape::Send { SpanKind::Producer } else { SpanKind::Client };
             let method = names::method(service, method);
-            let context = tracer.start_call(method.clone(), kind, tracer::now(), &parent);
-            let recorder = Recorder { tracer: Arc::clone(tracer), method, attempts: AtomicU32::new(0) };
-            (Trace::of(context.clone(), Some(recorder)), Some(context))
+            let span = tracer.start_call((method.clone(), kind, Moment::now()), &above, is_exported);
+            let tracer = Arc::clone(tracer);
+            let attempts = Attempts { tracer, is_exported, method, count: AtomicU32::new(0) };
+            (Trace::of(span.below().clone(), Some(attempts)), Some(span))
         }
     }
 }
@@ -128,6 +171,11 @@ impl Recorded {
         let mut recorded = recorded.unwrap_or(Self { span: None, measured: None, called: None });
         recorded.called = called;
         is_on.then_some(recorded)
+    }
+
+    /// Whether there is a span of it.
+    pub(crate) const fn has_span(&self) -> bool {
+        self.span.is_some()
     }
 
     /// The call is over.
@@ -144,36 +192,42 @@ impl Recorded {
         if let Some(called) = self.called.take() {
             called.end(status.unwrap_or_else(|failure| Status::Failed(failure.reason())), status.err());
         }
-        let Some(context) = self.span.take() else { return };
+        let Some(mut span) = self.span.take() else { return };
         match status {
-            Ok(status) => tracer::end(&context, status, tracer::now()),
+            Ok(status) => span.end(status, Moment::now()),
             Err(failure) => {
                 if let Some(node) = failure.endpoint() {
-                    context.span().set_attribute(KeyValue::new(names::PEER, node.to_owned()));
+                    span.set(names::PEER, node.to_owned());
                 }
-                tracer::end_failed(&context, failure);
+                span.end_failed(failure);
             }
         }
     }
 }
 
 impl Attempt {
-    /// The next attempt of a call at `node`, if it is recorded; and what travels with it.
+    /// The next attempt of a call, if it is recorded; and what travels with it.
     #[cold]
-    pub(crate) fn begin(trace: &TraceContext, node: &str) -> Option<(Trace, Self)> {
-        let Recorder { tracer, method, attempts } = trace.recorder.as_ref()?;
-        let context = tracer.start_call(method.clone(), SpanKind::Client, tracer::now(), &trace.context);
-        let span = context.span();
-        span.set_attribute(KeyValue::new(names::ATTEMPT, i64::from(attempts.fetch_add(1, Relaxed) + 1)));
-        span.set_attribute(KeyValue::new(names::PEER, node.to_owned()));
-        Some((Trace::of(context.clone(), None), Self(context)))
+    pub(crate) fn begin(
+        trace: &TraceContext,
+        choice: Choice<'_>,
+        retries_left: u32,
+    ) -> Option<(Trace, Self)> {
+        let Attempts { tracer, is_exported, method, count } = trace.attempts.as_ref()?;
+        let call = (method.clone(), SpanKind::Client, Moment::now());
+        let mut span = tracer.start_call(call, &trace.below, *is_exported);
+        span.set(names::ATTEMPT, i64::from(count.fetch_add(1, Relaxed) + 1));
+        span.set(names::PEER, choice.endpoint().to_owned());
+        span.set(names::RETRIES_LEFT, i64::from(retries_left));
+        choice.tell(&mut span);
+        Some((Trace::of(span.below().clone(), None), Self(span)))
     }
 
     /// It has an answer.
-    pub(crate) fn end(self, status: Result<Status, &Failure>) {
+    pub(crate) fn end(mut self, status: Result<Status, &Failure>) {
         match status {
-            Ok(status) => tracer::end(&self.0, status, tracer::now()),
-            Err(failure) => tracer::end_failed(&self.0, failure),
+            Ok(status) => self.0.end(status, Moment::now()),
+            Err(failure) => self.0.end_failed(failure),
         }
     }
 }
@@ -189,7 +243,7 @@ impl Drop for Recorded {
 impl Drop for Attempt {
     /// A span that has ended stays as it ended.
     fn drop(&mut self) {
-        tracer::end(&self.0, Status::Failed(Reason::Cancelled), tracer::now());
+        self.0.end(Status::Failed(Reason::Cancelled), Moment::now());
     }
 }
 
@@ -201,6 +255,6 @@ impl fmt::Debug for Recorded {
 
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Attempt").field(self.0.span().span_context()).finish()
+        f.debug_tuple("Attempt").field(&self.0).finish()
     }
 }

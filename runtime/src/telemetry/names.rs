@@ -25,6 +25,21 @@ pub(crate) const NODE: &str = "qmesh.node";
 /// The node at the other end.
 pub(crate) const PEER: &str = "qmesh.peer";
 
+/// The endpoints that an attempt could have gone to, each as its node, its score (less is better) and its state.
+pub(crate) const CANDIDATES: &str = "qmesh.candidates";
+/// How many there were beside those that are named.
+pub(crate) const CANDIDATES_LEFT_OUT: &str = "qmesh.candidates.left_out";
+/// The nodes at which the call was tried before.
+pub(crate) const TRIED: &str = "qmesh.tried";
+/// How often the call may still be repeated, with all calls that are made for it.
+pub(crate) const RETRIES_LEFT: &str = "qmesh.retries.left";
+/// The round trip of the session, in microseconds.
+pub(crate) const ROUND_TRIP: &str = "qmesh.round_trip_us";
+/// The client stays with one endpoint.
+pub(crate) const PINNED: &str = "qmesh.pinned";
+/// Nothing else is known of the trace: the call was not kept, and failed.
+pub(crate) const ALONE: &str = "qmesh.alone";
+
 pub(crate) const CLIENT_DURATION: &str = "rpc.client.call.duration";
 pub(crate) const SERVER_DURATION: &str = "rpc.server.call.duration";
 /// The bounds of their buckets, in seconds: those of the conventions, and four below, as calls within a host take microseconds.

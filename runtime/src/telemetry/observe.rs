@@ -54,6 +54,11 @@ const OBSERVED: &[Observed] = &[
         |node| alone(node.counters().read().refused_retries),
     ),
     observed(
+        ("qmesh.calls.retries.left", "{attempt}", Gauge),
+        "Attempts beyond the first that are left to calls of the service that has the fewest.",
+        |node| node.retries_left().map_or_else(Vec::new, alone),
+    ),
+    observed(
         ("qmesh.calls.ran_cancelled", "{call}", Counter),
         "Calls that ran to their end though they had been given up.",
         |node| alone(node.counters().read().ran_cancelled),
@@ -137,6 +142,14 @@ const OBSERVED: &[Observed] = &[
         let snapshot = node.snapshot();
         counted(names::STATE, snapshot.nodes().map(|record| format!("{:?}", record.state).to_lowercase()))
     }),
+    observed(
+        ("qmesh.directory.age", "s", Seconds),
+        "How long nothing was heard of any other node.",
+        |node| {
+            let heard = node.gopher_map().stats().heard_ago;
+            heard.map_or_else(Vec::new, |ago| alone(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)))
+        },
+    ),
     observed(("qmesh.directory.services", "{service}", Gauge), "Services that have an endpoint.", |node| {
         alone(node.snapshot().service_names().len() as u64)
     }),

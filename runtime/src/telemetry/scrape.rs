@@ -1,21 +1,19 @@
 //! `/metrics`: what Prometheus asks for, as text over HTTP.
 
-use std::{convert::Infallible, fmt, time::Duration};
+use std::{fmt, future::ready};
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::CONTENT_TYPE,
-    server::conn::http1,
-    service::service_fn,
+    header::{CONTENT_TYPE, HeaderValue},
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry_prometheus::PrometheusExporter;
 use opentelemetry_sdk::error::OTelSdkError;
 use prometheus::{Encoder as _, Registry, TextEncoder};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::net::TcpListener;
+
+use crate::http;
 
 /// The metrics of a process, for Prometheus to ask for.
 #[derive(Clone)]
@@ -28,10 +26,6 @@ pub struct Unreadable(String);
 
 /// Connections at a time. Further ones wait.
 const CONNECTIONS_MAX: usize = 16;
-/// How long the head of a request may take, and a connection may be idle.
-const HEAD_MAX: Duration = Duration::from_secs(5);
-/// After a connection could not be accepted, as when there are no files left.
-const PAUSE: Duration = Duration::from_millis(100);
 
 impl Metrics {
     /// No metrics, and what reads them from a provider.
@@ -58,32 +52,7 @@ impl Metrics {
     /// # Cancel safety
     /// Cancelled, it stops.
     pub async fn serve(self, listener: TcpListener) {
-        let mut connections = FuturesUnordered::new();
-        loop {
-            tokio::select! {
-                biased;
-                accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                    Ok((stream, _)) => connections.push(self.answer(TokioIo::new(stream))),
-                    Err(error) => {
-                        tracing::warn!(target: "qmesh::runtime", %error, "no connection for metrics");
-                        sleep(PAUSE).await;
-                    }
-                },
-                Some(()) = connections.next() => {}
-            }
-        }
-    }
-
-    async fn answer(&self, stream: TokioIo<tokio::net::TcpStream>) {
-        let respond = |request| std::future::ready(Ok::<_, Infallible>(self.respond(&request)));
-        let mut http = http1::Builder::new();
-        let connection = http
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_MAX)
-            .serve_connection(stream, service_fn(respond));
-        if let Err(error) = connection.await {
-            tracing::debug!(target: "qmesh::runtime", %error, "a connection for metrics broke");
-        }
+        http::serve(&listener, CONNECTIONS_MAX, |request| ready(self.respond(&request))).await;
     }
 
     fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -99,7 +68,7 @@ impl Metrics {
         let mut response = Response::new(Full::new(text.into()));
         *response.status_mut() = status;
         let kind = if is_text { prometheus::TEXT_FORMAT } else { "text/plain; charset=utf-8" };
-        response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         response
     }
 }

@@ -4,12 +4,9 @@
 //! Nothing is made while a call waits: when its handler begins, or it is refused, its arrival is known, and the spans are made
 //! with hindsight.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc};
 
-use opentelemetry::{
-    Context, ContextGuard, KeyValue,
-    trace::{SpanKind, Status as SpanStatus, TraceContextExt as _},
-};
+use opentelemetry::{Context, ContextGuard, trace::SpanKind};
 use qmesh_transport::Role;
 use tokio::time::Instant;
 
@@ -18,10 +15,14 @@ use crate::{
     failure::{Failure, Reason},
     service::{CallScope, Caller, Method},
     telemetry::{
+        client::{Shape, Verdict, judge},
         meter::Side,
+        moment::Moment,
         names::{self, Status},
+        recorder::{Keeping, Unkept},
+        span::{Below, Span},
         trace::Trace,
-        tracer::{self, Decided, NewSpan, Tracer},
+        tracer::{NewSpan, Tracer},
         watch::Served,
     },
 };
@@ -30,8 +31,8 @@ use crate::{
 pub(crate) struct Handling {
     /// What its calls and spans are found below.
     context: Option<Context>,
-    /// The span of the whole call, where it is recorded here.
-    server: Option<Context>,
+    /// The spans of the whole call and of the handler, where it is recorded here.
+    spans: Option<(Span, Span)>,
     one_way: bool,
     measured: Option<(Instant, Arc<Side>, usize)>,
     /// Where somebody looks at it, since it came.
@@ -61,24 +62,27 @@ impl Handling {
         let measured = side.map(|side| (call.queued_at, Arc::clone(side), number));
         let served = call.served();
         let is_measured = measured.is_some() || served.is_some();
-        let handling = |context, server| {
-            Box::new(Self { context, server, one_way: method.one_way, measured, served, answered: None })
+        let handling = |context, spans| {
+            Box::new(Self { context, spans, one_way: method.one_way, measured, served, answered: None })
         };
-        let queued = time_of(call.queued_at);
+        let queued = Moment::of(call.queued_at);
         let (tracer, server) = match call.server_span(queued) {
             Ok(recorded) => recorded,
-            Err(Some(context)) => return (Traced::Context, Some(handling(Some(context), None))),
+            Err(Some(below)) => {
+                return (Traced::Context, Some(handling(Some(below.into_context()), None)));
+            }
             Err(None) if is_measured => return (call.undecided(), Some(handling(None, None))),
             Err(None) => return (call.undecided(), None),
         };
-        let now = tracer::now();
-        let span = |name: &'static str, since| {
+        let now = Moment::now();
+        let part = |name: &'static str, since| {
             let span = NewSpan { name: name.into(), kind: SpanKind::Internal, attributes: Vec::new(), since };
-            tracer.start(span, &server)
+            tracer.start(span, server.below(), server.is_exported)
         };
-        span(names::QUEUE_SPAN, queued).span().end_with_timestamp(now);
-        let handler = span(names::HANDLER_SPAN, now);
-        (Traced::Context, Some(handling(Some(handler), Some(server))))
+        part(names::QUEUE_SPAN, queued).end_part(None, now);
+        let handler = part(names::HANDLER_SPAN, now);
+        let context = handler.below().clone().into_context();
+        (Traced::Context, Some(handling(Some(context), Some((server, handler)))))
     }
 
     /// Makes the trace the current one while the handler is polled.
@@ -103,13 +107,10 @@ impl Handling {
         if let Some((since, served)) = self.served {
             served.end(status, over.saturating_duration_since(since));
         }
-        let Some((server, handler)) = self.server.zip(self.context) else { return };
-        let (handler, over) = (handler.span(), time_of(over));
-        if let Status::Failed(_) = status {
-            handler.set_status(SpanStatus::error(status.code()));
-        }
-        handler.end_with_timestamp(over);
-        tracer::end(&server, status, over);
+        let Some((mut server, mut handler)) = self.spans else { return };
+        let over = Moment::of(over);
+        handler.end_part(matches!(status, Status::Failed(_)).then_some(status), over);
+        server.end(status, over);
     }
 }
 
@@ -123,8 +124,9 @@ impl Arrived<'_> {
         if let Some((since, served)) = self.served() {
             served.end(Status::Failed(failure.reason()), since.elapsed());
         }
-        if let Ok((_, server)) = self.server_span(time_of(self.queued_at)) {
-            tracer::end_failed(&server, failure);
+        match self.server_span(Moment::of(self.queued_at)) {
+            Ok((_, mut server)) => server.end_failed(failure),
+            Err(_) => self.unkept(failure),
         }
     }
 
@@ -142,30 +144,51 @@ impl Arrived<'_> {
         Some((self.queued_at, served))
     }
 
-    /// The span of the call, and what made it; or what its trace is where it is not recorded here, if there is one.
-    fn server_span(&self, queued: SystemTime) -> Result<(&Arc<Tracer>, Context), Option<Context>> {
-        let (parent, since) = match self.trace {
-            Trace::Unsampled => return Err(None),
-            Trace::Undecided => match self.tracer() {
-                Some(tracer) if tracer.samples() => (Context::new().with_value(Decided), queued),
-                _ => return Err(None),
-            },
-            Trace::Of(trace) if trace.is_sampled() => (trace.context.clone(), trace.since.min(queued)),
-            Trace::Of(trace) => return Err(Some(trace.context.clone())),
-        };
-        let Some(tracer) = self.tracer() else { return Err(Some(parent)) };
+    /// It has failed, and is not recorded.
+    fn unkept(&self, failure: &Failure) {
         let (_, method) = self.method;
-        let kind = if method.one_way { SpanKind::Consumer } else { SpanKind::Server };
-        let method = names::method(self.scope.core.name, method.name);
-        let server = tracer.start_call(method, kind, since, &parent);
-        let peer = self.scope.caller.name().to_owned();
-        server.span().set_attribute(KeyValue::new(names::PEER, peer));
+        self.scope.core.telemetry.failed(Unkept {
+            method: (self.scope.core.name, method.name),
+            shape: if method.one_way { Shape::Send } else { Shape::Call },
+            is_served: true,
+            since: Some(self.queued_at),
+            peer: Some(self.scope.caller.name()),
+            failure,
+        });
+    }
+
+    /// The span of the call, and what made it; or what its trace is where it is not recorded here, if there is one.
+    fn server_span(&self, queued: Moment) -> Result<(&Arc<Tracer>, Span), Option<Below>> {
+        let Some(tracer) = self.tracer() else {
+            return Err(match self.trace {
+                Trace::Of(trace) => Some(trace.below.clone()),
+                Trace::Undecided | Trace::Unsampled => None,
+            });
+        };
+        let (verdict, since) = match self.trace {
+            Trace::Unsampled => return Err(None),
+            Trace::Undecided => (judge(tracer, &Context::new(), None, Keeping::No), queued),
+            Trace::Of(trace) => {
+                let Below { context, kept } = &trace.below;
+                (judge(tracer, context, *kept, Keeping::Inherits), trace.since.earlier(queued))
+            }
+        };
+        let (above, is_exported) = match (verdict, self.trace) {
+            (Verdict::Recorded(above, is_exported), _) => (above, is_exported),
+            (Verdict::Unrecorded(below), _) => return Err(Some(below)),
+            (_, Trace::Of(trace)) => return Err(Some(trace.below.clone())),
+            (_, Trace::Undecided | Trace::Unsampled) => return Err(None),
+        };
+        let (_, method) = self.method;
+        let name = names::method(self.scope.core.name, method.name);
+        let mut server = tracer.start_call((name, kind_of(method), since), &above, is_exported);
+        server.set(names::PEER, self.scope.caller.name().to_owned());
         Ok((tracer, server))
     }
 
     /// What is known of a trace where the call is not recorded.
     fn undecided(&self) -> Traced {
-        if self.trace.is_undecided() && self.tracer().is_none() {
+        if self.trace.is_undecided() && self.tracer().is_none_or(|tracer| !tracer.exports()) {
             Traced::Undecided
         } else {
             Traced::Unsampled
@@ -177,10 +200,8 @@ impl Arrived<'_> {
     }
 }
 
-/// The time of day at which that was.
-fn time_of(past: Instant) -> SystemTime {
-    let now = tracer::now();
-    now.checked_sub(past.elapsed()).unwrap_or(now)
+const fn kind_of(method: &Method) -> SpanKind {
+    if method.one_way { SpanKind::Consumer } else { SpanKind::Server }
 }
 
 // === impl Handling ===

@@ -145,7 +145,12 @@ async fn calls() -> Vec<Vector> {
     let mut vectors =
         vec![("call", called), ("call_with_head", rare), ("cancel", cancelled), ("one_way", sent)];
     let mut begun = Vec::new();
-    for (name, trace) in [("call_with_trace", trace()), ("call_without_trace", Trace::Unsampled)] {
+    let traces = [
+        ("call_with_trace", trace()),
+        ("call_without_trace", Trace::Unsampled),
+        ("call_of_a_kept_trace", kept()),
+    ];
+    for (name, trace) in traces {
         let head = Head::USUAL.traced(trace);
         let (arguments, deadline) = (b"\x90".as_slice(), now + Duration::from_secs(10));
         begun.push(caller.start(Outbound { method: 1, head: &head, arguments, deadline }, now).unwrap());
@@ -167,6 +172,12 @@ fn trace() -> Trace {
         ..CallHead::default()
     };
     Trace::take(&mut said)
+}
+
+/// A place in a trace that nodes keep and nobody samples.
+fn kept() -> Trace {
+    let kept = Some((1..=24).collect());
+    Trace::take(&mut CallHead { trace: Some(Vec::new()), kept, ..CallHead::default() })
 }
 
 async fn replies() -> Vec<Vector> {

@@ -167,6 +167,9 @@ pub(crate) struct CallHead {
     pub(crate) tracestate: String,
     #[prost(message, repeated, tag = "6")]
     pub(crate) baggage: Vec<BaggageEntry>,
+    /// The ids of a trace that nodes keep, and of the span above the call; absent if they are those of a trace that is recorded.
+    #[prost(bytes = "vec", optional, tag = "7")]
+    pub(crate) kept: Option<Vec<u8>>,
 }
 
 /// An entry of W3C's baggage.

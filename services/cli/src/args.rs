@@ -5,7 +5,7 @@ use clap::{
     builder::styling::{AnsiColor, Style, Styles},
 };
 
-use crate::{commands, demo, exit, find::Target, output::OutputFormat, telemetry::MetricsAddress};
+use crate::{address::HttpAddress, commands, demo, exit, find::Target, output::OutputFormat};
 
 /// How help looks on a terminal.
 const STYLES: Styles = Styles::styled()
@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Dev(commands::dev::Args),
     /// Run a node that serves stock services by name.
     Serve(commands::serve::Args),
+    /// Run a node that calls stock services at an even pace, and counts how the calls end.
+    Load(commands::load::Args),
     /// Call a method of any service of the mesh.
     Call(commands::call::Args),
     /// List the nodes of the mesh.
@@ -50,6 +52,16 @@ pub(crate) enum Command {
     Top(Target),
     /// Print calls as they pass: who calls what, where it goes, how it ends and how long it takes.
     Tap(commands::tap::Args),
+    /// Show what happened in the mesh: who came and went, what was restarted or refused.
+    Events(commands::events::Args),
+    /// Look for what is wrong with the mesh, and say what to do.
+    Doctor(commands::doctor::Args),
+    /// Say whether a node and its services are ready, for probes.
+    Health(Target),
+    /// List slow and failed calls that nodes keep, or show one trace as a waterfall over all nodes.
+    Trace(commands::trace::Args),
+    /// Say why a call went where it went: candidates, attempts, and where the time was spent.
+    Why(commands::why::Args),
     /// Say who belongs to the mesh: make its authority, and certificates for other hosts.
     Ca(commands::ca::Args),
     /// Start a small mesh, let it work, kill a node, and see that nobody noticed.
@@ -66,20 +78,36 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command stays, so that a person reads along.
     pub(crate) const fn runs_a_node(&self) -> bool {
-        matches!(self, Self::Dev(_) | Self::Serve(_))
+        matches!(self, Self::Dev(_) | Self::Serve(_) | Self::Load(_))
+    }
+
+    /// Its metrics are asked for there.
+    pub(crate) const fn answers_metrics_at(&mut self, address: Option<HttpAddress>) {
+        match self {
+            Self::Dev(dev) => dev.hosting.metrics = address,
+            Self::Serve(serve) => serve.hosting.metrics = address,
+            Self::Load(load) => load.hosting.metrics = address,
+            _ => {}
+        }
     }
 
     /// Whether the command tells of what it does, and where its metrics are asked for.
-    pub(crate) const fn telemetry(&self) -> Option<Option<MetricsAddress>> {
+    pub(crate) const fn telemetry(&self) -> Option<Option<HttpAddress>> {
         match self {
             Self::Dev(dev) => Some(dev.hosting.metrics),
             Self::Serve(serve) => Some(serve.hosting.metrics),
+            Self::Load(load) => Some(load.hosting.metrics),
             Self::Call(_) | Self::Demo(_) | Self::DemoWorker(_) => Some(None),
             Self::Nodes(_)
             | Self::Services(_)
             | Self::Tree(_)
             | Self::Top(_)
             | Self::Tap(_)
+            | Self::Events(_)
+            | Self::Doctor(_)
+            | Self::Health(_)
+            | Self::Trace(_)
+            | Self::Why(_)
             | Self::Ca(_)
             | Self::Completions(_) => None,
         }

@@ -20,7 +20,7 @@ mod worker;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use qmesh::Telemetry;
+use qmesh::{Console, Telemetry};
 pub(crate) use worker::{WorkerArgs, work};
 
 use crate::{
@@ -91,6 +91,8 @@ async fn show(args: Args, telemetry: Telemetry) -> anyhow::Result<Report> {
 
     let data = tempfile::Builder::new().prefix("qmesh-demo-").tempdir().context("cannot make a directory")?;
     let mut stage = set_stage(&data, &args, input, telemetry).await?;
+    let console = Console::at(([127, 0, 0, 1], 0).into()).serve(&stage.node)?;
+    progress.event(Tone::Plain, "console", "open", &console.url());
     let outcome = Run::new(&mut stage, &mut progress).finish().await?;
     let retried = stage.node.counts().retries;
     let ((), ended) = tokio::join!(stage.node.shutdown(), stage.processes.end());

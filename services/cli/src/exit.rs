@@ -5,7 +5,11 @@ use std::{error::Error, fmt, process::ExitCode};
 use qmesh::{DataDirError, Failure, Outcome, Reason, StartError};
 use serde_json::{Value, json};
 
-use crate::output::{OutputFormat, alarm};
+use crate::{
+    commands::trace::SHORT,
+    output::{OutputFormat, alarm},
+    text,
+};
 
 /// The end of `qmesh --help`.
 pub(crate) const HELP: &str = "\
@@ -111,6 +115,19 @@ impl Problem {
     /// What else programs are told.
     pub(crate) fn facts(mut self, facts: Value) -> Self {
         self.facts = facts;
+        self
+    }
+
+    /// The same for a call of that trace.
+    pub(crate) fn traced(mut self, trace: &str) -> Self {
+        let short = trace.get(..SHORT).unwrap_or(trace);
+        let look = format!("trace: {trace}; {} why {short}", text::program());
+        self.hint = Some(self.hint.map_or_else(|| look.clone(), |hint| format!("{hint}\n{look}")));
+        if let Value::Object(facts) = &mut self.facts {
+            facts.insert("trace".to_owned(), trace.into());
+        } else {
+            self.facts = json!({ "trace": trace });
+        }
         self
     }
 }

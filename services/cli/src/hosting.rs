@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use qmesh::{Address, Config, Identity, Node, NodeBuilder, Rules, SeedSource, StartError, Telemetry};
+use qmesh::{
+    Address, Config, Identity, Node, NodeBuilder, OpenConsole, Rules, SeedSource, StartError, Telemetry,
+};
 use qmesh_services::Stock;
 use serde::Serialize;
 
 use crate::{
+    address::HttpAddress,
     exit::Problem,
     output::{self, OutputFormat, Shade, Table, bold},
-    telemetry::MetricsAddress,
 };
 
 /// How a node is reached and finds others.
@@ -40,7 +42,7 @@ pub(crate) struct Hosting {
     show_payloads: bool,
     /// Answer for metrics at http://ADDRESS/metrics, for Prometheus: a port of this host alone, or ADDRESS:PORT.
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) metrics: Option<MetricsAddress>,
+    pub(crate) metrics: Option<HttpAddress>,
 }
 
 /// How soon silence means that a session is lost: the presets of [`Config`].
@@ -80,6 +82,10 @@ struct Started<'a> {
     addresses: Vec<String>,
     services: Vec<&'static str>,
     data_dir: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console: Option<String>,
 }
 
 // === impl Plan ===
@@ -134,7 +140,12 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// Standard output cannot be written to.
-    pub(crate) fn announce(&self, node: &Node, output: OutputFormat) -> anyhow::Result<()> {
+    pub(crate) fn announce(
+        &self,
+        node: &Node,
+        console: Option<&OpenConsole>,
+        output: OutputFormat,
+    ) -> anyhow::Result<()> {
         let started = Started {
             node: node.name(),
             id: node.id().to_string(),
@@ -142,6 +153,8 @@ impl Plan<'_> {
             addresses: node.addresses().iter().map(Address::to_string).collect(),
             services: self.services.iter().map(|stock| stock.name()).collect(),
             data_dir: self.data_dir.display().to_string(),
+            metrics: self.hosting.metrics.map(|address| address.url("metrics")),
+            console: console.map(OpenConsole::url),
         };
         match output {
             OutputFormat::Json => output::json(&started)?,
@@ -162,7 +175,12 @@ impl Started<'_> {
             ("address", self.addresses.join("\n")),
             ("services", self.services.join(", ")),
             ("data", self.data_dir.clone()),
+            ("metrics", self.metrics.clone().unwrap_or_default()),
+            ("console", self.console.clone().unwrap_or_default()),
         ] {
+            if value.is_empty() {
+                continue;
+            }
             facts.row([
                 (format!("  {key}"), Shade::Faint),
                 (value, Shade::Plain),

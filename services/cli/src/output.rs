@@ -76,25 +76,17 @@ pub(crate) struct Printer(tokio::io::Stdout);
 
 /// A text in bold, on a terminal.
 pub(crate) fn bold(text: &str) -> String {
-    styled(text, "1", has_colours(&io::stdout()))
+    shaded(text, Shade::Name)
 }
 
 /// A text that most people skip, on a terminal.
 pub(crate) fn faint(text: &str) -> String {
-    styled(text, "2", has_colours(&io::stdout()))
+    shaded(text, Shade::Faint)
 }
 
 /// A text in a shade, on a terminal.
 pub(crate) fn shaded(text: &str, shade: Shade) -> String {
-    let code = match shade {
-        Shade::Plain => return text.to_owned(),
-        Shade::Name => "1",
-        Shade::Good => "32",
-        Shade::Odd => "33",
-        Shade::Bad => "31",
-        Shade::Faint => "2",
-    };
-    styled(text, code, has_colours(&io::stdout()))
+    coloured(text, shade, has_colours(&io::stdout()))
 }
 
 /// The word that begins an error, on standard error.
@@ -105,6 +97,19 @@ pub(crate) fn alarm(text: &str) -> String {
 /// Whether a stream wants colours: a terminal does, unless `NO_COLOR` is set.
 pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// A text in a shade, where colours are wanted.
+pub(crate) fn coloured(text: &str, shade: Shade, colours: bool) -> String {
+    let code = match shade {
+        Shade::Plain => return text.to_owned(),
+        Shade::Name => "1",
+        Shade::Good => "32",
+        Shade::Odd => "33",
+        Shade::Bad => "31",
+        Shade::Faint => "2",
+    };
+    styled(text, code, colours)
 }
 
 fn styled(text: &str, code: &str, wanted: bool) -> String {

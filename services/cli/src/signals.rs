@@ -1,12 +1,15 @@
 //! How a person or a service manager ends the process.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{convert::Infallible, future::pending, io, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use qmesh::Node;
 use tokio::time::sleep;
 
-use crate::exit::INTERRUPTED;
+use crate::{
+    exit::INTERRUPTED,
+    service_manager::{self, Word},
+};
 
 /// How long a goodbye takes to leave.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -35,8 +38,23 @@ pub(crate) async fn or_interrupted(
 
 /// Runs a node until a signal comes, and then ends it in order; a second signal ends it at once.
 pub(crate) async fn run_until_signal(node: Node, mut signals: Signals) -> ExitCode {
-    let signal = signals.next().await;
+    until_signal(&node, &mut signals, pending()).await;
+    end(&node, signals).await
+}
+
+/// Does something endless with a node until a signal comes. The manager of the process hears of the node.
+pub(crate) async fn until_signal(node: &Node, signals: &mut Signals, work: impl Future<Output = Infallible>) {
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        never = service_manager::keep_told(node) => match never {},
+        never = work => match never {},
+    };
+    service_manager::tell(Word::Stopping);
     tracing::info!(target: "qmesh::cli", "{signal}: the calls at work may finish; once more ends the node at once");
+}
+
+/// Ends a node in order; a signal ends it at once.
+pub(crate) async fn end(node: &Node, mut signals: Signals) -> ExitCode {
     tokio::select! {
         () = node.shutdown() => {
             tracing::info!(target: "qmesh::cli", "ended in order");

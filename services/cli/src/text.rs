@@ -1,6 +1,8 @@
 //! Small texts for people: durations, and commands that can be copied.
 
-use std::{env, path::Path};
+use std::{env, path::Path, time::Duration};
+
+use jiff::SignedDuration;
 
 /// A duration in milliseconds, in at most two units.
 pub(crate) fn duration_ms(ms: u64) -> String {
@@ -22,6 +24,21 @@ pub(crate) fn duration_us(us: u64) -> String {
         1000..10_000 => format!("{}.{}ms", us / 1000, us % 1000 / 100),
         _ => duration_ms(us / 1000),
     }
+}
+
+/// A duration as it was typed; a number alone is seconds.
+///
+/// # Errors
+/// How it is to be typed.
+pub(crate) fn patience(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    if let Some(seconds) = seconds {
+        return Ok(seconds);
+    }
+    let parsed: SignedDuration = text.parse().map_err(|_other: jiff::Error| {
+        "write a number and a unit, for example 5s, 500ms or 1m30s".to_owned()
+    })?;
+    Duration::try_from(parsed).map_err(|_negative| "a call takes no negative time".to_owned())
 }
 
 /// The command as it was typed, so that the next one can be copied.
@@ -61,6 +78,19 @@ mod tests {
         }
         for (us, text) in [(999, "999µs"), (1250, "1.2ms"), (12_500, "12ms")] {
             assert_eq!(duration_us(us), text);
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        for (text, ms) in
+            [("5s", 5000), ("500ms", 500), ("1m30s", 90_000), ("1m 30s", 90_000), ("PT2S", 2000)]
+        {
+            assert_eq!(patience(text).unwrap(), Duration::from_millis(ms), "{text}");
+        }
+        assert_eq!(patience("5").unwrap(), Duration::from_secs(5));
+        for wrong in ["", "-5", "-5s", "soon", "NaN"] {
+            assert!(patience(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -18,6 +18,7 @@ mod overload;
 mod panics;
 mod pinned;
 mod queues;
+mod recorder;
 mod retries;
 mod rolling;
 mod service_layers;

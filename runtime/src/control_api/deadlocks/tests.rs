@@ -1,3 +1,5 @@
+//! Which circles are deadlocks, and which are none.
+
 use super::*;
 use crate::control_api::ServiceLoad;
 

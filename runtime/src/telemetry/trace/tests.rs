@@ -11,14 +11,14 @@ fn span(flags: u8, state: &str) -> SpanContext {
 
 fn travelled(context: Context) -> (CallHead, Trace) {
     let mut head = CallHead::default();
-    Trace::of(context, None).put(&mut head);
+    Trace::of(Below::of(context), None).put(&mut head);
     let taken = Trace::take(&mut head.clone());
     (head, taken)
 }
 
 fn context(trace: Trace) -> Context {
     let Trace::Of(trace) = trace else { panic!("{trace:?}") };
-    trace.context.clone()
+    trace.below.context.clone()
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_span_travels_with_its_flags_and_its_state() {
 #[test]
 fn baggage_travels_with_and_without_a_span() {
     let baggage = [KeyValueMetadata::new("tenant", "blue, or green", "ttl=1")];
-    let alone = Context::new().with_baggage(baggage);
+    let alone = Context::new().with_value(Unsampled).with_baggage(baggage);
     for sent in [alone.clone(), alone.with_remote_span_context(span(1, ""))] {
         let is_sampled = sent.span().span_context().is_sampled();
         let (head, taken) = travelled(sent);
@@ -68,7 +68,7 @@ fn what_has_no_room_in_a_head_stays_behind() {
     let mut head =
         CallHead { metadata, hops: Some(u32::MAX), retries: Some(u32::MAX), ..CallHead::default() };
     let texts: usize = head.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
-    Trace::of(sent, None).put(&mut head);
+    Trace::of(Below::of(sent), None).put(&mut head);
     assert!(!head.baggage.is_empty());
     let length = prost::Message::encoded_len(&head);
     assert!(length <= texts + 64 * 16 + 64, "{length} bytes, of which {texts} are metadata");
@@ -85,4 +85,48 @@ fn what_is_no_trace_is_as_if_nothing_had_been_said() {
     let mut odd = CallHead { trace: Some(vec![1; IDS]), tracestate: "=,=".to_owned(), ..CallHead::default() };
     assert!(matches!(Trace::take(&mut odd), Trace::Of(_)), "a trace without its state");
     assert!(Trace::take(&mut CallHead { trace: Some(Vec::new()), ..CallHead::default() }).is_unsampled());
+}
+
+const MARK: Mark =
+    Mark { trace: TraceId::from_bytes([5; 16]), span: SpanId::from_bytes([6; 8]), is_here: true };
+
+#[test]
+fn a_kept_trace_travels_beside_what_is_decided_of_sampling() {
+    let undecided = Context::new();
+    let unsampled = Context::new().with_value(Unsampled);
+    let valid = Context::new().with_remote_span_context(span(0, ""));
+    let sampled = Context::new().with_remote_span_context(span(1, ""));
+    for (sent, trace) in [(undecided, None), (unsampled, Some(0)), (valid, Some(IDS)), (sampled, Some(IDS))] {
+        let mut head = CallHead::default();
+        Trace::of(Below { context: sent.clone(), kept: Some(MARK) }, None).put(&mut head);
+        assert_eq!((head.trace.as_ref().map(Vec::len), head.kept.as_ref().map(Vec::len)), (trace, Some(24)));
+        let Trace::Of(taken) = Trace::take(&mut head) else { panic!("{head:?}") };
+        assert_eq!(taken.below.kept, Some(Mark { is_here: false, ..MARK }));
+        let of = |context: &Context| (is_decided(context), context.span().span_context().is_sampled());
+        assert_eq!(of(&taken.below.context), of(&sent));
+    }
+}
+
+#[test]
+fn what_is_sampled_is_kept_by_the_same_ids_and_says_nothing_more() {
+    let context = Context::new().with_remote_span_context(span(1, ""));
+    let mark = Mark::sampled(&context).unwrap();
+    let mut head = CallHead::default();
+    Trace::of(Below { context, kept: Some(mark) }, None).put(&mut head);
+    assert_eq!(head.kept, None);
+    let Trace::Of(taken) = Trace::take(&mut head) else { panic!("{head:?}") };
+    assert_eq!((taken.below.kept, taken.below.mark()), (None, Some(mark)));
+}
+
+#[test]
+fn what_are_no_ids_of_a_kept_trace_is_as_if_nothing_had_been_said() {
+    for ids in [vec![], vec![1; 23], vec![0; 24], [[0; 16].as_slice(), &[1; 8]].concat()] {
+        let mut head = CallHead { kept: Some(ids), ..CallHead::default() };
+        assert!(Trace::take(&mut head).is_undecided());
+    }
+    for ids in [vec![1; 24], vec![1; 30], [[1; 16].as_slice(), &[0; 8]].concat()] {
+        let mut head = CallHead { kept: Some(ids), ..CallHead::default() };
+        let Trace::Of(taken) = Trace::take(&mut head) else { panic!("{head:?}") };
+        assert!(taken.below.kept.is_some() && !is_decided(&taken.below.context));
+    }
 }

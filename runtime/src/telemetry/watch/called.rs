@@ -12,9 +12,9 @@ use crate::{
     control_api::Tapped,
     failure::Failure,
     telemetry::{
+        moment::Moment,
         names::Status,
         trace::Trace,
-        tracer,
         watch::{
             MEASURES, Names, Relaxed, Served, Side, TAPS, Watch, micros, millis, taps::Faucet, waits::Wait,
         },
@@ -145,7 +145,7 @@ impl Called {
         let payload = self.payload.clone();
         let tapped = Tapped {
             seq: 0,
-            unix_ms: tracer::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            unix_ms: Moment::now().wall.duration_since(UNIX_EPOCH).map_or(0, millis),
             service: self.service.clone(),
             method: self.method.clone(),
             caller: self.watch.node.clone(),

@@ -1,3 +1,5 @@
+//! What is measured while somebody looks, and what is not.
+
 use std::time::Duration;
 
 use tokio::time::{Instant, advance};

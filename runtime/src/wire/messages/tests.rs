@@ -80,14 +80,16 @@ fn head() -> impl Strategy<Value = CallHead> {
         let entries = entries.into_iter();
         entries.map(|[key, value, properties]| BaggageEntry { key, value, properties }).collect()
     });
-    let parts = (any::<[Option<u32>; 2]>(), metadata, trace, text(), baggage);
-    parts.prop_map(|([hops, retries], metadata, trace, tracestate, baggage)| CallHead {
+    let kept = prop::option::of(vec(any::<u8>(), 0..30));
+    let parts = (any::<[Option<u32>; 2]>(), metadata, trace, text(), baggage, kept);
+    parts.prop_map(|([hops, retries], metadata, trace, tracestate, baggage, kept)| CallHead {
         hops,
         retries,
         metadata,
         trace,
         tracestate,
         baggage,
+        kept,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::{
     exit::{Exit, Problem},
     find::Target,
     output::{self, OutputFormat},
+    text,
 };
 
 /// The call.
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     #[arg(default_value = "{}", value_name = "JSON")]
     arguments: String,
     /// How long the answer may take, in seconds or for example 500ms or 1m30s; streams take as long as they take.
-    #[arg(long, default_value = "10s", value_parser = patience, value_name = "DURATION")]
+    #[arg(long, default_value = "10s", value_parser = text::patience, value_name = "DURATION")]
     timeout: Duration,
     /// How long its streams may be still, in seconds or for example 500ms; without it there is no limit. A call that ends for
     /// it has the exit code of an unknown outcome.
@@ -74,7 +75,7 @@ pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) 
         Some(typed) => typed,
         None => arguments(&input::arguments(method.as_ref()).await?)?,
     };
-    let ended = match method {
+    let called = match method {
         Some(method) if method.upload || method.download => {
             let times = StreamTimes { answer: patience, idle: args.idle };
             streams::run(&client, &method, &arguments, times, output).await
@@ -85,8 +86,18 @@ pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) 
             answered(answer, &args.method, output)
         }
     };
+    let trace = client.last_trace();
     client.close().await;
-    ended.map(|()| ExitCode::SUCCESS)
+    called.map(|()| ExitCode::SUCCESS).map_err(|error| traced(error, trace))
+}
+
+/// Names the trace of a call that failed.
+fn traced(error: anyhow::Error, trace: Option<String>) -> anyhow::Error {
+    match (error.downcast::<Problem>(), trace) {
+        (Ok(problem), Some(trace)) => problem.traced(&trace).into(),
+        (Ok(problem), None) => problem.into(),
+        (Err(error), _) => error,
+    }
 }
 
 /// An idle limit is one of streams.
@@ -154,20 +165,8 @@ fn arguments(text: &str) -> anyhow::Result<Value> {
     }
 }
 
-/// A number alone is seconds.
-fn patience(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    if let Some(seconds) = seconds {
-        return Ok(seconds);
-    }
-    let parsed: SignedDuration = text.parse().map_err(|_other: jiff::Error| {
-        "write a number and a unit, for example 5s, 500ms or 1m30s".to_owned()
-    })?;
-    Duration::try_from(parsed).map_err(|_negative| "a call takes no negative time".to_owned())
-}
-
 fn idle(text: &str) -> Result<Duration, String> {
-    let limit = patience(text)?;
+    let limit = text::patience(text)?;
     if limit.is_zero() { Err("streams are still for a moment at least".to_owned()) } else { Ok(limit) }
 }
 
@@ -216,19 +215,6 @@ mod tests {
             ["echo.Echo", "echo.Echo/", "/say", "", "echo.Echo/Say/x", "echo..Echo/say", "echo.Echo/s y"]
         {
             assert!(wrong.parse::<Method>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations_are_written_as_people_write_them() {
-        for (text, ms) in
-            [("5s", 5000), ("500ms", 500), ("1m30s", 90_000), ("1m 30s", 90_000), ("PT2S", 2000)]
-        {
-            assert_eq!(patience(text).unwrap(), Duration::from_millis(ms), "{text}");
-        }
-        assert_eq!(patience("5").unwrap(), Duration::from_secs(5));
-        for wrong in ["", "-5", "-5s", "soon", "NaN"] {
-            assert!(patience(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use qmesh::{Identity, Node, StartError, Telemetry};
+use qmesh::{Identity, Node, OpenConsole, StartError, Telemetry};
 use qmesh_services::Stock;
 
 use crate::{
+    console::ConsoleArgs,
     exit::Problem,
     hosting::{self, Hosting, Plan},
     member::DataDir,
@@ -25,8 +26,13 @@ pub(crate) struct Args {
     /// Neither tell the local network of the node nor listen for others there.
     #[arg(long)]
     no_mdns: bool,
+    /// Serve no console.
+    #[arg(long, conflicts_with_all = ["console", "console_token_file"])]
+    no_console: bool,
     #[command(flatten)]
     pub(crate) hosting: Hosting,
+    #[command(flatten)]
+    console: ConsoleArgs,
 }
 
 /// Runs the node until a signal comes.
@@ -46,11 +52,17 @@ pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) 
         rules: None,
         telemetry: &telemetry,
     };
-    let node = start(plan, output, &args.data_dir).await?;
+    let console = (!args.no_console).then(|| args.console.by_default());
+    let (node, _console) = start(plan, console.as_ref(), output, &args.data_dir).await?;
     Ok(signals::run_until_signal(node, signals).await)
 }
 
-async fn start(mut plan: Plan<'_>, output: OutputFormat, data_dir: &DataDir) -> anyhow::Result<Node> {
+async fn start(
+    mut plan: Plan<'_>,
+    console: Option<&ConsoleArgs>,
+    output: OutputFormat,
+    data_dir: &DataDir,
+) -> anyhow::Result<(Node, Option<OpenConsole>)> {
     let mut started = plan.start().await;
     if let Err(StartError::Seeds(error)) = &started
         && plan.mdns
@@ -60,12 +72,13 @@ async fn start(mut plan: Plan<'_>, output: OutputFormat, data_dir: &DataDir) -> 
         started = plan.start().await;
     }
     let node = started.map_err(Problem::from)?;
-    plan.announce(&node, output)?;
+    let console = console.map(|console| console.open(&node)).transpose()?.flatten();
+    plan.announce(&node, console.as_ref(), output)?;
     if output == OutputFormat::Table {
         next_steps(data_dir)?;
         output::line(hosting::HOW_TO_END)?;
     }
-    Ok(node)
+    Ok((node, console))
 }
 
 /// What to type in another terminal, ready to be copied.
@@ -78,6 +91,7 @@ fn next_steps(data_dir: &DataDir) -> std::io::Result<()> {
         (format!("{qmesh} serve echo.Echo --name b{flag}"), "a second node"),
         (format!("{qmesh} nodes{flag}"), "who is there"),
         (format!("{qmesh} tree{flag}"), "what this node runs"),
+        (format!("{qmesh} events --follow{flag}"), "what happens"),
     ];
     let mut table = Table::new(["", ""]);
     for (command, what) in commands {

@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use qmesh::{DataDirError, Identity, Node, Rules, StartError, Telemetry};
+use qmesh::{DataDirError, Identity, Node, OpenConsole, Rules, StartError, Telemetry};
 use qmesh_services::Stock;
 
 use crate::{
+    console::ConsoleArgs,
     exit::Problem,
     hosting::{self, Hosting, Plan},
     member::Member,
@@ -34,6 +35,8 @@ pub(crate) struct Args {
     member: Member,
     #[command(flatten)]
     pub(crate) hosting: Hosting,
+    #[command(flatten)]
+    console: ConsoleArgs,
 }
 
 /// How many nodes of one kind get a name by themselves.
@@ -55,7 +58,7 @@ pub(crate) async fn run(
     let (identity, certified) = args.member.node()?;
     let node =
         Serving { args: &args, identity: &identity, rules: rules.as_ref(), telemetry: &telemetry, output };
-    let node = match args.name.clone().or(certified) {
+    let (node, _console) = match args.name.clone().or(certified) {
         Some(name) => node.start(&name).await.map_err(problem)?,
         None => node.start_with_any_name().await?,
     };
@@ -74,7 +77,7 @@ struct Serving<'a> {
 impl Serving<'_> {
     /// Names a node after its first service: `echo`, or `echo-2` where that runs already, so that it keeps its id when it is
     /// started again.
-    async fn start_with_any_name(&self) -> anyhow::Result<Node> {
+    async fn start_with_any_name(&self) -> anyhow::Result<(Node, Option<OpenConsole>)> {
         let service = self.args.services.first().map_or("node", |stock| stock.name());
         let base = service.rsplit('.').next().unwrap_or(service).to_lowercase();
         for number in 1..=NAMES_MAX {
@@ -90,7 +93,7 @@ impl Serving<'_> {
         .into())
     }
 
-    async fn start(&self, name: &str) -> Result<Node, Refused> {
+    async fn start(&self, name: &str) -> Result<(Node, Option<OpenConsole>), Refused> {
         let Self { args, identity, rules, telemetry, output } = *self;
         let plan = Plan {
             name,
@@ -103,22 +106,23 @@ impl Serving<'_> {
             telemetry,
         };
         let node = plan.start().await.map_err(Refused::Start)?;
-        plan.announce(&node, output).map_err(Refused::Output)?;
+        let console = args.console.open(&node).map_err(Refused::Other)?;
+        plan.announce(&node, console.as_ref(), output).map_err(Refused::Other)?;
         if output == OutputFormat::Table {
-            output::line(hosting::HOW_TO_END).map_err(|error| Refused::Output(error.into()))?;
+            output::line(hosting::HOW_TO_END).map_err(|error| Refused::Other(error.into()))?;
         }
-        Ok(node)
+        Ok((node, console))
     }
 }
 
 enum Refused {
     Start(StartError),
-    Output(anyhow::Error),
+    Other(anyhow::Error),
 }
 
 fn problem(refused: Refused) -> anyhow::Error {
     match refused {
         Refused::Start(error) => Problem::from(error).into(),
-        Refused::Output(error) => error,
+        Refused::Other(error) => error,
     }
 }

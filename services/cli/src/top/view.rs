@@ -124,7 +124,7 @@ fn draw_pane(frame: &mut Frame<'_>, area: Rect, look: &Look, snapshot: &Snapshot
         Pane::Services => {
             let rows = look.rows(pane, &snapshot.services);
             let title = title("services", 1, rows.len(), snapshot.services.len());
-            let trend = |row: &ServiceRow| look.history.get(&row.service).map(|rates| trend(rates));
+            let trend = |row: &ServiceRow| look.history.get(&row.service).map(trend);
             draw_table(frame, area, &title, (&rows, look.table(pane), focus), Some(&trend));
         }
         Pane::Nodes => {

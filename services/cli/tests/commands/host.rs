@@ -86,7 +86,14 @@ impl Host {
 
     /// Starts a node and waits until it says that it runs.
     pub(crate) async fn start(&self, args: &[&str]) -> Running {
-        let mut child = self.command(&[args, &["-o", "json"]].concat()).stdin(Stdio::null()).spawn().unwrap();
+        self.start_with(args, &[]).await
+    }
+
+    /// The same, with variables of the environment.
+    pub(crate) async fn start_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Running {
+        let mut command = self.command(&[args, &["-o", "json"]].concat());
+        command.envs(variables.iter().copied());
+        let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = timeout(PATIENCE, stdout.next_line()).await.unwrap().unwrap();
         let first = first.unwrap_or_else(|| panic!("{args:?} ended without a word"));
@@ -113,7 +120,7 @@ impl Host {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qmesh"));
-        for variable in ["QMESH_DATA_DIR", "QMESH_NODE", "QMESH_CERT"] {
+        for variable in ["QMESH_DATA_DIR", "QMESH_NODE", "QMESH_CERT", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
             command.env_remove(variable);
         }
         command
@@ -201,10 +208,17 @@ impl Running {
     }
 
     /// Waits for the end.
-    pub(crate) async fn ended(mut self) -> i32 {
-        // What it still prints is read, so that it never blocks.
-        while timeout(PATIENCE, self.stdout.next_line()).await.unwrap().unwrap().is_some() {}
-        code(timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap())
+    pub(crate) async fn ended(self) -> i32 {
+        self.ended_with_words().await.0
+    }
+
+    /// Waits for the end, and says what was printed.
+    pub(crate) async fn ended_with_words(mut self) -> (i32, String) {
+        let mut said = String::new();
+        while let Some(line) = timeout(PATIENCE, self.stdout.next_line()).await.unwrap().unwrap() {
+            said.extend([&line, "\n"]);
+        }
+        (code(timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()), said)
     }
 }
 

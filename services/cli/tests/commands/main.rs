@@ -5,9 +5,13 @@
 
 mod authorize;
 mod calls;
+mod diagnostics;
 mod endings;
 mod errors;
 mod host;
 mod identities;
+mod load;
+mod probes;
 mod streams;
+mod traces;
 mod traffic;

@@ -1,3 +1,5 @@
+//! What keys do to what is looked at.
+
 use serde_json::json;
 
 use super::*;
@@ -8,15 +10,15 @@ use crate::top::model::{
 
 /// Two nodes: `a` calls `shop.Cart` on `b`, which calls `shop.Stock` there, in vain now and then.
 pub(crate) fn shop() -> Snapshot {
-    let caller = |clock, calls| traffic("a", clock, &[flow("", "b", "shop.Cart/add", calls, 0, 88)], &[]);
+    let caller = |clock, calls| traffic("a", clock, &[flow(("", "b"), "shop.Cart/add", (calls, 0), 88)], &[]);
     let shop = |clock: u64, calls: u64| {
         let mut told = traffic(
             "b",
             clock,
-            &[flow("shop.Cart", "b", "shop.Stock/take", calls * 3, calls, 60)],
+            &[flow(("shop.Cart", "b"), "shop.Stock/take", (calls * 3, calls), 60)],
             &[
-                flow("", "a", "shop.Cart/add", calls, 0, 80),
-                flow("", "b", "shop.Stock/take", calls * 3, calls, 56),
+                flow(("", "a"), "shop.Cart/add", (calls, 0), 80),
+                flow(("", "b"), "shop.Stock/take", (calls * 3, calls), 56),
             ],
         );
         told["services"] =

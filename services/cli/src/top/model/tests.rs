@@ -1,3 +1,5 @@
+//! Rates of two answers, and what is told of them.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -17,7 +19,12 @@ pub(crate) fn answers(traffic: &[Value]) -> Answers {
     Answers { asked: "a".to_owned(), nodes: nodes.collect(), traffic: told.collect() }
 }
 
-pub(crate) fn flow(from: &str, node: &str, method: &str, calls: u64, failed: u64, bucket: u16) -> Value {
+pub(crate) fn flow(
+    (from, node): (&str, &str),
+    method: &str,
+    (calls, failed): (u64, u64),
+    bucket: u16,
+) -> Value {
     let (service, method) = method.split_once('/').unwrap();
     json!({
         "from": from, "node": node, "service": service, "method": method, "calls": calls, "in_flight": 2,
@@ -46,16 +53,16 @@ fn rates_are_what_came_between_two_answers() {
         let mut told = traffic(
             "b",
             clock,
-            &[flow("shop.Cart", "b", "shop.Stock/take", calls, failed, 40)],
+            &[flow(("shop.Cart", "b"), "shop.Stock/take", (calls, failed), 40)],
             &[
-                flow("", "a", "shop.Cart/add", calls * 2, 0, 16),
-                flow("", "b", "shop.Stock/take", calls, failed, 32),
+                flow(("", "a"), "shop.Cart/add", (calls * 2, 0), 16),
+                flow(("", "b"), "shop.Stock/take", (calls, failed), 32),
             ],
         );
         told["services"] = json!([load("shop.Cart", 3, 7), load("shop.Stock", 1, 0)]);
         told
     };
-    let caller = |clock, calls| traffic("a", clock, &[flow("", "b", "shop.Cart/add", calls, 0, 48)], &[]);
+    let caller = |clock, calls| traffic("a", clock, &[flow(("", "b"), "shop.Cart/add", (calls, 0), 48)], &[]);
     let before = answers(&[caller(5_000_000, 100), shop(9_000_000, 100, 10)]);
     let after = answers(&[caller(7_000_000, 300), shop(11_000_000, 200, 30)]);
     let seen = Snapshot::between(&before, &after);
@@ -80,8 +87,8 @@ fn rates_are_what_came_between_two_answers() {
 
 #[test]
 fn a_node_that_began_anew_has_no_negative_rate() {
-    let before = answers(&[traffic("a", 5_000_000, &[flow("", "b", "s/m", 100, 0, 1)], &[])]);
-    let mut restarted = traffic("a", 3_000_000, &[flow("", "b", "s/m", 10, 0, 1)], &[]);
+    let before = answers(&[traffic("a", 5_000_000, &[flow(("", "b"), "s/m", (100, 0), 1)], &[])]);
+    let mut restarted = traffic("a", 3_000_000, &[flow(("", "b"), "s/m", (10, 0), 1)], &[]);
     restarted["since_us"] = json!(2_000_000);
     let seen = Snapshot::between(&before, &answers(&[restarted]));
     assert_eq!(seen.edges[0].calls.rate, 10.0);

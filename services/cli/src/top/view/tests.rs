@@ -1,3 +1,5 @@
+//! The screen, as a terminal shows it.
+
 use qmesh::Deadlock;
 use ratatui::{Terminal, backend::TestBackend};
 use serde_json::json;
