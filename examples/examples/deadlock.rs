@@ -1,12 +1,12 @@
 //! Two services of two nodes, each of which calls the other before it has answered: who waits for whom is found and named. By
-//! hand, `-- stay` goes on, and `qmesh top` in another terminal shows it.
+//! hand, `-- stay` goes on, and its console in a browser, or `qmesh top` in another terminal, shows it.
 
 #![expect(clippy::print_stdout, reason = "an example says what it shows")]
 
 use std::{env, time::Duration};
 
 use anyhow::{Result, ensure};
-use qmesh::{Deadlock, deadlocks, prelude::*};
+use qmesh::{Console, Deadlock, deadlocks, prelude::*};
 use tokio::time::{Instant, sleep};
 
 /// Takes orders.
@@ -88,6 +88,10 @@ async fn main() -> Result<()> {
     let look = || deadlocks(&nodes.iter().map(Node::traffic).collect::<Vec<_>>());
     ensure!(look().is_empty(), "nobody waits yet");
 
+    let console = stays.then(|| Console::at(([127, 0, 0, 1], 0).into()).serve(&nodes[0])).transpose()?;
+    if let Some(console) = &console {
+        println!("look at it: {}", console.url());
+    }
     let prices = [(); 4].map(|()| nodes[0].spawn(ask_for_prices(nodes[0].client())));
     loop {
         let orders = nodes[0].client::<OrdersClient>();
