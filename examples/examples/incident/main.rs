@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use qmesh::{
-    ControlClient, Deadlock, Happened, MeshEvent, SeedSource, SpanInfo, TraceFilter, TraceInfo, deadlocks,
-    prelude::*,
+    Console, ControlClient, Deadlock, Happened, MeshEvent, SeedSource, SpanInfo, TraceFilter, TraceInfo,
+    deadlocks, prelude::*,
 };
 use tokio::{
     task::JoinHandle,
@@ -243,7 +243,11 @@ async fn main() -> Result<()> {
     a_deadlock(&mut shop, &mut guest).await?;
     a_cut(&shop, &mut guest).await?;
     if stays {
-        println!("it goes on until Ctrl-C; look at it with `qmesh top`, `qmesh trace` and `qmesh events`");
+        let console = Console::at(([127, 0, 0, 1], 0).into()).serve(&shop.nodes[0])?;
+        println!(
+            "it goes on until Ctrl-C: see {}, or try `qmesh top`, `qmesh trace`, `qmesh events`",
+            console.url()
+        );
         tokio::signal::ctrl_c().await?;
     }
     guest.0.close().await;

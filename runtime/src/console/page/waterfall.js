@@ -101,6 +101,6 @@ function kindOf(span) {
 function facts(span) {
   const list = [["node", span.node], ["kind", span.kind], ["status", span.status], ["detail", span.detail], ["span", span.span], ["parent", span.parent],
     ...Object.entries(span.attributes ?? {})].filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const shown = (value) => (typeof value === "object" ? h("code", {}, JSON.stringify(value, null, 1)) : String(value));
+  const shown = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
   return h("dl", { class: "facts" }, list.map(([name, value]) => [h("dt", {}, name), h("dd", {}, shown(value))]));
 }
