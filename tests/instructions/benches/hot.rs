@@ -61,6 +61,16 @@ fn unsampled() -> World {
     })
 }
 
+/// The same as between nodes, which keep nothing; or all calls.
+fn keeping(per_second: u32) -> World {
+    World::keeping(per_second, true, |mesh| {
+        mesh.furnish(|site, node| match site.number() {
+            0 => node.serve(PeerServer::new(Sum::default)),
+            _ => node,
+        })
+    })
+}
+
 const PAYLOAD: [u8; 64] = [7; 64];
 
 #[library_benchmark(config = within(65))]
@@ -104,7 +114,19 @@ fn call_between_nodes(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(26_026))]
+#[library_benchmark(config = within(25_444))]
+#[bench::one_at_a_time(keeping(0))]
+fn call_unrecorded(world: World) -> u64 {
+    world.call(black_box(TIMES))
+}
+
+#[library_benchmark(config = within(54_676))]
+#[bench::one_at_a_time(keeping(1_000_000))]
+fn call_kept(world: World) -> u64 {
+    world.call(black_box(TIMES))
+}
+
+#[library_benchmark(config = within(26_328))]
 #[bench::one_at_a_time(unsampled())]
 fn call_unsampled(world: World) -> u64 {
     world.call(black_box(TIMES))
@@ -137,6 +159,8 @@ library_benchmark_group!(
     benchmarks = [
         call_in_one_node,
         call_between_nodes,
+        call_unrecorded,
+        call_kept,
         call_unsampled,
         call_through_layers,
         send_in_one_node,

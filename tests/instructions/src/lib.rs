@@ -1,7 +1,7 @@
 //! What the benchmarks work on: a service, and a mesh in memory and in virtual time.
 
 use qmesh::{
-    ServiceClient,
+    Config, ServiceClient,
     testing::{Mesh, MeshBuilder},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -50,10 +50,23 @@ impl World {
     /// A node that serves, and one that calls it if `remote`: else, the first one calls itself.
     #[must_use]
     pub fn new(remote: bool, furnish: impl FnOnce(MeshBuilder) -> MeshBuilder) -> Self {
+        // The first call takes the one trace that is kept: as time stands still, there is no other.
+        Self::keeping(1, remote, furnish)
+    }
+
+    /// The same with nodes that keep so many traces each second.
+    #[must_use]
+    pub fn keeping(
+        per_second: u32,
+        remote: bool,
+        furnish: impl FnOnce(MeshBuilder) -> MeshBuilder,
+    ) -> Self {
+        let mut config = Config::local();
+        config.kept_traces_per_second = per_second;
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime in virtual time needs nothing");
         let (mesh, client) = runtime.block_on(async {
-            let mesh = furnish(Mesh::builder().nodes(2).seed(7)).build().await;
+            let mesh = furnish(Mesh::builder().nodes(2).seed(7).config(config)).build().await;
             let client = mesh.client::<PeerClient>(usize::from(remote));
             client.echo(1).await.expect("the service answers");
             (mesh, client)
