@@ -81,7 +81,7 @@ function described(method, td) {
     ["one way", method.one_way], ["idempotent", method.idempotent], ["takes a stream", method.upload], ["gives a stream", method.download],
   ];
   const chips = marks.filter(([, is]) => is).map(([mark]) => h("span", { class: "chip" }, mark));
-  return h("div", {}, h("code", {}, method.signature.replaceAll(",", ", ").replaceAll(":", ": ").replace("->", " → ")),
+  return h("div", {}, h("code", {}, method.signature.replace("->", "→")),
     h("div", { class: "chips" }, chips));
 }
 
