@@ -55,12 +55,10 @@ export function servicePage({ traffic, argument: name }) {
   return { title: name, element, refresh };
 }
 
-// Those who call it, as they see it; and guests, whom the endpoints alone see.
+// Those who call it, as they see it; guests by the node that they ask.
 function callersOf(traffic, name) {
   const key = (at, flow) => (flow.service === name ? `${flow.from}\n${at}` : null);
-  const guest = (_, flow) => (flow.service === name && flow.from.startsWith("client/") ? `${flow.from}\n` : null);
-  const loads = [...traffic.group("flows", key), ...traffic.group("served", guest)];
-  return loads.map(([key, load]) => {
+  return [...traffic.group("flows", key)].map(([key, load]) => {
     const [from, node] = key.split("\n");
     return { key, from, node, load };
   });
