@@ -82,6 +82,20 @@ impl Query {
         };
         Duration::from_millis(wait_ms).min(WAIT_MAX)
     }
+
+    /// The question to all nodes as it is put to one of them: what was read of it stands under its full name, or under its
+    /// name where no other node has that.
+    pub(crate) fn of_node(&self, name: Option<&str>, full_name: &str) -> Self {
+        let mut query = self.clone();
+        if let Self::Events { after, after_of, .. } | Self::Tap(TapRequest { after, after_of, .. }) =
+            &mut query
+        {
+            let read = |name| after_of.get(name).copied();
+            *after = read(full_name).max(name.and_then(read)).unwrap_or(*after);
+            after_of.clear();
+        }
+        query
+    }
 }
 
 /// Which calls somebody wants to see pass.
@@ -197,4 +211,23 @@ pub struct MethodInfo {
 /// A call that claims to need longer is given a day.
 pub(crate) fn timeout(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds.min(24 * 60 * 60 * 1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_of_a_node_is_found_when_another_has_its_name() {
+        let after_of = BTreeMap::from([("a".to_owned(), 5), ("a (1)".to_owned(), 7), ("b".to_owned(), 9)]);
+        let query = Query::Events { after: 0, after_of, max: 10, wait_ms: 0 };
+        let after = |name, full_name: &str| match query.of_node(name, full_name) {
+            Query::Events { after, after_of, .. } if after_of.is_empty() => after,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(after(Some("b"), "b (2)"), 9, "it is the only one of its name");
+        assert_eq!(after(None, "b (2)"), 0, "`b` may have been another one");
+        assert_eq!((after(None, "a (1)"), after(Some("a"), "a (1)")), (7, 7), "the later of both");
+        assert_eq!(after(Some("c"), "c (3)"), 0);
+    }
 }

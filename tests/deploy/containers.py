@@ -141,7 +141,7 @@ def they_find_each_other(docker):
     check(said == "hello", f"the echo says {said}")
     asked = docker.client_says("call", "clock.Clock/Now")
     check(asked["node"] in ("hall", "attic"), f"lobby reaches the clock of {asked}")
-    # The certificate of a node makes no command line, and a probe is no node.
+    # A container has no certificate but its own.
     docker.client_says("nodes", "--cert=/secrets/none.pem", code=1)
 
 
@@ -243,10 +243,11 @@ def main():
             figures["drain"] = one_drains(docker)
             figures["cut"] = one_is_cut_off(docker)
         except BaseException:
-            print(docker.compose("logs", "--no-color", "--tail=20"))
+            # What fails here is not to hide what failed before.
+            subprocess.run(["docker-compose", "logs", "--no-color", "--tail=20"], cwd=ROOT, check=False)
+            subprocess.run(["docker-compose", "down", "--volumes", "--timeout=5"], cwd=ROOT, check=False)
             raise
-        finally:
-            docker.compose("down", "--volumes", "--timeout=5")
+        docker.compose("down", "--volumes", "--timeout=5")
         docker.end()
         print(f"containers: {json.dumps(figures)}")
 

@@ -57,7 +57,8 @@ pub(crate) fn from_wire(wire: WireFailure) -> Failure {
     Failure::new(
         outcome.map_or(Outcome::Unknown, |(_, outcome)| *outcome).max(Outcome::NotExecuted),
         reason.map_or(Reason::Protocol, |(_, reason)| *reason),
-        wire.detail,
+        // It is for people, in a line of text.
+        wire.detail.replace(char::is_control, " "),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Which calls wait for each other, so that none of them can end.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,27 +21,28 @@ pub struct Deadlock {
 
 /// What has waited for less may not have waited at the same time: nodes answer one after the other.
 const WAITED_MS_MIN: u64 = 1000;
+/// Waits of one node, and of all together, that are reckoned with.
+const WAITS_MAX: (usize, usize) = (1024, 4096);
 
 /// Finds the handlers that wait for each other in circles, over all nodes.
 ///
 /// A call that waits at a service can go on as long as that can still begin or end something. It cannot where a handler that
 /// waits itself keeps all others out (it is `&mut self`, or a `&mut self` one waits for it, or all places of the service are
 /// taken by such handlers), or where such a handler serves this very call, as their common trace tells. So whatever can go on
-/// is taken away, again and again; what is left waits until its deadline. Only what has waited for a second counts.
+/// is taken away, again and again; what is left waits until its deadline. Only what has waited for a second counts, and of
+/// that, 1024 waits of each node and 4096 in all.
 #[must_use]
 pub fn deadlocks<'a>(nodes: impl IntoIterator<Item = &'a Traffic>) -> Vec<Deadlock> {
     let mesh = Mesh::of(nodes);
     let mut stuck: BTreeSet<usize> = (0..mesh.waits.len()).collect();
     loop {
-        let free: Vec<_> = stuck.iter().copied().filter(|wait| !mesh.is_held(*wait, &stuck)).collect();
-        if free.is_empty() {
-            break;
-        }
-        for wait in free {
-            stuck.remove(&wait);
+        let holders = mesh.holders(&stuck);
+        let before = stuck.len();
+        stuck.retain(|wait| mesh.holder(*wait, &holders).is_some());
+        if stuck.len() == before {
+            return mesh.circles(&stuck, &holders);
         }
     }
-    mesh.circles(stuck)
 }
 
 /// A service on a node.
@@ -51,72 +52,99 @@ type Place<'a> = (&'a str, &'a str);
 struct Mesh<'a> {
     /// The node of the handler, and what it waits for.
     waits: Vec<(&'a str, &'a Waiting)>,
-    /// The waits of the handlers of each service.
-    at: HashMap<Place<'a>, Vec<usize>>,
     /// How many calls a service takes, and whether a `&mut self` one waits there for `&self` ones to end.
     limits: HashMap<Place<'a>, (u64, bool)>,
 }
 
+/// Who holds up others, of those who are stuck.
+#[derive(Default)]
+struct Holders<'a> {
+    places: HashMap<Place<'a>, Holder>,
+    /// Those who serve the call of that trace and method.
+    serving: HashMap<(Place<'a>, &'a str, &'a str), usize>,
+}
+
+/// Who holds up all others at a service.
+#[derive(Default)]
+struct Holder {
+    /// The first one that is stuck there, and the first `&mut self` one.
+    any: Option<usize>,
+    exclusive: Option<usize>,
+    handlers: HashSet<u64>,
+}
+
 impl<'a> Mesh<'a> {
     fn of(nodes: impl IntoIterator<Item = &'a Traffic>) -> Self {
-        let mut mesh = Self { waits: Vec::new(), at: HashMap::new(), limits: HashMap::new() };
+        let mut mesh = Self { waits: Vec::new(), limits: HashMap::new() };
         for traffic in nodes {
             let node = traffic.node.as_str();
             for load in &traffic.services {
                 mesh.limits.insert((&load.service, node), (load.capacity, load.held_up.is_some()));
             }
-            for waiting in traffic.waiting.iter().filter(|waiting| waiting.for_ms >= WAITED_MS_MIN) {
-                mesh.at.entry((&waiting.from, node)).or_default().push(mesh.waits.len());
-                mesh.waits.push((node, waiting));
-            }
+            let long = traffic.waiting.iter().filter(|waiting| waiting.for_ms >= WAITED_MS_MIN);
+            let (of_one, of_all) = WAITS_MAX;
+            let room = of_all.saturating_sub(mesh.waits.len()).min(of_one);
+            mesh.waits.extend(long.take(room).map(|waiting| (node, waiting)));
         }
         mesh
     }
 
-    fn handlers(&self, place: Place<'a>) -> &[usize] {
-        self.at.get(&place).map_or(&[], Vec::as_slice)
+    fn holders(&self, stuck: &BTreeSet<usize>) -> Holders<'a> {
+        let mut holders = Holders::default();
+        for wait in stuck.iter().copied() {
+            let (node, waiting) = self.waits[wait];
+            let place = (waiting.from.as_str(), node);
+            let holder = holders.places.entry(place).or_default();
+            holder.any.get_or_insert(wait);
+            if waiting.exclusive {
+                holder.exclusive.get_or_insert(wait);
+            }
+            holder.handlers.insert(waiting.handler_id);
+            if let Some(trace) = &waiting.trace {
+                holders.serving.entry((place, trace, &waiting.handler)).or_insert(wait);
+            }
+        }
+        holders
     }
 
-    /// Whether a call cannot go on as long as those others do not.
-    fn is_held(&self, wait: usize, stuck: &BTreeSet<usize>) -> bool {
-        self.holders(wait, stuck).next().is_some()
-    }
-
-    /// The waits that a call waits for.
-    fn holders<'b>(&'b self, wait: usize, stuck: &'b BTreeSet<usize>) -> impl Iterator<Item = usize> + 'b {
+    /// Which wait a call waits for, if it cannot go on before.
+    fn holder(&self, wait: usize, holders: &Holders<'a>) -> Option<usize> {
         let call = self.waits[wait].1;
         let place = (call.service.as_str(), call.node.as_str());
-        let there = self.handlers(place);
+        let holder = holders.places.get(&place)?;
         let (capacity, shared_are_waited_for) = self.limits.get(&place).copied().unwrap_or((u64::MAX, false));
-        let stuck_there = there.iter().copied().filter(|other| stuck.contains(other));
-        let numbers: BTreeSet<_> = stuck_there.clone().map(|other| self.waits[other].1.handler_id).collect();
-        let none_enters = shared_are_waited_for || numbers.len() as u64 >= capacity;
-        stuck_there.filter(move |other| {
-            let holder = self.waits[*other].1;
-            let serves = call.trace.is_some() && call.trace == holder.trace && call.method == holder.handler;
-            holder.exclusive || none_enters || serves
-        })
+        if shared_are_waited_for || holder.handlers.len() as u64 >= capacity {
+            return holder.any;
+        }
+        let serves = |trace: &'a String| holders.serving.get(&(place, trace, &call.method)).copied();
+        holder.exclusive.or_else(|| call.trace.as_ref().and_then(serves))
     }
 
     /// Each circle once, with what else waits for it.
-    fn circles(&self, stuck: BTreeSet<usize>) -> Vec<Deadlock> {
+    fn circles(&self, stuck: &BTreeSet<usize>, holders: &Holders<'a>) -> Vec<Deadlock> {
         // Which circle each call comes to: every one that is stuck comes to one.
-        let mut circles: BTreeMap<BTreeSet<usize>, (Vec<usize>, u64)> = BTreeMap::new();
+        let mut comes_to: HashMap<usize, usize> = HashMap::new();
+        let mut circles: Vec<(Vec<usize>, u64)> = Vec::new();
         for start in stuck.iter().copied() {
-            let mut way = Vec::new();
+            let (mut way, mut places) = (Vec::new(), HashMap::new());
             let mut at = start;
-            while !way.contains(&at) {
+            let circle = loop {
+                if let Some(circle) = comes_to.get(&at) {
+                    break *circle;
+                }
+                if let Some(begins) = places.insert(at, way.len()) {
+                    circles.push((way.split_off(begins), 0));
+                    let number = circles.len() - 1;
+                    comes_to.extend(circles[number].0.iter().map(|wait| (*wait, number)));
+                    break number;
+                }
                 way.push(at);
-                let Some(next) = self.holders(at, &stuck).next() else { break };
-                at = next;
-            }
-            let begins = way.iter().position(|wait| *wait == at).unwrap_or(0);
-            let circle = way.split_off(begins);
-            let held_up = u64::from(!circle.contains(&start));
-            let known = circles.entry(circle.iter().copied().collect()).or_insert((circle, 0));
-            known.1 += held_up;
+                at = self.holder(at, holders).unwrap_or(at);
+            };
+            circles[circle].1 += way.len() as u64;
+            comes_to.extend(way.into_iter().map(|wait| (wait, circle)));
         }
-        let deadlocks = circles.into_values().map(|(mut circle, held_up)| {
+        let deadlocks = circles.into_iter().map(|(mut circle, held_up)| {
             let first = circle.iter().enumerate().min_by_key(|(_, wait)| **wait).map_or(0, |(at, _)| at);
             circle.rotate_left(first);
             let for_ms = circle.iter().map(|wait| self.waits[*wait].1.for_ms).min().unwrap_or(0);

@@ -35,11 +35,11 @@ impl Latency {
     /// no calls.
     #[must_use]
     pub fn quantile_us(counts: &[(u16, u64)], share: f64) -> Option<u64> {
-        let all: u64 = counts.iter().map(|(_, count)| count).sum();
+        let all = counts.iter().fold(0_u64, |all, (_, count)| all.saturating_add(*count));
         let wanted = (all as f64 * share.clamp(0.0, 1.0)).ceil().max(1.0);
-        let mut sum = 0;
+        let mut sum = 0_u64;
         let reached = counts.iter().find(|(_, count)| {
-            sum += count;
+            sum = sum.saturating_add(*count);
             sum as f64 >= wanted
         });
         reached.map(|(bucket, _)| Self::upper_us(*bucket))
@@ -49,7 +49,7 @@ impl Latency {
     pub fn add(counts: &mut Vec<(u16, u64)>, more: &[(u16, u64)]) {
         for (bucket, count) in more {
             match counts.binary_search_by_key(bucket, |(bucket, _)| *bucket) {
-                Ok(at) => counts[at].1 += count,
+                Ok(at) => counts[at].1 = counts[at].1.saturating_add(*count),
                 Err(at) => counts.insert(at, (*bucket, *count)),
             }
         }

@@ -179,7 +179,7 @@ impl Flow {
     /// How many of the calls did not end well.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.failed.values().sum()
+        self.failed.values().fold(0, |all, count| all.saturating_add(*count))
     }
 
     /// What came of it since an earlier answer; all of it where there is none.

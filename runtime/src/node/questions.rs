@@ -23,7 +23,7 @@ use crate::{
 /// Questions of one peer or command line that are being answered, at a time.
 pub(crate) const QUESTIONS_MAX: usize = 32;
 /// Nodes that are asked at a time.
-const ASKED_MAX: usize = 16;
+const ASKED_MAX: usize = 128;
 /// The largest answer of a node about itself, in bytes; of all nodes together.
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 const ANSWERS_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -40,9 +40,7 @@ pub(crate) async fn answer(node: &Arc<NodeInner>, query: Query) -> Answer {
         Query::Traffic => Answer::Traffic(traffic::traffic(node)),
         Query::Tap(asked) => traffic::tap(node, &asked).await.map_or_else(Answer::Failed, Answer::Tapped),
         Query::About => Answer::About(Box::new(node.about())),
-        Query::Events { after, after_of, max, .. } => {
-            let own = after_of.get(node.name()).or_else(|| after_of.get(&full_name(node.name(), node.id())));
-            let after = own.copied().unwrap_or(after);
+        Query::Events { after, max, .. } => {
             let told = node.events().after_patiently(after, max as usize, patience).await;
             Answer::Events { events: told.events, missed: told.missed }
         }
@@ -82,7 +80,8 @@ pub(crate) async fn of(node: &Arc<NodeInner>, name: &str, query: Query) -> Answe
         let detail = format!("there is no node {name}; known are {}", known.join(", "));
         return Answer::Failed(Failure::not_sent(Reason::NoEndpoint, detail));
     };
-    match ask(node, record, query).await {
+    let deadline = Instant::now() + ANSWER_TIME + query.patience();
+    match ask(node, record, query, deadline).await {
         Ok(answer) => {
             serde_json::from_slice(&answer).unwrap_or_else(|error| Answer::Unknown(error.to_string()))
         }
@@ -90,12 +89,15 @@ pub(crate) async fn of(node: &Arc<NodeInner>, name: &str, query: Query) -> Answe
     }
 }
 
-/// What all nodes answer that are in the directory. Those that do not answer are there with why.
+/// What all nodes answer that are in the directory. Those that do not answer in the time that one of them has are there with why.
 pub(crate) async fn everywhere(node: &Arc<NodeInner>, query: &Query) -> Answer {
     let snapshot = node.snapshot();
     let snapshot = &*snapshot;
-    let asking: Vec<BoxFuture<'_, _>> =
-        snapshot.nodes().map(|record| ask_by_name(node, snapshot, record, query).boxed()).collect();
+    let deadline = Instant::now() + ANSWER_TIME + query.patience();
+    let asking: Vec<BoxFuture<'_, _>> = snapshot
+        .nodes()
+        .map(|record| ask_by_name(node, (snapshot, record), query, deadline).boxed())
+        .collect();
     let mut asked = stream::iter(asking).buffer_unordered(ASKED_MAX);
     let (mut answers, mut room) = (BTreeMap::new(), ANSWERS_BYTES_MAX);
     while let Some((name, answer)) = asked.next().await {
@@ -122,21 +124,27 @@ fn full_name(name: &str, id: NodeId) -> String {
 /// A node's answer, and the name by which it is told from all others.
 async fn ask_by_name(
     node: &Arc<NodeInner>,
-    snapshot: &Snapshot,
-    record: &NodeRecord,
+    (snapshot, record): (&Snapshot, &NodeRecord),
     query: &Query,
+    deadline: Instant,
 ) -> (String, Result<Bytes, Failure>) {
-    let namesakes = snapshot.nodes().filter(|other| other.name == record.name).count();
-    let name = if namesakes > 1 { full_name(&record.name, record.id) } else { record.name.clone() };
-    (name, ask(node, record, query.clone()).await.map_err(|failure| failure.at(&record.name)))
+    let full_name = full_name(&record.name, record.id);
+    let has_namesakes = snapshot.nodes().filter(|other| other.name == record.name).count() > 1;
+    let name = (!has_namesakes).then_some(record.name.as_str());
+    let answer = ask(node, record, query.of_node(name, &full_name), deadline).await;
+    (name.map_or(full_name, str::to_owned), answer.map_err(|failure| failure.at(&record.name)))
 }
 
 /// A node's answer as JSON.
 ///
 /// # Errors
 /// It gave none in time.
-async fn ask(node: &Arc<NodeInner>, record: &NodeRecord, query: Query) -> Result<Bytes, Failure> {
-    let deadline = Instant::now() + ANSWER_TIME + query.patience();
+async fn ask(
+    node: &Arc<NodeInner>,
+    record: &NodeRecord,
+    query: Query,
+    deadline: Instant,
+) -> Result<Bytes, Failure> {
     if record.id == node.id() {
         return Ok(encode(&answer(node, query).await, ANSWER_BYTES_MAX).into());
     }

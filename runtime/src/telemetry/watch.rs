@@ -213,8 +213,7 @@ impl Watch {
     /// Too many different things are looked at.
     pub(crate) async fn tap(self: &Arc<Self>, asked: &TapRequest, tasks: &Tasks) -> Result<Tap, Failure> {
         self.hold(TAPS, tasks);
-        let after = asked.after_of.get(&self.node).copied().unwrap_or(asked.after);
-        self.taps.wait(asked, after).await
+        self.taps.wait(asked).await
     }
 
     /// A call comes to a service of the node, from `from` on the node of that name. It stands for so many.

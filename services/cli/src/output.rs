@@ -1,6 +1,7 @@
 //! The only place that prints to standard output.
 
 use std::{
+    borrow::Cow,
     env,
     io::{self, IsTerminal, Write},
 };
@@ -47,7 +48,28 @@ pub(crate) struct Table {
 /// # Errors
 /// Standard output cannot be written to. A reader that went away, such as `head`, is no error.
 pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
-    bytes(format!("{}\n", text.as_ref()).as_bytes())
+    bytes(format!("{}\n", harmless(text.as_ref())).as_bytes())
+}
+
+/// A text without what would do more to a terminal than colour it: other nodes' words are in it.
+fn harmless(text: &str) -> Cow<'_, str> {
+    const ESCAPE: char = '\u{1b}';
+    let is_plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(ESCAPE);
+    let mut plain: String = parts.next().unwrap_or_default().chars().filter(|c| is_plain(*c)).collect();
+    for part in parts {
+        let code = part
+            .strip_prefix('[')
+            .map(|code| code.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+        if code.is_some_and(|rest| rest.starts_with('m')) {
+            plain.push(ESCAPE);
+        }
+        plain.extend(part.chars().filter(|c| is_plain(*c)));
+    }
+    Cow::Owned(plain)
 }
 
 /// Prints a value as one line of JSON.
@@ -143,7 +165,7 @@ impl Printer {
     /// Part of the line may be printed.
     pub(crate) async fn line(&mut self, line: &str) -> io::Result<bool> {
         let printed = async {
-            self.0.write_all(format!("{line}\n").as_bytes()).await?;
+            self.0.write_all(format!("{}\n", harmless(line)).as_bytes()).await?;
             self.0.flush().await
         };
         match printed.await {
@@ -220,6 +242,13 @@ mod tests {
             ]);
         }
         assert_eq!(table.render(false), "NODE   STATE\nlobby  ready\nb      gone");
+    }
+
+    #[test]
+    fn others_words_do_nothing_to_a_terminal_but_colour_it() {
+        assert_eq!(harmless("a\tb\nc"), "a\tb\nc");
+        assert_eq!(harmless("\u{1b}[1;31mred\u{1b}[0m"), "\u{1b}[1;31mred\u{1b}[0m");
+        assert_eq!(harmless("\u{1b}]0;title\u{7}x\u{1b}[2Jy\u{9b}z\r\u{1b}"), "]0;titlex[2Jyz");
     }
 
     #[test]

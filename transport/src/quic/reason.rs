@@ -89,6 +89,7 @@ fn close_code(close: &ApplicationClose) -> CloseCode {
     CloseCode(u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX))
 }
 
+/// The peer's words. They are for a line of text, whatever they are.
 fn words(close: &ApplicationClose) -> String {
-    String::from_utf8_lossy(&close.reason).into_owned()
+    String::from_utf8_lossy(&close.reason).replace(char::is_control, " ")
 }

@@ -82,7 +82,7 @@ impl Watch {
             return None;
         }
         let (now, trace) = (Instant::now(), trace().id());
-        let payload = taps.iter().any(|tap| tap.shows_payloads()).then(payload);
+        let payload = taps.iter().any(|tap| tap.shows_payloads(now)).then(payload);
         let waits = waits.map(|handler| self.waits.begin(self.wait(handler, target, (now, trace.clone()))));
         let from = match (target.guest, handler) {
             (Some(guest), _) => guest.to_string(),

@@ -1,13 +1,6 @@
 //! Calls as they pass, for those who look at them.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::{
@@ -27,6 +20,8 @@ const TAPS_MAX: usize = 8;
 const TAPPED_MAX: usize = 1024;
 /// Calls that pass a tap in a second. The rest is missed.
 const TAPPED_PER_SECOND: u32 = 200;
+/// Calls in an answer with arguments, so that it has room for them.
+const WITH_PAYLOADS_MAX: u32 = 256;
 /// How long a question waits for a call to pass, however long it wants to.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -39,7 +34,6 @@ pub(super) struct Taps(RwLock<Vec<Arc<Faucet>>>);
 pub(super) struct Faucet {
     /// Empty for all.
     service: String,
-    shows_payloads: AtomicBool,
     basin: Mutex<Basin>,
     told: Notify,
 }
@@ -48,6 +42,8 @@ pub(super) struct Faucet {
 struct Basin {
     /// Nobody looks any more from then on.
     until: Instant,
+    /// Nobody wants to see arguments any more from then on.
+    payloads_until: Instant,
     calls: VecDeque<Tapped>,
     /// The number of the last call that passed, whether it was kept or not.
     last: u64,
@@ -64,13 +60,13 @@ impl Taps {
     }
 
     /// Waits for calls of a service, for as long as is asked.
-    pub(super) async fn wait(&self, asked: &TapRequest, after: u64) -> Result<Tap, Failure> {
+    pub(super) async fn wait(&self, asked: &TapRequest) -> Result<Tap, Failure> {
         let now = Instant::now();
         let faucet = self.open(asked, now)?;
         let until = now + Duration::from_millis(asked.wait_ms).min(WAIT_MAX);
         loop {
             let told = faucet.told.notified();
-            let tap = faucet.read(after, asked.max);
+            let tap = faucet.read(asked);
             if !tap.calls.is_empty() || timeout_at(until, told).await.is_err() {
                 return Ok(tap);
             }
@@ -93,8 +89,12 @@ impl Taps {
                 faucet
             }
         };
-        faucet.basin.lock().until = now + LEASE;
-        faucet.shows_payloads.fetch_or(asked.payload, Relaxed);
+        let mut basin = faucet.basin.lock();
+        basin.until = now + LEASE;
+        if asked.payload {
+            basin.payloads_until = now + LEASE;
+        }
+        drop(basin);
         Ok(faucet)
     }
 
@@ -105,17 +105,13 @@ impl Taps {
 
 impl Faucet {
     fn new(service: &str, now: Instant) -> Self {
-        let basin = Basin { until: now, calls: VecDeque::new(), last: 0, second: now, in_second: 0 };
-        Self {
-            service: service.to_owned(),
-            shows_payloads: AtomicBool::new(false),
-            basin: Mutex::new(basin),
-            told: Notify::new(),
-        }
+        let calls = VecDeque::new();
+        let basin = Basin { until: now, payloads_until: now, calls, last: 0, second: now, in_second: 0 };
+        Self { service: service.to_owned(), basin: Mutex::new(basin), told: Notify::new() }
     }
 
-    pub(super) fn shows_payloads(&self) -> bool {
-        self.shows_payloads.load(Relaxed)
+    pub(super) fn shows_payloads(&self, now: Instant) -> bool {
+        self.basin.lock().payloads_until > now
     }
 
     fn is_of(&self, service: &str) -> bool {
@@ -150,12 +146,19 @@ impl Faucet {
         self.told.notify_waiters();
     }
 
-    fn read(&self, after: u64, max: u32) -> Tap {
+    fn read(&self, asked: &TapRequest) -> Tap {
+        let TapRequest { after, payload, .. } = *asked;
+        let max = if payload { asked.max.min(WITH_PAYLOADS_MAX) } else { asked.max };
         let basin = self.basin.lock();
         // Who asks after what has not passed yet speaks of an earlier tap.
         let after = if after > basin.last { 0 } else { after };
         let newer = basin.calls.iter().filter(|call| call.seq > after);
-        let calls: Vec<_> = newer.take(usize::try_from(max).unwrap_or(usize::MAX)).cloned().collect();
+        let newer = newer.take(usize::try_from(max).unwrap_or(usize::MAX)).cloned();
+        // Another one may have asked for arguments.
+        let as_asked = |call: Tapped| {
+            if payload { call } else { Tapped { payload: None, payload_missing: None, ..call } }
+        };
+        let calls: Vec<_> = newer.map(as_asked).collect();
         let is_cut = calls.len() < basin.calls.iter().filter(|call| call.seq > after).count();
         let next = if is_cut { calls.last().map_or(after, |last| last.seq) } else { basin.last };
         // Who asks for the first time has missed nothing.

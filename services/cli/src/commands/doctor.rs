@@ -36,7 +36,7 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
     let mut found = findings::of(&seen);
     if !found.is_empty() {
         sleep(SECOND_LOOK).await;
-        seen = look(&mut client).await?;
+        seen = look(&mut client).await?.since(&seen);
         found = findings::lasting(&found, findings::of(&seen));
     }
     client.close().await;

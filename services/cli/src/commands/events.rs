@@ -42,6 +42,8 @@ pub(crate) struct Args {
 
 /// How often the nodes are asked for more.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Questions of one look.
+const ROUNDS_MAX: usize = 64;
 /// How many nodes may be silent before each is named no more.
 const NAMED_MAX: usize = 8;
 
@@ -72,7 +74,8 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
 /// All that the nodes have and did not tell yet, by time.
 async fn all(client: &mut ControlClient, merge: &mut Merge) -> anyhow::Result<Vec<Happened>> {
     let mut news = Vec::new();
-    loop {
+    // Where events come as fast as they are read, the next look has the rest.
+    for _round in 0..ROUNDS_MAX {
         let answers = client.events_everywhere(merge.read(), merge.share()).await?;
         let more = merge.take(answers);
         if more.is_empty() {

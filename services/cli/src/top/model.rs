@@ -288,7 +288,7 @@ impl Sum {
         let failures: f64 = self.failed.values().sum();
         Calls {
             rate: self.rate,
-            errors: if self.rate > 0.0 { failures / self.rate } else { 0.0 },
+            errors: if failures > 0.0 { failures / self.rate } else { 0.0 },
             p50_us: Latency::quantile_us(&self.latency, 0.5),
             p99_us: Latency::quantile_us(&self.latency, 0.99),
             in_flight: self.in_flight,

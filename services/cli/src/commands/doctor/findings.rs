@@ -17,6 +17,20 @@ pub(super) struct Seen {
     pub(super) took_ms: u64,
 }
 
+impl Seen {
+    /// The same, and of what was rejected that alone which has come since.
+    pub(super) fn since(mut self, earlier: &Self) -> Self {
+        for (node, about) in &mut self.abouts {
+            let Some(before) = earlier.abouts.get(node) else { continue };
+            about.rejected.retain(|reason, count| {
+                *count = count.saturating_sub(before.rejected.get(reason).copied().unwrap_or(0));
+                *count > 0
+            });
+        }
+        self
+    }
+}
+
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
@@ -224,7 +238,7 @@ fn ending(
     }
     let what = match left {
         0 => format!("{subject} has ended"),
-        _ => format!("{subject} ends in {}", duration_ms(left * 1000)),
+        _ => format!("{subject} ends in {}", duration_ms(left.saturating_mul(1000))),
     };
     let finding = warning(kind, about, what, advice);
     Some(if left < error_days * DAY { finding.error() } else { finding })
@@ -257,7 +271,7 @@ fn services(seen: &Seen) -> Vec<Finding> {
         for queue in &about.queues {
             let (service, depth, capacity) = (&queue.service, queue.depth, queue.capacity);
             let is_old = depth > 0 && queue.oldest_ms >= OLDEST_MS;
-            if depth * 100 < capacity * QUEUE_FULL && !is_old {
+            if depth.saturating_mul(100) < capacity.saturating_mul(QUEUE_FULL) && !is_old {
                 continue;
             }
             let what = format!(

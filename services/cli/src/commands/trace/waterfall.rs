@@ -1,6 +1,6 @@
 //! A trace as a tree with bars: who did what for how long, over all nodes. Pure but for the printing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use qmesh::SpanInfo;
 
@@ -51,25 +51,32 @@ pub(super) fn print(spans: &[SpanInfo]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Spans that are shown, and how deep.
+const SPANS_MAX: usize = 4096;
+const DEPTH_MAX: usize = 64;
+
 /// The spans as lines of a tree.
 fn lines(spans: &[SpanInfo]) -> Vec<Line> {
     let mut lines = Vec::new();
-    let roots = children(spans, None);
+    // Each id once, whatever nodes say: so none is below itself.
+    let mut known = HashSet::new();
+    let spans: Vec<_> = spans.iter().filter(|span| known.insert(&span.span)).take(SPANS_MAX).collect();
+    let roots = children(&spans, None);
     let began = roots.iter().map(|root| root.unix_us).min().unwrap_or_default();
     for root in roots {
-        grow(spans, Grown { span: root, above: None, shift: -signed(began) }, ["", ""], &mut lines);
+        grow(&spans, Grown { span: root, above: None, shift: -signed(began) }, ["", ""], &mut lines);
     }
     lines
 }
 
 /// The spans below one, or those whose parent nobody keeps.
-fn children<'a>(spans: &'a [SpanInfo], parent: Option<&str>) -> Vec<&'a SpanInfo> {
+fn children<'a>(spans: &[&'a SpanInfo], parent: Option<&str>) -> Vec<&'a SpanInfo> {
     let is_known = |id: &str| spans.iter().any(|span| span.span == id);
-    let is_below = |span: &&SpanInfo| match parent {
+    let is_below = |span: &&'a SpanInfo| match parent {
         Some(parent) => span.parent.as_deref() == Some(parent),
         None => !span.parent.as_deref().is_some_and(is_known),
     };
-    let mut children: Vec<_> = spans.iter().filter(is_below).collect();
+    let mut children: Vec<_> = spans.iter().copied().filter(is_below).collect();
     children.sort_by_key(|span| span.unix_us);
     children
 }
@@ -82,7 +89,10 @@ struct Grown<'a> {
     shift: i64,
 }
 
-fn grow(spans: &[SpanInfo], grown: Grown<'_>, [branch, deeper]: [&str; 2], lines: &mut Vec<Line>) {
+fn grow(spans: &[&SpanInfo], grown: Grown<'_>, [branch, deeper]: [&str; 2], lines: &mut Vec<Line>) {
+    if deeper.chars().count() > 3 * DEPTH_MAX {
+        return;
+    }
     let Grown { span, above, mut shift } = grown;
     let mut from = signed(span.unix_us) + shift;
     // Clocks of two nodes differ: what is not within what it is below of is put into its middle.
