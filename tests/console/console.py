@@ -167,7 +167,7 @@ class Tab:
 
     def open(self, route):
         self.page.goto(f"{self.url}#/{route}")
-        self.page.wait_for_function("document.querySelector('#status .dot.good') !== null", timeout=20_000)
+        self.page.locator("#status .dot.good").wait_for(timeout=20_000)
 
     def says(self, text, seconds=20):
         wait(f"“{text}” on {self.page.url}", lambda: text in self.page.inner_text("body"), seconds)
