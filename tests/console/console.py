@@ -167,7 +167,7 @@ class Tab:
 
     def open(self, route):
         self.page.goto(f"{self.url}#/{route}")
-        self.page.wait_for_function("document.querySelector('#status .dot.good') !== null", timeout=20_000)
+        self.page.locator("#status .dot.good").wait_for(timeout=20_000)
 
     def says(self, text, seconds=20):
         wait(f"“{text}” on {self.page.url}", lambda: text in self.page.inner_text("body"), seconds)
@@ -213,7 +213,7 @@ def numbers_are_right(browser, url):
 def form_calls(browser, url):
     tab = Tab(browser, url)
     tab.open("service/echo.Echo")
-    tab.page.get_by_label("Method", exact=True).select_option("say")
+    tab.page.locator("#call-method").select_option("say")
     arguments = tab.page.get_by_label("Arguments as JSON")
     check(json.loads(arguments.input_value()) == {"text": ""}, f"an example: {arguments.input_value()}")
     arguments.fill('{"text": "from the form"}')
@@ -227,7 +227,7 @@ def form_calls(browser, url):
     tab.says("handler on far")
     tab.page.go_back()
     tab.open("service/echo.Echo")
-    tab.page.get_by_label("Method", exact=True).select_option("fail")
+    tab.page.locator("#call-method").select_option("fail")
     arguments.fill('{"reason": "on purpose"}')
     arguments.press("Control+Enter")
     tab.says("The service's own error")

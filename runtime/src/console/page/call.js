@@ -100,9 +100,9 @@ export class CallForm {
   }
 }
 
-// `{"text": ""}` for `say(text:String)->String`.
+// `{"text": ""}` for `say(text: String) -> String`.
 function example(signature) {
-  const inside = /^[^(]*\((.*)\)->/.exec(signature)?.[1] ?? "";
+  const inside = /^[^(]*\((.*)\)(?: ->|$)/.exec(signature)?.[1] ?? "";
   const given = {};
   for (const parameter of split(inside)) {
     const [name, ...type] = parameter.split(":");

@@ -55,12 +55,10 @@ export function servicePage({ traffic, argument: name }) {
   return { title: name, element, refresh };
 }
 
-// Those who call it, as they see it; and guests, whom the endpoints alone see.
+// Those who call it, as they see it; guests by the node that they ask.
 function callersOf(traffic, name) {
   const key = (at, flow) => (flow.service === name ? `${flow.from}\n${at}` : null);
-  const guest = (_, flow) => (flow.service === name && flow.from.startsWith("client/") ? `${flow.from}\n` : null);
-  const loads = [...traffic.group("flows", key), ...traffic.group("served", guest)];
-  return loads.map(([key, load]) => {
+  return [...traffic.group("flows", key)].map(([key, load]) => {
     const [from, node] = key.split("\n");
     return { key, from, node, load };
   });
@@ -81,7 +79,7 @@ function described(method, td) {
     ["one way", method.one_way], ["idempotent", method.idempotent], ["takes a stream", method.upload], ["gives a stream", method.download],
   ];
   const chips = marks.filter(([, is]) => is).map(([mark]) => h("span", { class: "chip" }, mark));
-  return h("div", {}, h("code", {}, method.signature.replaceAll(",", ", ").replaceAll(":", ": ").replace("->", " → ")),
+  return h("div", {}, h("code", {}, method.signature.replace("->", "→")),
     h("div", { class: "chips" }, chips));
 }
 

@@ -8,7 +8,7 @@ const COLOURS = 6;
 export class Waterfall {
   constructor() {
     this.legend = h("div", { class: "legend" });
-    this.note = h("span", { class: "faint" });
+    this.note = h("span", { class: "faint", hidden: true });
     this.list = h("div", { class: "fall" });
     this.open = new Set();
   }
@@ -21,6 +21,7 @@ export class Waterfall {
     const nodes = [...new Set(rows.map((row) => row.span.node))];
     this.colours = new Map(nodes.map((node, at) => [node, `fill-${(at % COLOURS) + 1}`]));
     fill(this.legend, nodes.map((node) => h("span", {}, h("span", { class: `swatch ${this.colours.get(node)}` }), node)));
+    this.note.hidden = !adjusted;
     this.note.textContent = adjusted ? "Clocks of nodes differ: spans were moved into those that they belong to." : "";
     const end = Math.max(...rows.map((row) => row.at + row.span.duration_us), 1);
     this.list.replaceChildren(...rows.flatMap((row) => this.#row(row, end)));
