@@ -2,11 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what fails should panic where it fails")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
