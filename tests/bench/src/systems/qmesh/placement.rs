@@ -2,12 +2,16 @@
 
 use qmesh_bench_harness::system::Threads;
 
+use super::tracing::Tracing;
+
 /// A runtime, and how many of the node's shards there are beside it.
 pub(crate) trait Placement: Send + Sync + 'static {
     const NAME: &'static str;
     const THREADS: Threads;
     const SHARDS: usize;
     const SCENARIOS: &'static [&'static str];
+    /// What is recorded of calls.
+    const TRACING: Tracing = Tracing::ByDefault;
 }
 
 /// Everything on one thread, which suits a process that does little else.
