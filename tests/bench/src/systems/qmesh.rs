@@ -4,6 +4,7 @@ mod node;
 mod peer;
 mod placement;
 mod shelf;
+mod tracing;
 
 use std::{future::pending, marker::PhantomData, time::Duration};
 
@@ -18,10 +19,13 @@ use qmesh_bench_harness::{
 };
 use tokio::runtime::Handle;
 
-pub(super) use self::placement::{OneThread, Shard, Watched, Workers};
 use self::{
     peer::{PeerClient, message},
     placement::Placement,
+};
+pub(super) use self::{
+    placement::{OneThread, Shard, Watched, Workers},
+    tracing::{Sampled, SampledInPart, Unrecorded, Unsampled},
 };
 
 /// qmesh, from the client's call to the handler of a supervised actor.
@@ -48,7 +52,7 @@ impl<P: Placement> System for Qmesh<P> {
     type Client = Caller;
 
     async fn serve(host: Host) -> Result<()> {
-        let builder = node::builder(&format!("server-{}", host.index), host.scenario, P::SHARDS)
+        let builder = node::builder::<P>(&format!("server-{}", host.index), host.scenario)
             .identity(node::identity(&host.certificates)?);
         let builder = match host.scenario.services() {
             1 => shelf::idle(builder, host.idle_services),
@@ -62,7 +66,7 @@ impl<P: Placement> System for Qmesh<P> {
     }
 
     async fn connect(target: Target) -> Result<Caller> {
-        let node = node::builder(&format!("client-{}", target.index), target.scenario, P::SHARDS)
+        let node = node::builder::<P>(&format!("client-{}", target.index), target.scenario)
             .identity(node::identity(&target.certificates)?)
             .seeds(node::seeds(&target))
             .start()
@@ -74,8 +78,7 @@ impl<P: Placement> System for Qmesh<P> {
     }
 
     async fn connect_here(host: Host) -> Result<Caller> {
-        let builder =
-            node::builder("only", host.scenario, P::SHARDS).identity(node::identity(&host.certificates)?);
+        let builder = node::builder::<P>("only", host.scenario).identity(node::identity(&host.certificates)?);
         let node = peer::serve(builder, &host).start().await?;
         let place = node.spawn(async { Handle::current() }).await?;
         Ok(Caller { peer: node.client(), services: 1, node, place })
@@ -84,7 +87,7 @@ impl<P: Placement> System for Qmesh<P> {
     /// Services start and stop with their node. One that is dropped ends at once, without time to drain.
     async fn start_and_stop(lifetimes: Lifetimes) -> Result<()> {
         let identity = Identity::issued_by(&Authority::ephemeral("bench")?);
-        let builder = node::builder("only", scenarios::find("S8-start")?, P::SHARDS)
+        let builder = node::builder::<P>("only", scenarios::find("S8-start")?)
             .identity(identity)
             .memory(&MemoryNetwork::new(1));
         let node = shelf::living(builder, &lifetimes).start().await?;

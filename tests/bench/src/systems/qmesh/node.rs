@@ -7,17 +7,20 @@ use qmesh::{Address, Config, Identity, Node, NodeBuilder, SeedSource};
 use qmesh_bench_harness::{certificates::Certificates, scenarios::Scenario, system::Target};
 use tokio::time::{interval, timeout};
 
+use super::placement::Placement;
+
 /// How long a node may take to learn of its servers.
 const JOINING_MAX: Duration = Duration::from_secs(10);
 
 /// A node to be, with the defaults but for what the scenario says. This is the one place for a setting that is to hold
 /// for all nodes of the bench.
-pub(super) fn builder(name: &str, scenario: &Scenario, shards: usize) -> NodeBuilder {
+pub(super) fn builder<P: Placement>(name: &str, scenario: &Scenario) -> NodeBuilder {
     let mut config = Config::default();
-    config.shards = shards;
+    config.shards = P::SHARDS;
+    P::TRACING.configure(&mut config);
     config.quic.mtu_max = scenario.mtu;
     config.limits.message_bytes_max = config.limits.message_bytes_max.max(scenario.message_bytes_max());
-    Node::builder(name).config(config)
+    Node::builder(name).config(config).telemetry(P::TRACING.telemetry())
 }
 
 /// The identities of a mesh of one cell.

@@ -2,6 +2,8 @@
 
 use qmesh_bench_harness::system::Threads;
 
+use super::tracing::Tracing;
+
 /// A runtime, and how many of the node's shards there are beside it.
 pub(crate) trait Placement: Send + Sync + 'static {
     const NAME: &'static str;
@@ -10,6 +12,8 @@ pub(crate) trait Placement: Send + Sync + 'static {
     /// Whether somebody looks at the traffic of each node.
     const IS_WATCHED: bool = false;
     const SCENARIOS: &'static [&'static str];
+    /// What is recorded of calls.
+    const TRACING: Tracing = Tracing::ByDefault;
 }
 
 /// Everything on one thread, which suits a process that does little else.
