@@ -126,7 +126,7 @@ impl Console {
         let there = thread.next();
         // A socket belongs to the thread that is told of it.
         let listener = there.enter(|| tokio::net::TcpListener::from_std(listener)).map_err(bound)?;
-        let guard = Guard { port: address.port(), token };
+        let guard = Guard { address, token };
         let end = CancellationToken::new();
         let server = Server { node: Arc::downgrade(node.inner()), place: Place::current(), guard };
         drop(there.start(server.run(listener, end.clone())));

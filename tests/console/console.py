@@ -23,7 +23,8 @@ from playwright.sync_api import sync_playwright
 
 CALLS_PER_SECOND = 20
 PAGES = ["mesh", "node/asked", "services", "service/echo.Echo", "actors", "actors/far", "traces", "events"]
-TOKEN = "a-token-that-nobody-guesses"
+# Such a sign is no escape of an address.
+TOKEN = "a-token-that-nobody-guesses-100%"
 
 
 def check(holds, what):
@@ -237,6 +238,37 @@ def form_calls(browser, url):
     tab.close()
 
 
+def form_rounds_nothing(browser, url):
+    """What is typed goes out, and what comes back is shown, as they are: a double has 53 bits."""
+    sent = []
+
+    def answered(route):
+        asked = route.request.post_data
+        if not asked.startswith('{"call"'):
+            return route.fallback()
+        sent.append(asked)
+        return route.fulfill(content_type="application/json", body='{"value":{"id":18446744073709551615}}')
+
+    tab = Tab(browser, url)
+    tab.page.route("**/api/ask", answered)
+    tab.open("service/echo.Echo")
+    tab.page.get_by_label("Arguments as JSON").fill('{"id": 9007199254740993}')
+    tab.page.get_by_role("button", name="Call", exact=True).click()
+    tab.says("Answered")
+    shown = tab.page.locator("pre.answer").inner_text()
+    check('"id": 18446744073709551615' in shown, f"the answer became {shown}")
+    check('"id": 9007199254740993' in sent[0], f"the arguments became {sent[0]}")
+    tab.close()
+
+
+def odd_addresses_are_pages(browser, url):
+    tab = Tab(browser, url)
+    for route in ("%", "constructor", "node/%zz"):
+        tab.open(route)
+        tab.page.locator("h1").wait_for(state="attached")
+    tab.close()
+
+
 def fits_a_narrow_window(browser, url):
     tab = Tab(browser, url)
     tab.page.set_viewport_size({"width": 360, "height": 700})
@@ -334,6 +366,23 @@ def names_deadlocks(browser, url):
     tab.close()
 
 
+def names_who_is_missing(browser, url):
+    """A node without an answer is in no number: the pages with numbers say so, and no other one."""
+
+    def without(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "silent": {"lost": "it was left out"}})
+
+    tab = Tab(browser, url)
+    tab.page.route("**/api/traffic", without)
+    tab.open("mesh")
+    tab.says("1 node is not in these numbers.")
+    tab.says("lost: it was left out")
+    tab.open("events")
+    wait("the notice to go", lambda: tab.page.locator(".notice").count() == 0)
+    tab.close()
+
+
 def survives_deaths(browser, mesh, url, at):
     tab = Tab(browser, url)
     tab.open("mesh")
@@ -410,8 +459,8 @@ def main():
             refuses_to_start(mesh)
             load = Load(url)
             for shows in (
-                pages_load, numbers_are_right, form_calls, fits_a_narrow_window, light_and_dark, by_keyboard, a_hidden_tab_asks_nothing,
-                names_deadlocks,
+                pages_load, odd_addresses_are_pages, numbers_are_right, form_calls, form_rounds_nothing, fits_a_narrow_window, light_and_dark,
+                by_keyboard, a_hidden_tab_asks_nothing, names_deadlocks, names_who_is_missing,
             ):
                 began = time.monotonic()
                 shows(browser, url)

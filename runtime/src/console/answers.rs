@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     client::JsonCall,
     control_api::{self, Answer, Deadlock, Query, Traffic, deadlocks},
-    node::{NodeInner, control},
+    node::{NodeInner, control, questions},
     service::Caller,
     telemetry::Trace,
 };
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Serialize)]
 struct Whole {
     nodes: BTreeMap<String, Traffic>,
+    /// Why the others are not among them.
+    silent: BTreeMap<String, String>,
     deadlocks: Vec<Deadlock>,
 }
 
@@ -40,25 +42,53 @@ pub(super) async fn answer(node: &Arc<NodeInner>, query: Query) -> Said {
 
 /// What goes on in the whole mesh.
 pub(super) async fn traffic(node: &Arc<NodeInner>) -> Said {
-    let guest = Caller::console(node.id());
-    let query = Query::Everywhere { query: Box::new(Query::Traffic) };
-    let answers = match control::answer_to(node, &guest, query).await {
-        Answer::Everywhere(answers) => answers,
-        _ => BTreeMap::new(),
-    };
-    let nodes: BTreeMap<_, _> = answers
-        .into_iter()
-        .filter_map(|(name, answer)| match answer {
-            Answer::Traffic(traffic) => Some((name, traffic)),
-            _ => None,
-        })
-        .collect();
-    let deadlocks = deadlocks(nodes.values());
-    Said::of(&Whole { nodes, deadlocks })
+    Said::of(&Whole::of(questions::everywhere(node, &Query::Traffic).await))
+}
+
+impl Whole {
+    fn of(answers: BTreeMap<String, Answer>) -> Self {
+        let (mut nodes, mut silent) = (BTreeMap::new(), BTreeMap::new());
+        for (name, answer) in answers {
+            let why = match answer {
+                Answer::Traffic(traffic) => {
+                    nodes.insert(name, traffic);
+                    continue;
+                }
+                Answer::Failed(failure) => failure.to_string(),
+                Answer::Unknown(why) => why,
+                _ => "it answered another question".to_owned(),
+            };
+            silent.insert(name, why);
+        }
+        let deadlocks = deadlocks(nodes.values());
+        Self { nodes, silent, deadlocks }
+    }
 }
 
 impl Said {
     fn of(answer: &impl Serialize) -> Self {
         Self { json: serde_json::to_vec(answer), trace: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{Failure, Reason};
+
+    #[test]
+    fn a_node_that_tells_nothing_of_its_traffic_is_there_with_why() {
+        let late = Failure::unknown(Reason::DeadlineExceeded, "the node did not answer in time");
+        let answers = BTreeMap::from([
+            ("a".to_owned(), Answer::Traffic(Traffic::default())),
+            ("b".to_owned(), Answer::Failed(late)),
+            ("c".to_owned(), Answer::Unknown("left out".to_owned())),
+            ("d".to_owned(), Answer::Nodes(Vec::new())),
+        ]);
+        let whole = Whole::of(answers);
+        assert_eq!(whole.nodes.into_keys().collect::<Vec<_>>(), ["a"]);
+        let silent: Vec<_> = whole.silent.iter().map(|(name, why)| (&**name, &**why)).collect();
+        assert!(silent[0].0 == "b" && silent[0].1.contains("did not answer in time"), "{silent:?}");
+        assert_eq!(silent[1..], [("c", "left out"), ("d", "it answered another question")]);
     }
 }

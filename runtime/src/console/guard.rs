@@ -5,6 +5,8 @@
 //! 127.0.0.1 does not pass. It comes from one of our pages (`Origin`, `Sec-Fetch-Site`), where the browser says so. And a question is
 //! `application/json`, which a browser sends across sites only after asking, and we never say yes.
 
+use std::net::{IpAddr, SocketAddr};
+
 use hyper::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN},
@@ -16,7 +18,8 @@ use crate::console::Token;
 /// What a request is judged by.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
-    pub(super) port: u16,
+    /// Where the console listens.
+    pub(super) address: SocketAddr,
     /// Without one, whoever is on this host may ask.
     pub(super) token: Option<Token>,
 }
@@ -34,7 +37,7 @@ impl Guard {
     pub(super) fn page(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let host = text(headers, &HOST).unwrap_or_default();
         // With a token it may have any name: another site's page does not know the token.
-        let is_own = self.token.is_some() || LOOPBACK.iter().any(|name| self.is_at(host, name));
+        let is_own = self.token.is_some() || self.is_at_home(host);
         if is_own {
             Ok(())
         } else {
@@ -74,14 +77,23 @@ impl Guard {
         }
     }
 
+    /// Whether `host` is a name of this host, or the very address that is listened on.
+    fn is_at_home(&self, host: &str) -> bool {
+        let listens = match self.address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        LOOPBACK.into_iter().chain([&*listens]).any(|name| self.is_at(host, name))
+    }
+
     /// Whether `host` is that name with this console's port; a browser leaves 80 out.
     fn is_at(&self, host: &str, name: &str) -> bool {
         let Some(rest) = host.get(..name.len()).filter(|start| start.eq_ignore_ascii_case(name)) else {
             return false;
         };
         match &host[rest.len()..] {
-            "" => self.port == 80,
-            port => port.strip_prefix(':').is_some_and(|port| port == self.port.to_string()),
+            "" => self.address.port() == 80,
+            port => port.strip_prefix(':').is_some_and(|port| port == self.address.port().to_string()),
         }
     }
 }
@@ -104,7 +116,7 @@ mod tests {
     const SECRET: &str = "a-token-of-some-length";
 
     fn guard(token: Option<&str>) -> Guard {
-        Guard { port: 4242, token: token.map(|token| Token(token.into())) }
+        Guard { address: ([127, 0, 0, 1], 4242).into(), token: token.map(|token| Token(token.into())) }
     }
 
     fn head(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -127,6 +139,7 @@ mod tests {
             ("[::1]:4242", 200),
             ("127.0.0.1", 403),
             ("127.0.0.1:4243", 403),
+            ("127.0.0.2:4242", 403),
             ("127.0.0.1.evil.example:4242", 403),
             ("localhost.evil.example:4242", 403),
             ("evil.example:4242", 403),
@@ -137,6 +150,21 @@ mod tests {
         }
         assert_eq!(status(guard(None).page(&head(&[]))), 403, "without a name");
         assert_eq!(status(guard(Some(SECRET)).page(&head(&[("host", "mesh.example")]))), 200);
+    }
+
+    #[test]
+    fn the_address_that_is_listened_on_is_a_name_of_this_host() {
+        for (address, host, expected) in [
+            ("127.0.0.2:4242", "127.0.0.2:4242", 200),
+            ("127.0.0.2:4242", "localhost:4242", 200),
+            ("127.0.0.2:4242", "127.0.0.3:4242", 403),
+            ("127.0.0.2:4242", "127.0.0.2:4243", 403),
+            ("127.0.0.2:80", "127.0.0.2", 200),
+            ("[::1]:4242", "[::1]:4242", 200),
+        ] {
+            let guard = Guard { address: address.parse().unwrap(), token: None };
+            assert_eq!(status(guard.page(&head(&[("host", host)]))), expected, "{host} on {address}");
+        }
     }
 
     #[test]

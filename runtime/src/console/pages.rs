@@ -22,6 +22,7 @@ macro_rules! pages {
 static PAGES: &[Page] = pages![
     "/": HTML = "index.html",
     "/actors.js": MODULE = "actors.js",
+    "/address.js": MODULE = "address.js",
     "/alarms.js": MODULE = "alarms.js",
     "/ask.js": MODULE = "ask.js",
     "/call.js": MODULE = "call.js",
@@ -30,6 +31,7 @@ static PAGES: &[Page] = pages![
     "/format.js": MODULE = "format.js",
     "/graph.js": MODULE = "graph.js",
     "/icon.svg": SVG = "icon.svg",
+    "/json.js": MODULE = "json.js",
     "/latency.js": MODULE = "latency.js",
     "/layout.js": MODULE = "layout.js",
     "/loads.js": MODULE = "loads.js",

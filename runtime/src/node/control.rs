@@ -127,7 +127,7 @@ pub(crate) async fn answer_to(node: &Arc<NodeInner>, guest: &Caller, query: Quer
             call(node, guest, json, Trace::take(&mut head)).await
         }
         Query::Of { node: other, query } => questions::of(node, &other, *query).await,
-        Query::Everywhere { query } => questions::everywhere(node, &query).await,
+        Query::Everywhere { query } => Answer::Everywhere(questions::everywhere(node, &query).await),
         about => questions::answer(node, about).await,
     }
 }

@@ -90,7 +90,7 @@ pub(crate) async fn of(node: &Arc<NodeInner>, name: &str, query: Query) -> Answe
 }
 
 /// What all nodes answer that are in the directory. Those that do not answer in the time that one of them has are there with why.
-pub(crate) async fn everywhere(node: &Arc<NodeInner>, query: &Query) -> Answer {
+pub(crate) async fn everywhere(node: &Arc<NodeInner>, query: &Query) -> BTreeMap<String, Answer> {
     let snapshot = node.snapshot();
     let snapshot = &*snapshot;
     let deadline = Instant::now() + ANSWER_TIME + query.patience();
@@ -113,7 +113,7 @@ pub(crate) async fn everywhere(node: &Arc<NodeInner>, query: &Query) -> Answer {
         };
         answers.insert(name, answer);
     }
-    Answer::Everywhere(answers)
+    answers
 }
 
 /// What tells a node from its namesakes.

@@ -1,5 +1,7 @@
 // Questions to the node that serves these pages, and whether it answers.
 
+import { only, withRaw } from "./json.js";
+
 // The node does not answer, or no longer.
 export class Gone extends Error {}
 // A token is wanted, or another one.
@@ -10,37 +12,31 @@ export class Unanswered extends Error {}
 const KEY = "qmesh-token";
 const PATIENCE_MS = 15_000;
 
-// The token comes behind the `#` of the address, which no server sees, and does not stay there.
-export function takeToken() {
-  const found = /^#token=(.+)$/.exec(location.hash);
-  if (!found) return;
-  sessionStorage.setItem(KEY, decodeURIComponent(found[1]));
-  history.replaceState(null, "", "#/mesh");
-}
-
 export function setToken(token) {
   sessionStorage.setItem(KEY, token);
 }
 
 // The answer to a query, as [kind, content]. Failures of the call in it are answers, too.
 export async function ask(query, signal) {
-  const { answer } = await post("/api/ask", query, signal);
+  const { answer } = await post("/api/ask", JSON.stringify(query), signal);
   return Object.entries(answer)[0];
 }
 
-// The answer to a call, as [kind, content], and the id of its trace.
-export async function call(query, patienceMs) {
-  const { answer, trace } = await post("/api/ask", { call: query }, null, patienceMs);
-  return [...Object.entries(answer)[0], trace];
+// The answer to a call with arguments that are JSON already: its kind, its content, that as JSON, and the id of its trace.
+export async function call(query, given, patienceMs) {
+  const body = withRaw({}, "call", withRaw(query, "arguments", given));
+  const { answer, json, trace } = await post("/api/ask", body, null, patienceMs);
+  const [[kind, content]] = Object.entries(answer);
+  return { kind, content, json: only(json, kind), trace };
 }
 
-// The traffic of all nodes, by name, and the deadlocks in it.
+// The traffic of all nodes, by name, why the others tell nothing of theirs, and the deadlocks in it.
 export async function traffic(signal) {
-  const { answer } = await post("/api/traffic", {}, signal);
+  const { answer } = await post("/api/traffic", "{}", signal);
   return answer;
 }
 
-async function post(path, query, signal, patienceMs = PATIENCE_MS) {
+async function post(path, body, signal, patienceMs = PATIENCE_MS) {
   const headers = { "Content-Type": "application/json" };
   const token = sessionStorage.getItem(KEY);
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -48,9 +44,12 @@ async function post(path, query, signal, patienceMs = PATIENCE_MS) {
   try {
     const limits = [AbortSignal.timeout(patienceMs), ...(signal ? [signal] : [])];
     response = await fetch(path, {
-      method: "POST", headers, body: JSON.stringify(query), signal: AbortSignal.any(limits),
+      method: "POST", headers, body, signal: AbortSignal.any(limits),
     });
-    if (response.ok) return { answer: await response.json(), trace: response.headers.get("X-Qmesh-Trace") };
+    if (response.ok) {
+      const json = await response.text();
+      return { answer: JSON.parse(json), json, trace: response.headers.get("X-Qmesh-Trace") };
+    }
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Gone(String(error));

@@ -3,6 +3,7 @@
 import { call, everywhere } from "./ask.js";
 import { fill, h } from "./dom.js";
 import { micros, words } from "./format.js";
+import { pretty } from "./json.js";
 import { Waterfall } from "./waterfall.js";
 
 // Where the answer takes longer than its call may, beside it.
@@ -52,22 +53,22 @@ export class CallForm {
 
   async #submit(event) {
     event.preventDefault();
-    let given;
+    const given = this.input.value.trim() || "{}";
     try {
-      given = this.input.value.trim() ? JSON.parse(this.input.value) : {};
+      JSON.parse(given);
     } catch (error) {
       this.#say("bad", "The arguments are no JSON", error.message);
       return;
     }
     const timeout = Number(this.timeout.value || 10) * 1000;
-    const query = { service: this.service, method: this.method.value, arguments: given, timeout_ms: timeout };
+    const query = { service: this.service, method: this.method.value, timeout_ms: timeout };
     this.button.disabled = true;
     this.#say("muted", "Under way…");
     const began = performance.now();
     try {
-      const [kind, content, trace] = await call(query, timeout + GRACE_MS);
-      this.#answered(kind, content, (performance.now() - began) * 1000);
-      if (trace) await this.#follow(trace);
+      const answer = await call(query, given, timeout + GRACE_MS);
+      this.#answered(answer, (performance.now() - began) * 1000);
+      if (answer.trace) await this.#follow(answer.trace);
     } catch (error) {
       this.#say("bad", "The console's node gave no answer", error.message);
     } finally {
@@ -86,16 +87,16 @@ export class CallForm {
     this.result.append(h("div", { class: "panel" }, h("div", { class: "panel-head" }, link, fall.legend), fall.list));
   }
 
-  #answered(kind, content, took) {
+  #answered({ kind, content, json }, took) {
     const after = `after ${micros(took)}`;
-    if (kind === "value") this.#say("good", "Answered", after, content);
-    else if (kind === "service_error") this.#say("warn", "The service's own error", after, content);
+    if (kind === "value") this.#say("good", "Answered", after, pretty(json));
+    else if (kind === "service_error") this.#say("warn", "The service's own error", after, pretty(json));
     else if (kind === "failed") this.#say("bad", `Failed: ${words(content.outcome)}, ${words(content.reason)}`, after, content.detail);
     else this.#say("bad", "Not understood", after, content);
   }
 
   #say(tone, title, more = "", content) {
-    const body = content === undefined ? null : h("pre", { class: "answer", tabindex: "0" }, typeof content === "string" && tone === "bad" ? content : JSON.stringify(content, null, 2));
+    const body = content === undefined ? null : h("pre", { class: "answer", tabindex: "0" }, content);
     fill(this.result, h("p", { class: "result-head" }, h("strong", { class: tone }, title), h("span", { class: "muted" }, more)), body);
   }
 }

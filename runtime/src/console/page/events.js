@@ -1,6 +1,6 @@
 // The page of events: what happened, on all nodes, as it happens.
 
-import { everywhere } from "./ask.js";
+import { get } from "./ask.js";
 import { h, Keyed, text } from "./dom.js";
 import { clock, count, things, words } from "./format.js";
 import { sentence, severity } from "./sentences.js";
@@ -19,13 +19,13 @@ export function eventsPage() {
   const kind = h("select", { "aria-label": "Kind" }, h("option", { value: "" }, "all kinds"));
   const hold = h("button", { type: "button", "aria-pressed": "false" }, "Hold");
   const total = h("span", { class: "muted" });
-  const list = new Keyed(h("ol", { class: "events" }), (event) => `${event.node} ${event.seq}`, line, () => {});
+  const list = new Keyed(h("ol", { class: "events" }), keyOf, line, () => {});
   const none = h("p", { class: "empty" }, "Nothing of this kind has happened.");
   const show = () => {
     const wanted = filter.value.trim().toLowerCase();
     const fits = (event) => (!node.value || event.node === node.value) && (!kind.value || event.event === kind.value)
       && (!wanted || event.words.includes(wanted));
-    const shown = [...all.values()].filter(fits).sort((one, other) => other.unix_ms - one.unix_ms || other.seq - one.seq);
+    const shown = [...all.values()].filter(fits).sort(newest);
     list.show(shown.slice(0, SHOWN));
     none.hidden = shown.length > 0;
     const more = missed > 0 ? `, ${count(missed)} were missed` : "";
@@ -43,19 +43,33 @@ export function eventsPage() {
 
   const refresh = async (signal) => {
     const query = { events: { after: 0, after_of: Object.fromEntries(after), max: EACH, wait_ms: 0 } };
-    for (const [name, told] of await everywhere("events", query, signal)) {
+    const answers = await get("everywhere", { everywhere: { query } }, signal);
+    // What was read stands under the name that the node had in this answer. A number under another one is of who bore that
+    // before, and the node would not know it.
+    for (const name of [...after.keys()]) if (!Object.hasOwn(answers, name)) after.delete(name);
+    for (const [name, { events: told }] of Object.entries(answers)) {
+      if (!told) continue;
       missed += told.missed;
       for (const event of told.events) {
         after.set(name, event.seq);
-        all.set(`${event.node} ${event.seq}`, { ...event, words: `${event.node} ${event.event} ${sentence(event)}`.toLowerCase() });
+        all.set(keyOf(event), { ...event, words: `${event.node} ${event.event} ${sentence(event)}`.toLowerCase() });
       }
     }
-    for (const key of [...all.keys()].slice(0, Math.max(0, all.size - KEPT))) all.delete(key);
+    if (all.size > KEPT) for (const event of [...all.values()].sort(newest).slice(KEPT)) all.delete(keyOf(event));
     choose(node, "all nodes", [...all.values()].map((event) => event.node));
     choose(kind, "all kinds", [...all.values()].map((event) => event.event));
     if (hold.getAttribute("aria-pressed") !== "true") show();
   };
   return { title: "Events", element, refresh };
+}
+
+// An event that is told again, as when another node of that name has come, is the same one.
+function keyOf(event) {
+  return `${event.node} ${event.seq} ${event.unix_ms}`;
+}
+
+function newest(one, other) {
+  return other.unix_ms - one.unix_ms || other.seq - one.seq;
 }
 
 // The options of a choice; what is chosen stays.

@@ -1,9 +1,11 @@
 // The frame of all pages: which one is open, when it asks again, and what is said when nobody answers.
 
-import { ask, Gone, Locked, setToken, takeToken } from "./ask.js";
+import { ask, Gone, Locked, setToken } from "./ask.js";
 import { actorsPage } from "./actors.js";
+import { parts, takeToken } from "./address.js";
 import { attr, fill, h, text } from "./dom.js";
 import { eventsPage } from "./events.js";
+import { things } from "./format.js";
 import { meshPage } from "./mesh.js";
 import { nodePage } from "./node.js";
 import { servicePage } from "./service.js";
@@ -13,6 +15,8 @@ import { tracesPage } from "./traces.js";
 import { Traffic } from "./traffic.js";
 
 const PAUSE_MS = 1000;
+// So many of the nodes that are not in the numbers are named.
+const NAMED = 5;
 const PAGES = [
   ["mesh", "Mesh"], ["services", "Services"], ["actors", "Actors"], ["traces", "Traces"], ["events", "Events"],
 ];
@@ -32,9 +36,10 @@ let node = null;
 // --- which page is open ---
 
 function open() {
-  takeToken();
-  const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  const route = name in ROUTES ? name : "mesh";
+  const token = takeToken();
+  if (token) setToken(token);
+  const [name, ...rest] = parts();
+  const route = Object.hasOwn(ROUTES, name) ? name : "mesh";
   page?.controller.abort();
   const controller = new AbortController();
   const made = ROUTES[route]({ traffic, argument: rest.join("/"), signal: controller.signal, refresh: now });
@@ -61,6 +66,8 @@ function now() {
 // Asks what the page needs, and again after a second, or later where an answer takes long. A hidden page asks nothing.
 async function tick(asking) {
   const began = performance.now();
+  // Of a page that asks for no traffic, no numbers are missing.
+  traffic.silent = new Map();
   try {
     await asking.refresh(asking.controller.signal);
     if (lost) await found();
@@ -78,9 +85,17 @@ async function tick(asking) {
 // --- what is said ---
 
 function answered() {
-  notices.replaceChildren();
+  if (traffic.silent.size > 0) notice("warn", ...missing(traffic.silent));
+  else notices.replaceChildren();
   say("good", node ? `live from ${node}` : "live");
   if (!node) learnName();
+}
+
+// Who is not in the numbers, and why.
+function missing(silent) {
+  const why = [...silent].slice(0, NAMED).map(([name, words]) => `${name}: ${words}`).join("; ");
+  const more = silent.size > NAMED ? `; and ${silent.size - NAMED} more` : "";
+  return [`${things(silent.size, "node")} ${silent.size === 1 ? "is" : "are"} not in these numbers.`, why + more];
 }
 
 async function learnName() {
@@ -163,7 +178,7 @@ theme.addEventListener("click", () => {
 });
 
 const kept = localStorage.getItem("qmesh-theme");
-dress(kept in THEMES ? kept : "auto");
+dress(Object.hasOwn(THEMES, kept) ? kept : "auto");
 for (const [name, title] of PAGES) nav.append(h("a", { href: `#/${name}` }, title));
 addEventListener("hashchange", open);
 document.addEventListener("visibilitychange", now);

@@ -42,8 +42,8 @@ const ODD = new Set([
 const GOOD = new Set(["joined", "service_ready", "session_up", "started", "seed_answers"]);
 
 export function sentence(event) {
-  if (event.event in SENTENCES) return SENTENCES[event.event](event);
-  const { seq, unix_ms, node, left_out, event: kind, ...fields } = event;
+  if (Object.hasOwn(SENTENCES, event.event)) return SENTENCES[event.event](event);
+  const { seq, unix_ms, node, left_out, event: kind, words: searched, ...fields } = event;
   const told = Object.entries(fields).map(([name, value]) => `${words(name)} ${value}`);
   return told.join(", ") || words(kind);
 }

@@ -25,7 +25,7 @@ export function tracePage({ argument: id }) {
     title.textContent = named.name;
     const failed = spans.filter(isBad).length;
     figures.show([
-      ["took", micros(Math.max(...spans.map((span) => span.duration_us)))],
+      ["took", micros(spans.reduce((most, span) => Math.max(most, span.duration_us), 0))],
       ["spans", count(spans.length)],
       ["nodes", count(new Set(spans.map((span) => span.node)).size)],
       ["failed spans", count(failed), "", failed > 0 ? "bad" : null],

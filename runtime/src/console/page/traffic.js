@@ -6,25 +6,28 @@ import { quantile } from "./latency.js";
 // Rates are over the last seconds, so that they are calm and still new.
 const WINDOW_US = 5_000_000;
 const HISTORY = 120;
+// So many answers in a row may be missing of a node before it is in no number any more.
+const MISSED_MAX = 3;
 
 // Calls of one kind, added up over however many flows.
 export class Load {
-  calls = 0;
-  failed = 0;
-  seconds = 0;
+  // Calls per second, of which so many failed: the sum over flows, as each node measured for a time of its own. There is none
+  // before a node has answered twice.
+  rate = null;
+  failedRate = 0;
   inFlight = 0;
   buckets = new Map();
   codes = new Map();
 
   add(now, before, seconds) {
     this.inFlight += now.in_flight;
-    this.seconds = Math.max(this.seconds, seconds);
     if (seconds === 0) return;
-    this.calls += now.calls - (before?.calls ?? 0);
+    this.rate = (this.rate ?? 0) + (now.calls - (before?.calls ?? 0)) / seconds;
     for (const [code, times] of Object.entries(now.failed)) {
       const more = times - (before?.failed[code] ?? 0);
-      if (more > 0) this.codes.set(code, (this.codes.get(code) ?? 0) + more);
-      this.failed += more;
+      if (more <= 0) continue;
+      this.codes.set(code, (this.codes.get(code) ?? 0) + more);
+      this.failedRate += more / seconds;
     }
     const old = new Map(before?.latency ?? []);
     for (const [bucket, times] of now.latency) {
@@ -33,14 +36,9 @@ export class Load {
     }
   }
 
-  // None before there are two answers.
-  get rate() {
-    return this.seconds > 0 ? this.calls / this.seconds : null;
-  }
-
   get failedShare() {
-    if (this.seconds === 0) return null;
-    return this.calls > 0 ? Math.max(0, this.failed) / this.calls : 0;
+    if (this.rate === null) return null;
+    return this.rate > 0 ? this.failedRate / this.rate : 0;
   }
 
   get p50() {
@@ -56,27 +54,45 @@ export class Load {
 export class Traffic {
   // Handlers that wait for each other, in circles of [node, wait].
   deadlocks = [];
+  // The nodes that are in no number, and why.
+  silent = new Map();
   #samples = new Map();
+  #missed = new Map();
   #histories = new Map();
 
   // Asks every node. Nobody measures unless somebody asks.
   async refresh(signal) {
-    const { nodes, deadlocks } = await traffic(signal);
+    const { nodes, silent, deadlocks } = await traffic(signal);
     this.deadlocks = deadlocks;
-    for (const name of this.#samples.keys()) if (!(name in nodes)) this.#samples.delete(name);
+    for (const name of [...this.#samples.keys()]) if (!Object.hasOwn(nodes, name)) this.#miss(name, Object.hasOwn(silent, name));
     for (const [name, answer] of Object.entries(nodes)) this.#take(name, answer);
+    this.silent = new Map(Object.entries(silent).filter(([name]) => !this.#samples.has(name)));
     this.#remember();
   }
 
   forget() {
     this.#samples.clear();
+    this.#missed.clear();
     this.#histories.clear();
   }
 
+  // A node that is late keeps its rates for a while; one that is in the mesh no more has none.
+  #miss(name, isThere) {
+    const missed = (this.#missed.get(name) ?? 0) + 1;
+    if (isThere && missed <= MISSED_MAX) {
+      this.#missed.set(name, missed);
+      return;
+    }
+    this.#missed.delete(name);
+    this.#samples.delete(name);
+  }
+
   #take(name, answer) {
+    this.#missed.delete(name);
     let samples = this.#samples.get(name) ?? [];
+    const newest = samples.at(-1);
     // A node that has begun anew counts anew.
-    if (samples.at(-1)?.answer.since_us !== answer.since_us) samples = [];
+    if (newest && (newest.answer.since_us !== answer.since_us || newest.clock >= answer.clock_us)) samples = [];
     samples.push({ clock: answer.clock_us, answer, flows: byKey(answer.flows), served: byKey(answer.served) });
     while (samples.length > 2 && samples[1].clock <= answer.clock_us - WINDOW_US) samples.shift();
     this.#samples.set(name, samples);
@@ -113,23 +129,21 @@ export class Traffic {
   group(side, keyOf) {
     const loads = new Map();
     for (const [node, samples] of this.#samples) {
-      const [first, last] = [samples[0], samples.at(-1)];
-      const seconds = (last.clock - first.clock) / 1_000_000;
+      const [first, last, seconds] = [samples[0], samples.at(-1), time(samples)];
       for (const [key, flow] of last[side]) {
         const group = keyOf(node, flow);
         if (group === null) continue;
         if (!loads.has(group)) loads.set(group, new Load());
         loads.get(group).add(flow, first[side].get(key), seconds);
       }
-      if (seconds > 0) for (const load of loads.values()) load.seconds = Math.max(load.seconds, seconds);
     }
     return loads;
   }
 
   total() {
     const load = this.group("served", () => "all").get("all") ?? new Load();
-    const seconds = [...this.#samples.values()].map((samples) => (samples.at(-1).clock - samples[0].clock) / 1_000_000);
-    load.seconds = Math.max(load.seconds, ...seconds, 0);
+    // Where nodes have answered twice and nobody calls, that is known, too.
+    if ([...this.#samples.values()].some((samples) => time(samples) > 0)) load.rate ??= 0;
     return load;
   }
 
@@ -156,6 +170,11 @@ export class Traffic {
   waiting() {
     return this.nodes.flatMap((node) => this.of(node).waiting.map((wait) => ({ at: node, ...wait })));
   }
+}
+
+// The seconds that the rates of a node are over.
+function time(samples) {
+  return (samples.at(-1).clock - samples[0].clock) / 1_000_000;
 }
 
 function byKey(flows) {

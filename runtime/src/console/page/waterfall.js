@@ -1,9 +1,12 @@
 // A trace as bars over time, one for each span, below the one that it belongs to.
 
 import { attr, fill, h, s } from "./dom.js";
-import { micros } from "./format.js";
+import { micros, things } from "./format.js";
 
 const COLOURS = 6;
+// Spans that are shown, and how deep. Other nodes wrote them, and may have written anything.
+const SPANS_MAX = 4096;
+const DEPTH_MAX = 64;
 
 export class Waterfall {
   constructor() {
@@ -17,12 +20,16 @@ export class Waterfall {
     const key = JSON.stringify(spans.map((span) => [span.span, span.node, span.duration_us]));
     if (key === this.shown) return;
     this.shown = key;
-    const { rows, adjusted } = arrange(spans);
+    const { rows, adjusted, hidden } = arrange(spans);
     const nodes = [...new Set(rows.map((row) => row.span.node))];
     this.colours = new Map(nodes.map((node, at) => [node, `fill-${(at % COLOURS) + 1}`]));
     fill(this.legend, nodes.map((node) => h("span", {}, h("span", { class: `swatch ${this.colours.get(node)}` }), node)));
-    this.note.hidden = !adjusted;
-    this.note.textContent = adjusted ? "Clocks of nodes differ: spans were moved into those that they belong to." : "";
+    const notes = [
+      adjusted ? "Clocks of nodes differ: spans were moved into those that they belong to." : "",
+      hidden > 0 ? `Not shown: ${things(hidden, "further span")}. They are too many, too deep, or stand twice or in a circle.` : "",
+    ];
+    this.note.textContent = notes.join(" ").trim();
+    this.note.hidden = this.note.textContent === "";
     const end = Math.max(...rows.map((row) => row.at + row.span.duration_us), 1);
     this.list.replaceChildren(...rows.flatMap((row) => this.#row(row, end)));
   }
@@ -58,18 +65,19 @@ function bar(span, at, end, tone) {
 }
 
 // Spans in the order in which they are read, each with its depth and its begin since the first one. A clock that is off is
-// seen where a span of another node lies outside of the one above it: it is then moved into the middle of that.
+// seen where a span of another node lies outside of the one above it: it is then moved into the middle of that. Each id stands
+// there once, so that none is below itself.
 function arrange(spans) {
-  const known = new Map(spans.map((span) => [span.span, span]));
-  const below = new Map();
-  for (const span of spans) {
-    const parent = known.has(span.parent) && span.parent !== span.span ? span.parent : null;
-    below.set(parent, [...(below.get(parent) ?? []), span]);
-  }
+  const known = new Map();
+  for (const span of spans) if (known.size < SPANS_MAX && !known.has(span.span)) known.set(span.span, span);
+  const shown = [...known.values()];
+  const below = Map.groupBy(shown, (span) => (known.has(span.parent) ? span.parent : null));
+  for (const children of below.values()) children.sort((one, other) => one.unix_us - other.unix_us);
   const rows = [];
-  const begin = Math.min(...spans.map((span) => span.unix_us));
+  const begin = Math.min(...shown.map((span) => span.unix_us));
   let adjusted = false;
   const walk = (span, depth, shift, above) => {
+    if (depth > DEPTH_MAX) return;
     let at = span.unix_us - begin + shift;
     if (above && span.node !== above.node && isOutside(at, span, above)) {
       const moved = above.at + Math.max(0, (above.duration - span.duration_us) / 2);
@@ -78,13 +86,12 @@ function arrange(spans) {
       adjusted = true;
     }
     rows.push({ span, at, depth });
-    const children = (below.get(span.span) ?? []).sort((one, other) => one.unix_us - other.unix_us);
-    for (const child of children) walk(child, depth + 1, shift, { node: span.node, at, duration: span.duration_us });
+    for (const child of below.get(span.span) ?? []) walk(child, depth + 1, shift, { node: span.node, at, duration: span.duration_us });
   };
-  for (const root of (below.get(null) ?? []).sort((one, other) => one.unix_us - other.unix_us)) walk(root, 0, 0, null);
+  for (const root of below.get(null) ?? []) walk(root, 0, 0, null);
   const least = Math.min(...rows.map((row) => row.at));
   for (const row of rows) row.at -= least;
-  return { rows, adjusted };
+  return { rows, adjusted, hidden: spans.length - rows.length };
 }
 
 function isOutside(at, span, above) {
