@@ -21,7 +21,7 @@ struct Here;
 
 impl Hall for Here {
     async fn who(&self, cx: &Context) -> String {
-        format!("{:?}", cx.caller())
+        cx.caller().to_string()
     }
 }
 

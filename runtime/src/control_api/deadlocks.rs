@@ -21,8 +21,9 @@ pub struct Deadlock {
 
 /// What has waited for less may not have waited at the same time: nodes answer one after the other.
 const WAITED_MS_MIN: u64 = 1000;
-/// Waits of one node, and of all together, that are reckoned with.
-const WAITS_MAX: (usize, usize) = (1024, 4096);
+/// Waits of one node that are reckoned with, and of all together.
+const WAITS_OF_NODE: usize = 1024;
+const WAITS_MAX: usize = 4096;
 
 /// Finds the handlers that wait for each other in circles, over all nodes.
 ///
@@ -82,8 +83,7 @@ impl<'a> Mesh<'a> {
                 mesh.limits.insert((&load.service, node), (load.capacity, load.held_up.is_some()));
             }
             let long = traffic.waiting.iter().filter(|waiting| waiting.for_ms >= WAITED_MS_MIN);
-            let (of_one, of_all) = WAITS_MAX;
-            let room = of_all.saturating_sub(mesh.waits.len()).min(of_one);
+            let room = WAITS_MAX.saturating_sub(mesh.waits.len()).min(WAITS_OF_NODE);
             mesh.waits.extend(long.take(room).map(|waiting| (node, waiting)));
         }
         mesh

@@ -131,7 +131,7 @@ async fn a_tap_says_what_it_missed() {
     // The second in which they came is one of the tap's, or the end of one and the beginning of the next.
     assert!((200..=400).contains(&second.calls.len()), "{}", second.calls.len());
     assert!(watch.read().flows.is_empty(), "a tap does not measure");
-    tokio::time::sleep(LEASE).await;
+    tokio::time::sleep(LEASE + Duration::from_millis(1)).await;
     ask(&watch, &tasks, second.next).await;
     second_of(&watch, 5).await;
     let anew = ask(&watch, &tasks, second.next).await;

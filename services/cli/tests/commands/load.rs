@@ -8,7 +8,7 @@ use crate::host::Host;
 async fn a_load_calls_at_its_pace_and_counts_how_the_calls_end() {
     let host = Host::new();
     let _dev = host.dev().await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let load = host.start(&["load", "echo.Echo", "clock.Clock", "--rate", "100"]).await;
     assert_eq!(load.about["node"], "load");
     host.eventually(&["nodes", "--node", "dev"], |nodes| nodes.to_string().contains("\"load\"")).await;

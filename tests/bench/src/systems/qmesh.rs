@@ -9,7 +9,7 @@ use std::{future::pending, marker::PhantomData, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use qmesh::{Authority, Identity, MemoryNetwork, Node};
+use qmesh::{Authority, Identity, MemoryNetwork, Node, ServiceClient as _};
 use qmesh_bench_harness::{
     host::Host,
     load::{Counter, Flow, Lifetimes, Order},

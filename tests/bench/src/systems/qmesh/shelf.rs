@@ -31,6 +31,8 @@ pub(super) struct Shelved {
 macro_rules! shelf {
     ($($module:ident = $name:literal),+ $(,)?) => {
         $(mod $module {
+            use qmesh::ServiceClient as _;
+
             use super::{BoxFuture, Factory, Flow, Message, Node, NodeBuilder, Result, Shelved, message};
 
             #[qmesh::service(name = $name)]
