@@ -37,7 +37,8 @@ pub(super) fn print(spans: &[SpanInfo]) -> anyhow::Result<()> {
     let Some(first) = spans.first() else { return Ok(()) };
     let nodes: BTreeSet<_> = lines.iter().map(|line| line.node.as_str()).collect();
     let whole = whole(&lines);
-    let about = format!("{} spans on {} nodes, {}", lines.len(), nodes.len(), text::duration_us(whole));
+    let nodes = if nodes.len() == 1 { "1 node".to_owned() } else { format!("{} nodes", nodes.len()) };
+    let about = format!("{} spans on {nodes}, {}", lines.len(), text::duration_us(whole));
     output::line(format!("trace {}  {}\n", bold(&first.trace), faint(&about)))?;
     for (line, has_failed) in
         rendered(&lines).into_iter().zip(lines.iter().map(|line| !line.failed.is_empty()))
