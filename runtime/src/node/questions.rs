@@ -33,7 +33,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// What this node says of itself.
 pub(crate) async fn answer(node: &Arc<NodeInner>, query: Query) -> Answer {
     let patience = query.patience();
-    match query {
+    match query.of_node(Some(node.name()), &full_name(node.name(), node.id())) {
         Query::Nodes => Answer::Nodes(node.node_infos()),
         Query::Services => Answer::Services(node.service_infos()),
         Query::Tree => Answer::Tree(node.tree().list()),
