@@ -144,7 +144,7 @@ fn send_in_one_node(world: World) -> u64 {
     world.send(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(2_245))]
+#[library_benchmark(config = within(2_425))]
 #[bench::flat_out(there())]
 fn send_between_nodes(world: World) -> u64 {
     world.send(black_box(TIMES))
