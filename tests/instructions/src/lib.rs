@@ -56,11 +56,7 @@ impl World {
 
     /// The same with nodes that keep so many traces each second.
     #[must_use]
-    pub fn keeping(
-        per_second: u32,
-        remote: bool,
-        furnish: impl FnOnce(MeshBuilder) -> MeshBuilder,
-    ) -> Self {
+    pub fn keeping(per_second: u32, remote: bool, furnish: impl FnOnce(MeshBuilder) -> MeshBuilder) -> Self {
         let mut config = Config::local();
         config.kept_traces_per_second = per_second;
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
