@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use about::{About, QueueInfo, SessionInfo, UnreachableInfo};
+pub use about::{About, UnreachableInfo};
 pub use deadlocks::{Deadlock, deadlocks};
 pub(crate) use latency::BUCKETS;
 pub use latency::Latency;

@@ -25,6 +25,7 @@ use crate::{
         Answer, MethodInfo, NodeInfo, Query, ServiceInfo, SpanInfo, Tap, TapRequest, TraceFilter, TraceInfo,
         Traffic,
     },
+    duration::millis,
     failure::{CallError, Failure, Reason},
     node::{
         control::question_bytes_max,
@@ -265,7 +266,7 @@ impl ControlClient {
         service: &str,
         patience: Duration,
     ) -> Result<Result<Vec<MethodInfo>, Failure>, ControlError> {
-        let query = Query::Methods { service: service.to_owned(), timeout_ms: milliseconds(patience) };
+        let query = Query::Methods { service: service.to_owned(), timeout_ms: millis(patience) };
         match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
             Answer::Methods(methods) => Ok(Ok(methods)),
             Answer::Failed(failure) => Ok(Err(failure)),
@@ -292,7 +293,7 @@ impl ControlClient {
             service: service.to_owned(),
             method: method.to_owned(),
             arguments,
-            timeout_ms: milliseconds(patience),
+            timeout_ms: millis(patience),
             head: head.encode_to_vec(),
         };
         let answer = match self.ask(&query, patience.saturating_add(ANSWER_MAX)).await? {
@@ -321,7 +322,7 @@ impl ControlClient {
         payload: bool,
         patience: Duration,
     ) -> Result<BTreeMap<String, Result<Tap, Failure>>, ControlError> {
-        let (service, wait_ms) = (service.to_owned(), milliseconds(patience.min(TAP_PATIENCE_MAX)));
+        let (service, wait_ms) = (service.to_owned(), millis(patience.min(TAP_PATIENCE_MAX)));
         let asked = TapRequest { service, after_of, max: TAPPED_AT_ONCE, wait_ms, payload, after: 0 };
         let answers = self.ask_everywhere(Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await?;
         let told = |(node, answer)| {
@@ -404,10 +405,6 @@ impl ControlClient {
         };
         ControlError::NoAnswer(self.node.clone(), why)
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 // === impl ControlClient ===

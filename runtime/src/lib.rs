@@ -107,6 +107,7 @@ mod console;
 mod control_api;
 mod control_client;
 mod counters;
+mod duration;
 mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
@@ -137,8 +138,8 @@ pub use config::{Config, ConfigError, Limits};
 #[cfg(feature = "console")]
 pub use console::{Console, ConsoleError, OpenConsole};
 pub use control_api::{
-    About, Deadlock, Flow, Latency, MethodInfo, NodeInfo, QueueInfo, ServiceInfo, ServiceLoad, SessionInfo,
-    SessionLoad, SpanInfo, Tap, Tapped, TraceFilter, TraceInfo, Traffic, UnreachableInfo, Waiting, deadlocks,
+    About, Deadlock, Flow, Latency, MethodInfo, NodeInfo, ServiceInfo, ServiceLoad, SessionLoad, SpanInfo,
+    Tap, Tapped, TraceFilter, TraceInfo, Traffic, UnreachableInfo, Waiting, deadlocks,
 };
 pub use control_client::{ControlClient, ControlError, EventsAnswer, StreamAnswer, StreamTimes};
 pub use counters::{Counts, OneWayCounts};

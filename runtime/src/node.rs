@@ -53,10 +53,11 @@ pub(crate) use wall_clock::WallClock;
 use crate::{
     client::{self, Client, DynamicError, JsonCall, ServiceClient},
     control_api::{NodeInfo, ServiceInfo, SpanInfo, Tap, TapRequest, TraceFilter, TraceInfo, Traffic},
+    duration::millis,
     events::Events,
     failure::Failure,
     supervisor::ActorInfo,
-    telemetry::{self, Trace},
+    telemetry::Trace,
 };
 
 /// The path of a node's own supervisor.
@@ -213,7 +214,7 @@ impl Node {
         payload: bool,
         patience: Duration,
     ) -> Result<Tap, Failure> {
-        let (service, wait_ms) = (service.to_owned(), telemetry::millis(patience));
+        let (service, wait_ms) = (service.to_owned(), millis(patience));
         let asked = TapRequest { service, after, max, wait_ms, payload, ..TapRequest::default() };
         traffic::tap(self.inner(), &asked).await
     }

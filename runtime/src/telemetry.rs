@@ -37,7 +37,7 @@ pub(crate) use span::Span;
 pub(crate) use trace::Trace;
 pub use tracer::Sampling;
 pub(crate) use tracer::Tracer;
-pub(crate) use watch::{Called, Target, Watch, micros, millis, shown};
+pub(crate) use watch::{Called, Target, Watch, shown};
 
 use crate::{node::NodeInner, service::Method};
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{ServiceLoad, SessionLoad};
+
 /// What a node says of itself and of what it sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -34,29 +36,15 @@ pub struct About {
     /// The nodes that are alive as it sees it, by name, itself included.
     pub knows: Vec<String>,
     /// The nodes that it has a session with.
-    pub sessions: Vec<SessionInfo>,
+    pub sessions: Vec<SessionLoad>,
     /// What it dials in vain: nodes that are alive, and seeds that somebody named.
     pub unreachable: Vec<UnreachableInfo>,
     /// The queues of its services.
-    pub queues: Vec<QueueInfo>,
+    pub queues: Vec<ServiceLoad>,
     /// The services that it gave up, and why.
     pub given_up: BTreeMap<String, String>,
     /// How often it rejected something that members gossip, by what was wrong.
     pub rejected: BTreeMap<String, u64>,
-}
-
-/// A session of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SessionInfo {
-    /// With whom.
-    pub peer: String,
-    /// What carries it: `quic` or `memory`.
-    pub path: String,
-    /// The round trip in microseconds, where it is measured.
-    pub round_trip_us: Option<u64>,
-    /// Whether the node that was asked has dialled it.
-    pub dialled: bool,
 }
 
 /// Somebody whom a node dials in vain.
@@ -71,22 +59,4 @@ pub struct UnreachableInfo {
     pub why: String,
     /// Nothing came back at all.
     pub silent: bool,
-}
-
-/// The queue of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct QueueInfo {
-    /// The service.
-    pub service: String,
-    /// Whether it takes calls.
-    pub ready: bool,
-    /// Calls that wait or run.
-    pub depth: u64,
-    /// How many there may be.
-    pub capacity: u64,
-    /// How long the oldest waits, in milliseconds.
-    pub oldest_ms: u64,
-    /// How often the service was restarted.
-    pub restarts: u64,
 }

@@ -66,6 +66,7 @@ pub struct Flow {
 
 /// What a service has to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct ServiceLoad {
     /// Its name.
@@ -90,6 +91,7 @@ pub struct ServiceLoad {
 
 /// A session with another node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct SessionLoad {
     /// The other node.

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ANSWER_MAX, ControlClient, ControlError, milliseconds};
+use super::{ANSWER_MAX, ControlClient, ControlError};
 use crate::{
     control_api::{About, Answer, Query},
+    duration::millis,
     events::Happened,
     failure::{Failure, Reason},
 };
@@ -52,7 +53,7 @@ impl ControlClient {
         patience: Duration,
     ) -> Result<EventsAnswer, ControlError> {
         let after_of = BTreeMap::new();
-        let query = Query::Events { after, after_of, max, wait_ms: milliseconds(patience) };
+        let query = Query::Events { after, after_of, max, wait_ms: millis(patience) };
         let answer = self.ask(&query, patience.saturating_add(ANSWER_MAX)).await?;
         self.events_in(answer)?.map_err(|failure| self.failed(&failure))
     }

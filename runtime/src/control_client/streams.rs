@@ -22,7 +22,8 @@ use crate::{
     codec::Codec,
     config::{Limits, deadline_after},
     control_api::MethodInfo,
-    control_client::{ControlClient, milliseconds},
+    control_client::ControlClient,
+    duration::millis,
     failure::{CallError, Failure},
     stream::Receiver,
     wire::{
@@ -128,7 +129,7 @@ impl ControlClient {
             service: method.service.clone(),
             codec: Codec::Json.name().to_owned(),
             methods: vec![OpenMethod { name: method.name.clone(), signature: method.signature.clone() }],
-            patience_ms: milliseconds(deadline.saturating_duration_since(Instant::now())).max(1),
+            patience_ms: millis(deadline.saturating_duration_since(Instant::now())).max(1),
             guest: None,
         };
         let open = open::open(&self.session, request, &Limits::default(), None, deadline).await?;

@@ -31,6 +31,7 @@ use crate::{
     config::Config,
     control_api::{NodeInfo, ServiceInfo},
     counters::Counters,
+    duration::micros,
     events::{Chronicle, MeshEvent},
     node::{
         Drain, Following, Peer,
@@ -591,7 +592,7 @@ impl NodeInner {
             zone: record.zone.clone(),
             incarnation: record.incarnation,
             connected: own || link.is_some(),
-            round_trip_us: round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            round_trip_us: round_trip.map(micros),
         }
     }
 

@@ -1,15 +1,15 @@
 //! What a node tells of its traffic.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::time::Instant;
 
 use crate::{
     control_api::{ServiceLoad, SessionLoad, Tap, TapRequest, Traffic},
+    duration::{micros, millis},
     failure::{Failure, Reason},
     node::{Link, NodeInner},
     service::Endpoint,
-    telemetry,
 };
 
 /// The node's traffic, which it measures from now on.
@@ -18,12 +18,11 @@ pub(crate) fn traffic(node: &NodeInner) -> Traffic {
         watch.look(node.tasks());
         watch.read()
     });
-    let now = Instant::now();
     Traffic {
         node: node.name().to_owned(),
         unix_ms: node.clock().now_ms(),
-        services: services(node, now),
-        sessions: node.links().iter().map(|link| session(link)).collect(),
+        services: services(node),
+        sessions: sessions(node),
         ..measured.unwrap_or_default()
     }
 }
@@ -46,11 +45,11 @@ pub(crate) async fn tap(node: &NodeInner, asked: &TapRequest) -> Result<Tap, Fai
     }
 }
 
-fn services(node: &NodeInner, now: Instant) -> Vec<ServiceLoad> {
-    let actors = node.tree().list();
+/// What each service of the node has to do.
+pub(crate) fn services(node: &NodeInner) -> Vec<ServiceLoad> {
+    let now = Instant::now();
+    let actors: BTreeMap<_, _> = node.services_of_the_tree().collect();
     let load = |endpoint: Arc<dyn Endpoint>| {
-        let path = format!("node/service/{}", endpoint.name());
-        let actor = actors.iter().find(|actor| actor.path == path);
         let (depth, oldest) = endpoint.depth(now);
         let (runs, waits) = match endpoint.at_work() {
             Some(at_work) if at_work.runs => (Some(at_work), None),
@@ -61,14 +60,21 @@ fn services(node: &NodeInner, now: Instant) -> Vec<ServiceLoad> {
             ready: endpoint.is_ready(),
             depth: depth as u64,
             capacity: endpoint.capacity() as u64,
-            oldest_ms: telemetry::millis(oldest),
+            oldest_ms: millis(oldest),
             running: runs.map(|runs| runs.method.to_owned()),
-            running_ms: runs.map_or(0, |runs| telemetry::millis(now.saturating_duration_since(runs.since))),
+            running_ms: runs.map_or(0, |runs| millis(now.saturating_duration_since(runs.since))),
             held_up: waits.map(|waits| waits.method.to_owned()),
-            restarts: actor.map_or(0, |actor| actor.restarts),
+            restarts: actors.get(endpoint.name()).map_or(0, |actor| actor.restarts),
         }
     };
     node.endpoints().into_iter().map(load).collect()
+}
+
+/// The sessions of the node, by the name of the peer.
+pub(crate) fn sessions(node: &NodeInner) -> Vec<SessionLoad> {
+    let mut sessions: Vec<_> = node.links().iter().map(|link| session(link)).collect();
+    sessions.sort_by(|one, other| one.peer.cmp(&other.peer));
+    sessions
 }
 
 fn session(link: &Link) -> SessionLoad {
@@ -76,9 +82,9 @@ fn session(link: &Link) -> SessionLoad {
     SessionLoad {
         peer: link.session().peer().name().to_owned(),
         path: link.session().local_address().scheme().to_owned(),
-        round_trip_us: (!round_trip.is_zero()).then(|| telemetry::micros(round_trip)),
+        round_trip_us: (!round_trip.is_zero()).then(|| micros(round_trip)),
         dialled: link.is_dialled(),
-        up_ms: telemetry::millis(link.age()),
+        up_ms: millis(link.age()),
         channels: link.channels() as u64,
     }
 }

@@ -8,6 +8,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::duration::millis;
+
 /// A clock that tells milliseconds since 1970.
 #[derive(Clone)]
 pub(crate) struct WallClock(Arc<dyn Fn() -> u64 + Send + Sync>);
@@ -33,10 +35,7 @@ pub(crate) fn unix_secs(date: SystemTime) -> u64 {
 impl Default for WallClock {
     /// The system's.
     fn default() -> Self {
-        Self(Arc::new(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        }))
+        Self(Arc::new(|| millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())))
     }
 }
 

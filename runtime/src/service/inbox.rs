@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     call_tree::Inherited,
+    duration::millis,
     events::{self, Chronicle, MeshEvent},
     failure::{Failure, Reason},
     service::reply::unanswered,
@@ -456,7 +457,7 @@ impl<C: Contract> Inbox<C> {
             service: C::NAME.to_owned(),
             depth: self.occupied() as u64,
             capacity: self.capacity as u64,
-            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            wait_ms: millis(wait),
         });
     }
 }

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::duration::millis;
 use crate::events::{self, Chronicle, MeshEvent};
 
 /// A look at an actor with a queue.
@@ -179,10 +180,6 @@ impl Entry {
             oldest_ms: glance.map(|glance| millis(glance.oldest)),
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 // === impl Entry ===

@@ -9,7 +9,9 @@ use opentelemetry::{KeyValue, metrics::AsyncInstrument};
 use tokio::time::Instant;
 
 use crate::{
+    duration::millis,
     node::{NodeInner, gossip, wall_clock::unix_secs},
+    supervisor::ActorInfo,
     telemetry::{meter::Meter, names},
 };
 
@@ -118,11 +120,7 @@ const OBSERVED: &[Observed] = &[
     observed(
         ("qmesh.service.queue.oldest", "s", Seconds),
         "How long the oldest call waits at a service.",
-        |node| {
-            of_services(node, |endpoint| {
-                u64::try_from(endpoint.depth(Instant::now()).1.as_millis()).unwrap_or(u64::MAX)
-            })
-        },
+        |node| of_services(node, |endpoint| millis(endpoint.depth(Instant::now()).1)),
     ),
     observed(("qmesh.service.ready", "1", Gauge), "Whether a service takes calls.", |node| {
         of_services(node, |endpoint| u64::from(endpoint.is_ready()))
@@ -131,11 +129,10 @@ const OBSERVED: &[Observed] = &[
         ("qmesh.service.restarts", "{restart}", Counter),
         "How often a service was restarted.",
         |node| {
-            let services = node.tree().list().into_iter().filter_map(|actor| {
-                let name = actor.path.strip_prefix("node/service/")?.to_owned();
-                Some((actor.restarts, vec![KeyValue::new(names::SERVICE, name)]))
-            });
-            services.collect()
+            let told = |(name, actor): (String, ActorInfo)| {
+                (actor.restarts, vec![KeyValue::new(names::SERVICE, name)])
+            };
+            node.services_of_the_tree().map(told).collect()
         },
     ),
     observed(("qmesh.directory.nodes", "{node}", Gauge), "Nodes that are alive, by state.", |node| {
@@ -147,7 +144,7 @@ const OBSERVED: &[Observed] = &[
         "How long nothing was heard of any other node.",
         |node| {
             let heard = node.gopher_map().stats().heard_ago;
-            heard.map_or_else(Vec::new, |ago| alone(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)))
+            heard.map_or_else(Vec::new, |ago| alone(millis(ago)))
         },
     ),
     observed(("qmesh.directory.services", "{service}", Gauge), "Services that have an endpoint.", |node| {

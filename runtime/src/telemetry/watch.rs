@@ -34,6 +34,7 @@ use waits::Waits;
 
 use crate::{
     control_api::{Tap, TapRequest, Traffic},
+    duration::micros,
     failure::Failure,
     random::Random,
     task::{self, Tasks},
@@ -247,14 +248,6 @@ impl Pace {
             self.weight.store(if is_busy { WEIGHT.into() } else { 1 }, Relaxed);
         }
     }
-}
-
-pub(crate) fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 // === impl Watch ===

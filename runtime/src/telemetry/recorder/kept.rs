@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use crate::{
     control_api::{SpanInfo, TraceInfo},
+    duration::micros,
     telemetry::{
         moment::Moment,
         names::{self, Status},
@@ -78,7 +79,7 @@ impl KeptSpan {
             name: self.name.clone().into_owned(),
             kind: kind(&self.kind).to_owned(),
             unix_us: unix_us(self.since.wall),
-            duration_us: us(self.took),
+            duration_us: micros(self.took),
             status: self.status.map_or("", Status::code).to_owned(),
             detail: self.detail.clone(),
             attributes,
@@ -91,7 +92,7 @@ impl KeptSpan {
         TraceInfo {
             trace: trace.to_string(),
             unix_us: unix_us(self.since.wall),
-            duration_us: us(self.took),
+            duration_us: micros(self.took),
             service: service.to_owned(),
             method: method.to_owned(),
             kind: kind(&self.kind).to_owned(),
@@ -152,11 +153,7 @@ const fn kind(kind: &SpanKind) -> &'static str {
 }
 
 fn unix_us(time: SystemTime) -> u64 {
-    us(time.duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-fn us(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    micros(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

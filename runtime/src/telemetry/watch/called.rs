@@ -10,14 +10,13 @@ use tokio::time::Instant;
 use crate::{
     call_tree::{self, Handler},
     control_api::Tapped,
+    duration::{micros, millis},
     failure::Failure,
     telemetry::{
         moment::Moment,
         names::Status,
         trace::Trace,
-        watch::{
-            MEASURES, Names, Relaxed, Served, Side, TAPS, Watch, micros, millis, taps::Faucet, waits::Wait,
-        },
+        watch::{MEASURES, Names, Relaxed, Served, Side, TAPS, Watch, taps::Faucet, waits::Wait},
     },
 };
 

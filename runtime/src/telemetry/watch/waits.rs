@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::{call_tree::Handler, control_api::Waiting, telemetry::watch::millis};
+use crate::{call_tree::Handler, control_api::Waiting, duration::millis};
 
 /// Calls of handlers that are kept. The rest is counted.
 const WAITING_MAX: usize = 1024;
