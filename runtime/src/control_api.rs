@@ -86,15 +86,25 @@ impl Query {
     /// The question to all nodes as it is put to one of them: what was read of it stands under its full name, or under its
     /// name where no other node has that.
     pub(crate) fn of_node(&self, name: Option<&str>, full_name: &str) -> Self {
-        let mut query = self.clone();
-        if let Self::Events { after, after_of, .. } | Self::Tap(TapRequest { after, after_of, .. }) =
-            &mut query
-        {
+        let read = |after: u64, after_of: &BTreeMap<String, u64>| {
             let read = |name| after_of.get(name).copied();
-            *after = read(full_name).max(name.and_then(read)).unwrap_or(*after);
-            after_of.clear();
+            read(full_name).max(name.and_then(read)).unwrap_or(after)
+        };
+        match self {
+            Self::Events { after, after_of, max, wait_ms } => Self::Events {
+                after: read(*after, after_of),
+                after_of: BTreeMap::new(),
+                max: *max,
+                wait_ms: *wait_ms,
+            },
+            Self::Tap(asked) => Self::Tap(TapRequest {
+                service: asked.service.clone(),
+                after: read(asked.after, &asked.after_of),
+                after_of: BTreeMap::new(),
+                ..*asked
+            }),
+            other => other.clone(),
         }
-        query
     }
 }
 

@@ -40,6 +40,16 @@ use crate::{
     },
 };
 
+/// What an answer of that kind says; any other is given back.
+macro_rules! told {
+    ($kind:ident) => {
+        |answer| match answer {
+            Answer::$kind(told) => Ok(told),
+            other => Err(Box::new(other)),
+        }
+    };
+}
+
 /// A connection to one node of a mesh, for questions about the mesh and calls through that node.
 #[derive(Debug)]
 pub struct ControlClient {
@@ -121,10 +131,8 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NoAnswer`].
     pub async fn nodes(&mut self) -> Result<Vec<NodeInfo>, ControlError> {
-        match self.ask(&Query::Nodes, ANSWER_MAX).await? {
-            Answer::Nodes(nodes) => Ok(nodes),
-            other => Err(self.unexpected(&other)),
-        }
+        let answer = self.ask(&Query::Nodes, ANSWER_MAX).await?;
+        told!(Nodes)(answer).map_err(|other| self.unexpected(&other))
     }
 
     /// The services of the mesh, by name.
@@ -132,10 +140,8 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NoAnswer`].
     pub async fn services(&mut self) -> Result<Vec<ServiceInfo>, ControlError> {
-        match self.ask(&Query::Services, ANSWER_MAX).await? {
-            Answer::Services(services) => Ok(services),
-            other => Err(self.unexpected(&other)),
-        }
+        let answer = self.ask(&Query::Services, ANSWER_MAX).await?;
+        told!(Services)(answer).map_err(|other| self.unexpected(&other))
     }
 
     /// The node's supervision tree, by path.
@@ -143,10 +149,8 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NoAnswer`].
     pub async fn tree(&mut self) -> Result<Vec<ActorInfo>, ControlError> {
-        match self.ask(&Query::Tree, ANSWER_MAX).await? {
-            Answer::Tree(actors) => Ok(actors),
-            other => Err(self.unexpected(&other)),
-        }
+        let answer = self.ask(&Query::Tree, ANSWER_MAX).await?;
+        told!(Tree)(answer).map_err(|other| self.unexpected(&other))
     }
 
     /// The supervision tree of another node of the mesh, which this node asks; by name or id.
@@ -156,7 +160,7 @@ impl ControlClient {
     pub async fn tree_of(&mut self, node: &str) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
         let query = Query::Of { node: node.to_owned(), query: Box::new(Query::Tree) };
         let answer = self.ask(&query, ANSWER_MAX).await?;
-        self.tree_in(answer)
+        self.told(answer, told!(Tree))
     }
 
     /// The supervision trees of all nodes of the mesh, by name; or why a node gave none.
@@ -164,15 +168,7 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NoAnswer`].
     pub async fn trees(&mut self) -> Result<BTreeMap<String, Result<Vec<ActorInfo>, Failure>>, ControlError> {
-        let answers = self.ask_everywhere(Query::Tree, ANSWER_MAX).await?;
-        answers.into_iter().map(|(node, answer)| Ok((node, self.tree_in(answer)?))).collect()
-    }
-
-    fn tree_in(&self, answer: Answer) -> Result<Result<Vec<ActorInfo>, Failure>, ControlError> {
-        match answer {
-            Answer::Tree(actors) => Ok(Ok(actors)),
-            other => self.not_told(other).map(Err),
-        }
+        self.everywhere(Query::Tree, ANSWER_MAX, told!(Tree)).await
     }
 
     /// The calls that each node of the mesh keeps, made by it or served by it, as far as they are as asked; the latest first. By
@@ -184,12 +180,7 @@ impl ControlClient {
         &mut self,
         filter: &TraceFilter,
     ) -> Result<BTreeMap<String, Result<Vec<TraceInfo>, Failure>>, ControlError> {
-        let answers = self.ask_everywhere(Query::Traces(filter.clone()), ANSWER_MAX).await?;
-        let told = answers.into_iter().map(|(node, answer)| match answer {
-            Answer::Traces(traces) => Ok((node, Ok(traces))),
-            other => Ok((node, Err(self.not_told(other)?))),
-        });
-        told.collect()
+        self.everywhere(Query::Traces(filter.clone()), ANSWER_MAX, told!(Traces)).await
     }
 
     /// The spans that each node of the mesh keeps of a trace, which may be named by the first of its 32 hexadecimal digits: those
@@ -201,21 +192,7 @@ impl ControlClient {
         &mut self,
         id: &str,
     ) -> Result<BTreeMap<String, Result<Vec<SpanInfo>, Failure>>, ControlError> {
-        let answers = self.ask_everywhere(Query::Trace { trace: id.to_owned() }, ANSWER_MAX).await?;
-        let told = answers.into_iter().map(|(node, answer)| match answer {
-            Answer::Spans(spans) => Ok((node, Ok(spans))),
-            other => Ok((node, Err(self.not_told(other)?))),
-        });
-        told.collect()
-    }
-
-    /// Why a node did not tell what it was asked.
-    fn not_told(&self, answer: Answer) -> Result<Failure, ControlError> {
-        match answer {
-            Answer::Failed(failure) => Ok(failure),
-            Answer::Unknown(why) => Ok(Failure::unknown(Reason::Protocol, why)),
-            other => Err(self.unexpected(&other)),
-        }
+        self.everywhere(Query::Trace { trace: id.to_owned() }, ANSWER_MAX, told!(Spans)).await
     }
 
     /// The node's traffic. It measures from the first question on, and for ten seconds after each.
@@ -223,10 +200,8 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NoAnswer`].
     pub async fn traffic(&mut self) -> Result<Traffic, ControlError> {
-        match self.ask(&Query::Traffic, ANSWER_MAX).await? {
-            Answer::Traffic(traffic) => Ok(traffic),
-            other => Err(self.unexpected(&other)),
-        }
+        let answer = self.ask(&Query::Traffic, ANSWER_MAX).await?;
+        told!(Traffic)(answer).map_err(|other| self.unexpected(&other))
     }
 
     /// The traffic of all nodes of the mesh, by name; or why a node tells nothing. Each measures as for
@@ -237,17 +212,7 @@ impl ControlClient {
     pub async fn traffic_everywhere(
         &mut self,
     ) -> Result<BTreeMap<String, Result<Traffic, Failure>>, ControlError> {
-        let answers = self.ask_everywhere(Query::Traffic, ANSWER_MAX).await?;
-        let told = |(node, answer)| {
-            Ok((
-                node,
-                match answer {
-                    Answer::Traffic(traffic) => Ok(traffic),
-                    other => Err(self.not_told(other)?),
-                },
-            ))
-        };
-        answers.into_iter().map(told).collect()
+        self.everywhere(Query::Traffic, ANSWER_MAX, told!(Traffic)).await
     }
 
     /// The id of the trace of the call that it has begun last, as 32 hexadecimal digits. All nodes that the call comes to
@@ -324,17 +289,7 @@ impl ControlClient {
     ) -> Result<BTreeMap<String, Result<Tap, Failure>>, ControlError> {
         let (service, wait_ms) = (service.to_owned(), millis(patience.min(TAP_PATIENCE_MAX)));
         let asked = TapRequest { service, after_of, max: TAPPED_AT_ONCE, wait_ms, payload, after: 0 };
-        let answers = self.ask_everywhere(Query::Tap(asked), patience.saturating_add(ANSWER_MAX)).await?;
-        let told = |(node, answer)| {
-            Ok((
-                node,
-                match answer {
-                    Answer::Tapped(tap) => Ok(tap),
-                    other => Err(self.not_told(other)?),
-                },
-            ))
-        };
-        answers.into_iter().map(told).collect()
+        self.everywhere(Query::Tap(asked), patience.saturating_add(ANSWER_MAX), told!(Tapped)).await
     }
 
     /// The trace of a call that begins now.
@@ -357,14 +312,34 @@ impl ControlClient {
         let _left = timeout(GOODBYE, endpoint.wait_idle()).await;
     }
 
-    /// What every node says, by name.
-    async fn ask_everywhere(
+    /// What every node says, by name; or why it does not.
+    async fn everywhere<T>(
         &mut self,
         query: Query,
         patience: Duration,
-    ) -> Result<BTreeMap<String, Answer>, ControlError> {
+        meant: fn(Answer) -> Result<T, Box<Answer>>,
+    ) -> Result<BTreeMap<String, Result<T, Failure>>, ControlError> {
         match self.ask(&Query::Everywhere { query: Box::new(query) }, patience).await? {
-            Answer::Everywhere(answers) => Ok(answers),
+            Answer::Everywhere(answers) => {
+                answers.into_iter().map(|(node, answer)| Ok((node, self.told(answer, meant)?))).collect()
+            }
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// What an answer says that was asked of another node; or why that node says nothing.
+    fn told<T>(
+        &self,
+        answer: Answer,
+        meant: fn(Answer) -> Result<T, Box<Answer>>,
+    ) -> Result<Result<T, Failure>, ControlError> {
+        let other = match meant(answer) {
+            Ok(told) => return Ok(Ok(told)),
+            Err(other) => *other,
+        };
+        match other {
+            Answer::Failed(failure) => Ok(Err(failure)),
+            Answer::Unknown(why) => Ok(Err(Failure::unknown(Reason::Protocol, why))),
             other => Err(self.unexpected(&other)),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     control_api::{About, Answer, Query},
     duration::millis,
     events::Happened,
-    failure::{Failure, Reason},
+    failure::Failure,
 };
 
 /// Events of a node.
@@ -29,7 +29,7 @@ impl ControlClient {
     /// [`ControlError::NoAnswer`].
     pub async fn about(&mut self) -> Result<About, ControlError> {
         let answer = self.ask(&Query::About, ANSWER_MAX).await?;
-        self.about_in(answer)?.map_err(|failure| self.failed(&failure))
+        self.told(answer, about)?.map_err(|failure| self.failed(&failure))
     }
 
     /// What all nodes of the mesh say of themselves, by name; or why a node said nothing.
@@ -37,8 +37,7 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError::NoAnswer`].
     pub async fn abouts(&mut self) -> Result<BTreeMap<String, Result<About, Failure>>, ControlError> {
-        let answers = self.ask_everywhere(Query::About, ANSWER_MAX).await?;
-        answers.into_iter().map(|(node, answer)| Ok((node, self.about_in(answer)?))).collect()
+        self.everywhere(Query::About, ANSWER_MAX, about).await
     }
 
     /// What happened after the event of that number, as the node saw it, the oldest first and `max` at most; 0 is before all
@@ -55,7 +54,7 @@ impl ControlClient {
         let after_of = BTreeMap::new();
         let query = Query::Events { after, after_of, max, wait_ms: millis(patience) };
         let answer = self.ask(&query, patience.saturating_add(ANSWER_MAX)).await?;
-        self.events_in(answer)?.map_err(|failure| self.failed(&failure))
+        self.told(answer, events)?.map_err(|failure| self.failed(&failure))
     }
 
     /// What happened on all nodes of the mesh, by name, or why a node said nothing: of each `max` events at most, after the one of
@@ -69,34 +68,24 @@ impl ControlClient {
         max: u32,
     ) -> Result<BTreeMap<String, Result<EventsAnswer, Failure>>, ControlError> {
         let query = Query::Events { after: 0, after_of: after.clone(), max, wait_ms: 0 };
-        let answers = self.ask_everywhere(query, ANSWER_MAX).await?;
-        answers.into_iter().map(|(node, answer)| Ok((node, self.events_in(answer)?))).collect()
-    }
-
-    fn about_in(&self, answer: Answer) -> Result<Result<About, Failure>, ControlError> {
-        match answer {
-            Answer::About(about) => Ok(Ok(*about)),
-            other => self.failure_in(other).map(Err),
-        }
-    }
-
-    fn events_in(&self, answer: Answer) -> Result<Result<EventsAnswer, Failure>, ControlError> {
-        match answer {
-            Answer::Events { events, missed } => Ok(Ok(EventsAnswer { events, missed })),
-            other => self.failure_in(other).map(Err),
-        }
-    }
-
-    /// Why an answer says nothing.
-    fn failure_in(&self, answer: Answer) -> Result<Failure, ControlError> {
-        match answer {
-            Answer::Failed(failure) => Ok(failure),
-            Answer::Unknown(why) => Ok(Failure::unknown(Reason::Protocol, why)),
-            other => Err(self.unexpected(&other)),
-        }
+        self.everywhere(query, ANSWER_MAX, events).await
     }
 
     fn failed(&self, failure: &Failure) -> ControlError {
         ControlError::NoAnswer(self.node().to_owned(), failure.to_string())
+    }
+}
+
+fn about(answer: Answer) -> Result<About, Box<Answer>> {
+    match answer {
+        Answer::About(about) => Ok(*about),
+        other => Err(Box::new(other)),
+    }
+}
+
+fn events(answer: Answer) -> Result<EventsAnswer, Box<Answer>> {
+    match answer {
+        Answer::Events { events, missed } => Ok(EventsAnswer { events, missed }),
+        other => Err(Box::new(other)),
     }
 }
