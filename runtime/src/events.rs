@@ -2,7 +2,6 @@
 
 mod chronicle;
 mod follow;
-mod pace;
 
 use std::fmt;
 
@@ -10,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use chronicle::Chronicle;
 pub use follow::Events;
-pub(crate) use pace::Pace;
 
 /// The target of the log's lines.
 const TARGET: &str = "qmesh::event";

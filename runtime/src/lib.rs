@@ -121,6 +121,7 @@ pub mod instructions;
 mod layer;
 mod metadata;
 mod node;
+mod pace;
 mod random;
 mod service;
 mod stream;

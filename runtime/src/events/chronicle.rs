@@ -5,8 +5,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Events, Happened, MeshEvent, Pace};
-use crate::node::{Changes, Following, WallClock};
+use super::{Events, Happened, MeshEvent};
+use crate::{
+    node::{Changes, Following, WallClock},
+    pace::Pace,
+};
 
 /// Events that are kept. A new one pushes out the oldest.
 const KEPT_MAX: usize = 1024;

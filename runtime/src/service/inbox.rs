@@ -28,8 +28,9 @@ use tokio::{
 use crate::{
     call_tree::Inherited,
     duration::millis,
-    events::{self, Chronicle, MeshEvent},
+    events::{Chronicle, MeshEvent},
     failure::{Failure, Reason},
+    pace,
     service::reply::unanswered,
     service::{CallScope, Conditions, Contract, Method, OneWays, actor::ServiceMessage},
     telemetry::{Arrived, Handling},
@@ -73,7 +74,7 @@ pub(crate) struct Inbox<C: Contract> {
     pub(crate) age: Arc<AtomicU64>,
     events: Arc<Chronicle>,
     /// How often it tells that it refuses calls.
-    refusals: events::Pace,
+    refusals: pace::Pace,
 }
 
 /// How fast the service works: read without a lock, written under the queue's.
@@ -233,7 +234,7 @@ impl<C: Contract> Inbox<C> {
             pace: Pace::default(),
             age: Arc::default(),
             events,
-            refusals: events::Pace::new(1, OVERLOAD_EVERY),
+            refusals: pace::Pace::new(1, OVERLOAD_EVERY),
         }
     }
 

@@ -14,9 +14,9 @@ use ractor::{Actor, ActorCell, SpawnErr};
 
 use crate::{
     authorize::{Decision, Guard, Policy, Rules},
-    events::Pace,
     layer::{CallLayer, Layers, Side},
     node::NodeHandle,
+    pace::Pace,
     service::{
         Caller, Contract, Endpoint, LocalEndpoint, Serve,
         actor::{ServiceActor, ServiceArguments},

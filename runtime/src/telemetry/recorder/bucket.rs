@@ -1,8 +1,13 @@
 //! A token bucket that asks for the time as seldom as it can: most calls find it empty.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::time::Instant;
+
+use crate::pace::Pace;
 
 /// Once it was empty, so many asks are refused without a look at the clock, less one.
 const LOOK_EVERY: u32 = 16;
@@ -10,20 +15,15 @@ const LOOK_EVERY: u32 = 16;
 /// So many tokens each second, and those of one second at once.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    /// Nanoseconds in which a token comes.
-    interval: u64,
-    since: Instant,
-    /// When it is full again, in nanoseconds since then: each token that is taken puts it off.
-    full_at: AtomicU64,
+    pace: Pace,
     unseen: AtomicU32,
 }
 
-const SECOND: u64 = 1_000_000_000;
-
 impl Bucket {
     pub(crate) fn new(per_second: u32) -> Self {
-        let interval = SECOND / u64::from(per_second.max(1));
-        Self { interval, since: Instant::now(), full_at: AtomicU64::new(0), unseen: AtomicU32::new(0) }
+        let per_second = per_second.max(1);
+        let pace = Pace::new(per_second, Duration::from_secs(1) / per_second);
+        Self { pace, unseen: AtomicU32::new(0) }
     }
 
     /// Takes a token if there is one. Two threads that ask at once may leave the clock alone once more or once less.
@@ -40,15 +40,11 @@ impl Bucket {
 
     #[cold]
     fn look(&self) -> bool {
-        let now = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX / 2);
-        let taken = self.full_at.fetch_update(Relaxed, Relaxed, |full_at| {
-            let full_at = full_at.max(now) + self.interval;
-            (full_at <= now + SECOND.max(self.interval)).then_some(full_at)
-        });
-        if taken.is_err() {
+        let has_token = self.pace.pass(Instant::now()).is_some();
+        if !has_token {
             self.unseen.store(LOOK_EVERY - 1, Relaxed);
         }
-        taken.is_ok()
+        has_token
     }
 }
 

@@ -1,4 +1,4 @@
-//! How often something may be told that others can cause as often as they like: some at once, then one in a while.
+//! How often something may be done that comes as often as others like: some at once, then one in a while.
 
 use std::{
     sync::atomic::{
