@@ -244,7 +244,7 @@ impl<C: Contract> Client<C> {
         options: &mut CallOptions,
         keeping: Keeping,
     ) -> Option<Recorded> {
-        let shape = shape_of(about);
+        let shape = Shape::of(about);
         let (node, target) = (self.node(), (C::NAME, about.name));
         let side = self.route().side(node, C::METHODS).map(|side| (side, method));
         let (trace, recorded) = telemetry::begin(node.telemetry(), target, shape, side, keeping);
@@ -263,7 +263,7 @@ impl<C: Contract> Client<C> {
         let is_recorded = recorded.is_some_and(Recorded::has_span);
         let Some(about) = C::METHODS.get(method).filter(|_| !is_recorded) else { return };
         let (method, peer) = ((C::NAME, about.name), failure.endpoint());
-        let shape = shape_of(about);
+        let shape = Shape::of(about);
         self.node().telemetry().failed(Unkept { method, shape, is_served: false, since, peer, failure });
     }
 
@@ -299,10 +299,6 @@ impl<C: Contract> Client<C> {
     pub fn send<A>(&self, method: usize, arguments: A, make: fn(A) -> C::Call) -> OneWay<C, A> {
         OneWay::new(self.clone(), method, arguments, make)
     }
-}
-
-const fn shape_of(method: &Method) -> Shape {
-    if method.one_way { Shape::Send } else { Shape::Call }
 }
 
 // === impl Client ===

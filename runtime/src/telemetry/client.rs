@@ -20,6 +20,7 @@ use crate::{
     call_tree::{self, Traced},
     client::Choice,
     failure::{Failure, Reason},
+    service::Method,
     telemetry::{
         Telemetry,
         meter::{self, Side},
@@ -51,6 +52,22 @@ pub(crate) enum Shape {
     Call,
     /// One way.
     Send,
+}
+
+impl Shape {
+    pub(crate) const fn of(method: &Method) -> Self {
+        if method.one_way { Self::Send } else { Self::Call }
+    }
+
+    /// The kind of the span of whoever calls, or serves.
+    pub(crate) const fn kind(self, is_served: bool) -> SpanKind {
+        match (self, is_served) {
+            (Self::Call, false) => SpanKind::Client,
+            (Self::Call, true) => SpanKind::Server,
+            (Self::Send, false) => SpanKind::Producer,
+            (Self::Send, true) => SpanKind::Consumer,
+        }
+    }
 }
 
 /// What is decided of a trace where a call comes to it.
@@ -154,7 +171,7 @@ fn begin_span(
         Verdict::Unsampled => (Trace::Unsampled, None),
         Verdict::Unrecorded(below) => (Trace::of(below, None), None),
         Verdict::Recorded(above, is_exported) => {
-            let kind = if shape == Shape::Send { SpanKind::Producer } else { SpanKind::Client };
+            let kind = shape.kind(false);
             let method = names::method(service, method);
             let span = tracer.start_call((method.clone(), kind, Moment::now()), &above, is_exported);
             let tracer = Arc::clone(tracer);

@@ -12,7 +12,7 @@ use std::{fmt, time::Duration};
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanId, SpanKind, TraceContextExt as _, TraceId},
+    trace::{SpanId, TraceContextExt as _, TraceId},
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -151,12 +151,6 @@ impl Recorder {
             return;
         }
         let (service, method) = call.method;
-        let kind = match (call.shape, call.is_served) {
-            (Shape::Call, false) => SpanKind::Client,
-            (Shape::Call, true) => SpanKind::Server,
-            (Shape::Send, false) => SpanKind::Producer,
-            (Shape::Send, true) => SpanKind::Consumer,
-        };
         let now = Moment::now();
         let since = call.since.map_or(now, Moment::of);
         let mut attributes = vec![
@@ -168,7 +162,7 @@ impl Recorder {
             id: self.new_span(),
             parent: SpanId::INVALID,
             name: names::method(service, method).into(),
-            kind,
+            kind: call.shape.kind(call.is_served),
             is_root: true,
             since,
             took: now.since(since),

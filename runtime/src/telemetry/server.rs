@@ -149,7 +149,7 @@ impl Arrived<'_> {
         let (_, method) = self.method;
         self.scope.core.telemetry.failed(Unkept {
             method: (self.scope.core.name, method.name),
-            shape: if method.one_way { Shape::Send } else { Shape::Call },
+            shape: Shape::of(method),
             is_served: true,
             since: Some(self.queued_at),
             peer: Some(self.scope.caller.name()),
@@ -181,7 +181,7 @@ impl Arrived<'_> {
         };
         let (_, method) = self.method;
         let name = names::method(self.scope.core.name, method.name);
-        let mut server = tracer.start_call((name, kind_of(method), since), &above, is_exported);
+        let mut server = tracer.start_call((name, Shape::of(method).kind(true), since), &above, is_exported);
         server.set(names::PEER, self.scope.caller.name().to_owned());
         Ok((tracer, server))
     }
@@ -198,10 +198,6 @@ impl Arrived<'_> {
     fn tracer(&self) -> Option<&Arc<Tracer>> {
         self.scope.core.telemetry.tracer()
     }
-}
-
-const fn kind_of(method: &Method) -> SpanKind {
-    if method.one_way { SpanKind::Consumer } else { SpanKind::Server }
 }
 
 // === impl Handling ===

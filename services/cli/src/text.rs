@@ -1,8 +1,13 @@
-//! Small texts for people: durations, and commands that can be copied.
+//! Small texts for people: counts, durations, and commands that can be copied.
 
 use std::{env, path::Path, time::Duration};
 
 use jiff::SignedDuration;
+
+/// So many things: `1 node`, `2 nodes`.
+pub(crate) fn count(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
 
 /// A duration in milliseconds, in at most two units.
 pub(crate) fn duration_ms(ms: u64) -> String {

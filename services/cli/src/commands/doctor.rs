@@ -13,6 +13,7 @@ use crate::{
     exit::Exit,
     find::Target,
     output::{self, OutputFormat, Shade, coloured, faint, has_colours},
+    text,
 };
 
 /// Which mesh.
@@ -73,14 +74,10 @@ fn print(seen: &Seen, found: &[Finding]) -> anyhow::Result<()> {
         let word = coloured(&format!("{word:<8}"), shade, colours);
         output::line(format!("{word} {}\n         {}", finding.what, faint(&finding.advice)))?;
     }
-    let nodes = match seen.abouts.len() {
-        1 => "1 node".to_owned(),
-        count => format!("{count} nodes"),
-    };
+    let nodes = text::count(seen.abouts.len(), "node");
     let verdict = match found.len() {
         0 => coloured("nothing is wrong", Shade::Good, colours),
-        1 => "1 finding".to_owned(),
-        count => format!("{count} findings"),
+        count => text::count(count, "finding"),
     };
     output::line(format!("{nodes} looked at, {verdict}"))?;
     Ok(())

@@ -48,13 +48,11 @@ pub(crate) fn draw(frame: &mut Frame<'_>, look: &Look, snapshot: &Snapshot) {
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, look: &Look, snapshot: &Snapshot) {
     let dot = || Span::from(" · ").dim();
-    let plural =
-        |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     let mut line = vec![
         Span::from(" qmesh top ").bold().reversed(),
-        Span::from(format!(" {}", plural(snapshot.nodes.len(), "node"))),
+        Span::from(format!(" {}", text::count(snapshot.nodes.len(), "node"))),
         dot(),
-        Span::from(plural(snapshot.services.len(), "service")),
+        Span::from(text::count(snapshot.services.len(), "service")),
         dot(),
         Span::from(format!("{} calls/s", columns::rate(snapshot.rate))).bold(),
         dot(),

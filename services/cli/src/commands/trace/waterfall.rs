@@ -37,8 +37,8 @@ pub(super) fn print(spans: &[SpanInfo]) -> anyhow::Result<()> {
     let Some(first) = spans.first() else { return Ok(()) };
     let nodes: BTreeSet<_> = lines.iter().map(|line| line.node.as_str()).collect();
     let whole = whole(&lines);
-    let nodes = if nodes.len() == 1 { "1 node".to_owned() } else { format!("{} nodes", nodes.len()) };
-    let about = format!("{} spans on {nodes}, {}", lines.len(), text::duration_us(whole));
+    let (spans_shown, nodes) = (text::count(lines.len(), "span"), text::count(nodes.len(), "node"));
+    let about = format!("{spans_shown} on {nodes}, {}", text::duration_us(whole));
     output::line(format!("trace {}  {}\n", bold(&first.trace), faint(&about)))?;
     for (line, has_failed) in
         rendered(&lines).into_iter().zip(lines.iter().map(|line| !line.failed.is_empty()))
