@@ -79,7 +79,12 @@ impl Codec {
         })
     }
 
-    fn encode_into<T: Serialize + ?Sized>(self, value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    /// Appends one value.
+    pub(crate) fn encode_into<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         match self {
             Self::MessagePack => {
                 rmp_serde::encode::write_named(bytes, value).map_err(|error| EncodeError(error.to_string()))

@@ -1,10 +1,12 @@
 //! The items of a stream on a channel: encoded where they are sent, decoded where they are received.
 //!
 //! All items that are ready go out in one write. Whoever does not receive stops the sender by the channel's window, and
-//! holds at most that window, 64 small items or a large one.
+//! holds at most that window, 64 small items or a large one. Items of many bytes are encoded and decoded on threads
+//! of the runtime's blocking pool, so that the calls beside them need not wait for it.
 
 use std::{
     future::poll_fn,
+    panic::resume_unwind,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -14,10 +16,11 @@ use futures_util::{Sink, future::BoxFuture};
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ReadError, ResetCode, WriteError};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{
     channel::failure_code,
-    codec::Codec,
+    codec::{Codec, EncodeError},
     failure::{Failure, Outcome, Reason},
     stream::{Receiver, Sender, stream},
     wire::{
@@ -32,6 +35,8 @@ const WRITE: usize = 64 * 1024;
 const RECEIVED_MAX: usize = 64;
 /// An item of more bytes waits until those before it are received: many of them would fill the memory.
 const LARGE: usize = 64 * 1024;
+/// An item of more bytes is encoded and decoded apart: a copy of it takes about as long as a hundred calls.
+const APART: usize = 256 * 1024;
 
 /// A stream that leaves on a channel.
 pub(crate) trait Outgoing: Send {
@@ -49,6 +54,8 @@ pub(crate) trait Incoming: Send + Sync {
     fn emptied(&self) -> BoxFuture<'_, ()>;
     /// Takes in an item for which there is room.
     fn push(&mut self, item: &[u8]) -> Result<(), Failure>;
+    /// As [`push`](Self::push), for an item of many bytes.
+    fn push_apart(&mut self, item: Bytes) -> BoxFuture<'_, Result<(), Failure>>;
     /// Resolves when nobody receives any more.
     fn closed(&self) -> BoxFuture<'_, ()>;
     fn finish(self: Box<Self>);
@@ -61,7 +68,7 @@ pub(crate) fn outgoing<T: Serialize + Send + 'static>(
     codec: Codec,
     limit: usize,
 ) -> Box<dyn Outgoing> {
-    Box::new(Encoded { receiver, codec, limit })
+    Box::new(Encoded { receiver, codec, limit, large: None, apart: None })
 }
 
 /// A stream whose items are decoded as they come.
@@ -76,6 +83,10 @@ struct Encoded<T> {
     receiver: Receiver<T>,
     codec: Codec,
     limit: usize,
+    /// Bytes of the last item, if it was a large one. The next is taken to be as large: what it is shows when it is encoded.
+    large: Option<usize>,
+    /// The frame of an item that is encoded elsewhere.
+    apart: Option<JoinHandle<Result<BytesMut, Failure>>>,
 }
 
 struct Decoded<T> {
@@ -179,7 +190,6 @@ async fn receive_until_over(chunk: &mut Chunk, frames: &mut Frames, items: &mut 
     loop {
         chunk.let_go();
         while let Some((kind, payload)) = chunk.next() {
-            let payload = &chunk.bytes[payload];
             match kind {
                 kind::ITEM => {
                     if payload.len() > LARGE {
@@ -188,13 +198,18 @@ async fn receive_until_over(chunk: &mut Chunk, frames: &mut Frames, items: &mut 
                     if !poll_fn(|cx| items.poll_room(cx)).await {
                         return Over::Stopped(ResetCode::DROPPED, None);
                     }
-                    if let Err(failure) = items.push(payload) {
+                    let pushed = if payload.len() > APART {
+                        items.push_apart(chunk.bytes.slice(payload)).await
+                    } else {
+                        items.push(&chunk.bytes[payload])
+                    };
+                    if let Err(failure) = pushed {
                         return Over::Stopped(ResetCode::PROTOCOL, Some(failure));
                     }
                 }
                 kind::END => return Over::Told(Ok(())),
                 kind::CUT => {
-                    return match WireFailure::decode(payload) {
+                    return match WireFailure::decode(&chunk.bytes[payload]) {
                         // Whatever it was at its source: this call has begun.
                         Ok(cut) => {
                             Over::Told(Err(failure_code::from_wire(cut).with_outcome(Outcome::Unknown)))
@@ -252,11 +267,29 @@ pub(crate) async fn nothing_follows(mut chunk: Chunk, frames: &mut Frames) -> Re
 impl<T: Serialize + Send + 'static> Outgoing for Encoded<T> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<bool> {
         while buffer.len() < WRITE {
+            if let Some(apart) = &mut self.apart {
+                // It was begun after a large item, which was the last of its write.
+                debug_assert!(buffer.is_empty());
+                let encoded = ready!(Pin::new(apart).poll(cx));
+                self.apart = None;
+                match of_thread(encoded) {
+                    Ok(frame) => *buffer = frame,
+                    Err(failure) => {
+                        put_cut(buffer, &failure);
+                        return Poll::Ready(false);
+                    }
+                }
+                self.large = if_large(buffer.len());
+                continue;
+            }
             match self.receiver.poll_recv(cx) {
                 Poll::Pending if buffer.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
                 Poll::Ready(Ok(Some(item))) => {
-                    if let Err(failure) = self.put(&item, buffer) {
+                    if let Some(expected) = self.large {
+                        let (codec, limit) = (self.codec, self.limit);
+                        self.apart = Some(spawn_blocking(move || encode(&item, codec, limit, expected)));
+                    } else if let Err(failure) = self.put(&item, buffer) {
                         put_cut(buffer, &failure);
                         return Poll::Ready(false);
                     }
@@ -280,21 +313,48 @@ impl<T: Serialize + Send + 'static> Outgoing for Encoded<T> {
 }
 
 impl<T: Serialize> Encoded<T> {
-    fn put(&self, item: &T, buffer: &mut BytesMut) -> Result<(), Failure> {
+    fn put(&mut self, item: &T, buffer: &mut BytesMut) -> Result<(), Failure> {
         let written = self.codec.encode_in_scratch(item, |bytes| {
-            if bytes.len() > self.limit {
-                let detail =
-                    format!("an item of a stream is {} bytes; the limit is {}", bytes.len(), self.limit);
-                return Err(Failure::unknown(Reason::TooLarge, detail));
-            }
+            fits(bytes.len(), self.limit)?;
+            self.large = if_large(bytes.len());
             frame::put(buffer, kind::ITEM, |buffer| buffer.put_slice(bytes));
             Ok(())
         });
-        written.unwrap_or_else(|error| {
-            let detail = format!("an item of a stream cannot be encoded: {error}");
-            Err(Failure::unknown(Reason::BadReply, detail))
-        })
+        written.unwrap_or_else(|error| Err(not_encoded(&error)))
     }
+}
+
+/// The frame of an item that may have `expected` bytes.
+fn encode<T: Serialize>(item: &T, codec: Codec, limit: usize, expected: usize) -> Result<BytesMut, Failure> {
+    let mut frame = Vec::with_capacity(frame::HEAD + expected);
+    frame.resize(frame::HEAD, 0);
+    codec.encode_into(item, &mut frame).map_err(|error| not_encoded(&error))?;
+    fits(frame.len() - frame::HEAD, limit)?;
+    Ok(frame::of_room(kind::ITEM, frame))
+}
+
+fn if_large(bytes: usize) -> Option<usize> {
+    (bytes > APART).then_some(bytes)
+}
+
+fn fits(bytes: usize, limit: usize) -> Result<(), Failure> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    let detail = format!("an item of a stream is {bytes} bytes; the limit is {limit}");
+    Err(Failure::unknown(Reason::TooLarge, detail))
+}
+
+fn not_encoded(error: &EncodeError) -> Failure {
+    Failure::unknown(Reason::BadReply, format!("an item of a stream cannot be encoded: {error}"))
+}
+
+/// What a thread of the pool has made of an item. Its panic goes on here.
+fn of_thread<R>(made: Result<Result<R, Failure>, JoinError>) -> Result<R, Failure> {
+    made.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_ended) => Err(Failure::unknown(Reason::Cancelled, "the node's runtime ends")),
+    })
 }
 
 fn put_cut(buffer: &mut BytesMut, failure: &Failure) {
@@ -320,14 +380,14 @@ impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
     }
 
     fn push(&mut self, item: &[u8]) -> Result<(), Failure> {
-        let item = self.codec.decode(item).map_err(|error| {
-            Failure::unknown(Reason::BadReply, format!("an item of the stream cannot be read: {error}"))
-        })?;
-        if std::mem::take(&mut self.has_waited) {
-            return Pin::new(&mut self.sender).start_send(item);
-        }
-        // There was room, and nobody else sends: it fails only where nobody receives.
-        self.sender.try_send(item).map_err(|_item| self.sender.gone())
+        let item = decode(self.codec, item)?;
+        self.pass_on(item)
+    }
+
+    fn push_apart(&mut self, item: Bytes) -> BoxFuture<'_, Result<(), Failure>> {
+        let codec = self.codec;
+        let decoded = spawn_blocking(move || decode(codec, &item));
+        Box::pin(async move { self.pass_on(of_thread(decoded.await)?) })
     }
 
     fn closed(&self) -> BoxFuture<'_, ()> {
@@ -341,6 +401,22 @@ impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
     fn fail(self: Box<Self>, failure: Failure) {
         self.sender.cut(failure);
     }
+}
+
+impl<T: Send + 'static> Decoded<T> {
+    fn pass_on(&mut self, item: T) -> Result<(), Failure> {
+        if std::mem::take(&mut self.has_waited) {
+            return Pin::new(&mut self.sender).start_send(item);
+        }
+        // There was room, and nobody else sends: it fails only where nobody receives.
+        self.sender.try_send(item).map_err(|_item| self.sender.gone())
+    }
+}
+
+fn decode<T: DeserializeOwned>(codec: Codec, item: &[u8]) -> Result<T, Failure> {
+    codec.decode(item).map_err(|error| {
+        Failure::unknown(Reason::BadReply, format!("an item of the stream cannot be read: {error}"))
+    })
 }
 
 impl<T> Drop for Decoded<T> {

@@ -104,6 +104,15 @@ pub(crate) fn put(buffer: &mut BytesMut, kind: u8, write: impl FnOnce(&mut Bytes
     buffer[length_at..start].copy_from_slice(&length.to_be_bytes());
 }
 
+/// The frame whose payload follows the first [`HEAD`] bytes, which are room for the rest of it.
+pub(crate) fn of_room(kind: u8, mut bytes: Vec<u8>) -> BytesMut {
+    let length = u32::try_from(bytes.len() - HEAD).expect("payloads are bounded far below 4 GiB");
+    bytes[0] = kind;
+    bytes[1..HEAD].copy_from_slice(&length.to_be_bytes());
+    // Nobody else has them, so that they are not copied.
+    BytesMut::from(Bytes::from(bytes))
+}
+
 #[inline]
 pub(crate) fn put_varint(buffer: &mut BytesMut, value: u64) {
     match u8::try_from(value) {
@@ -224,6 +233,10 @@ impl Frames {
             && let Ok(bytes) = u32::try_from(length)
         {
             self.held = Some(share.acquire(bytes).await?);
+        }
+        if length > READ {
+            // All at once: what grows step by step is copied at some of them.
+            self.buffer.reserve((HEAD + length).saturating_sub(self.buffer.len()));
         }
         Ok(if self.buffer.len() < LARGE { READ } else { (HEAD + length - self.buffer.len()).min(READ) })
     }

@@ -28,6 +28,8 @@ pub(crate) trait Streams {
     async fn broken(&self, numbers: Receiver<u64>) -> u64;
     async fn never(&self) -> Receiver<u64>;
     async fn blobs(&self, count: u64, bytes: u64) -> Receiver<Vec<u8>>;
+    /// Blobs of these sizes.
+    async fn sized(&self, bytes: Vec<usize>) -> Receiver<Vec<u8>>;
     async fn stall(&self, after: u64, pause: u64) -> Receiver<u64>;
     /// Two numbers, the second so many milliseconds after the first.
     async fn two(&self, pause: u64) -> Receiver<u64>;
@@ -102,6 +104,10 @@ impl Streams for Numbers {
     async fn blobs(&self, count: u64, bytes: u64) -> Receiver<Vec<u8>> {
         let bytes = usize::try_from(bytes).unwrap();
         Receiver::of((0..count).map(move |_| vec![7; bytes]))
+    }
+
+    async fn sized(&self, bytes: Vec<usize>) -> Receiver<Vec<u8>> {
+        Receiver::of(bytes.into_iter().map(|bytes| vec![7; bytes]))
     }
 
     async fn stall(&self, after: u64, pause: u64) -> Receiver<u64> {
@@ -368,9 +374,18 @@ async fn large_items_pass_and_too_large_ones_cut_the_stream() {
     let client = nodes[1].client::<StreamsClient>();
     let blobs = client.blobs(8, 1 << 20).await.unwrap().collect().await.unwrap();
     assert!(blobs.len() == 8 && blobs.iter().all(|blob| blob.len() == 1 << 20));
-    let mut blobs = client.blobs(1, 9 << 20).await.unwrap();
-    let failure = blobs.recv().await.unwrap_err();
-    assert_eq!(failure.reason(), Reason::TooLarge, "{failure}");
+    // Items of many bytes are encoded elsewhere than small ones: their order is one all the same.
+    let sizes = [1, 1 << 20, 300_000, 1 << 18, 5, 300_000, 300_001, 0, 7];
+    let sized = client.sized(sizes.to_vec()).await.unwrap().collect().await.unwrap();
+    assert_eq!(sized.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+    for sizes in [vec![9 << 20], vec![1 << 20, 9 << 20]] {
+        let mut cut = client.sized(sizes.clone()).await.unwrap();
+        for _ in 1..sizes.len() {
+            assert_eq!(cut.recv().await.unwrap().unwrap().len(), 1 << 20);
+        }
+        let failure = cut.recv().await.unwrap_err();
+        assert_eq!(failure.reason(), Reason::TooLarge, "{failure}");
+    }
     Mesh::end(nodes).await;
 }
 
