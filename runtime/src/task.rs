@@ -2,11 +2,16 @@
 
 mod place;
 
-use std::{future::Future, panic::AssertUnwindSafe};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, resume_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use place::{Place, Shards};
@@ -14,6 +19,12 @@ pub(crate) use place::{Place, Shards};
 /// A task that is dropped with its owner.
 #[derive(Debug)]
 pub(crate) struct Owned(JoinHandle<()>);
+
+/// Work on a thread of tokio's blocking pool. It goes on to its end, even if nobody waits for it any more.
+///
+/// Resolves to nothing if the runtime ends before the work begins. A panic of the work goes on in whoever waits for it.
+#[derive(Debug)]
+pub(crate) struct Apart<R>(JoinHandle<R>);
 
 /// Tasks that end together.
 #[derive(Debug, Default)]
@@ -47,7 +58,13 @@ pub(crate) fn spawn_in(tasks: &Tasks, work: impl Future<Output = ()> + Send + 's
     }));
 }
 
-// === impl Owned, Tasks ===
+/// Begins work that takes the processor for longer than the tasks beside it should wait.
+#[must_use]
+pub(crate) fn apart<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Apart<R> {
+    Apart(spawn_blocking(work))
+}
+
+// === impl Owned, Apart, Tasks ===
 
 impl Owned {
     #[cfg(test)]
@@ -59,6 +76,22 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+impl<R> Future for Apart<R> {
+    type Output = Option<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(made) => Some(made),
+            Err(failed) => {
+                if let Ok(panic) = failed.try_into_panic() {
+                    resume_unwind(panic);
+                }
+                None
+            }
+        })
     }
 }
 

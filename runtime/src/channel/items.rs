@@ -6,7 +6,6 @@
 
 use std::{
     future::poll_fn,
-    panic::resume_unwind,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -16,13 +15,13 @@ use futures_util::{Sink, future::BoxFuture};
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ReadError, ResetCode, WriteError};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{
     channel::failure_code,
     codec::{Codec, EncodeError},
     failure::{Failure, Outcome, Reason},
     stream::{Receiver, Sender, stream},
+    task::{self, Apart},
     wire::{
         frame::{self, Chunk, FrameError, Frames, kind},
         messages::WireFailure,
@@ -86,7 +85,7 @@ struct Encoded<T> {
     /// Bytes of the last item, if it was a large one. The next is taken to be as large: what it is shows when it is encoded.
     large: Option<usize>,
     /// The frame of an item that is encoded elsewhere.
-    apart: Option<JoinHandle<Result<BytesMut, Failure>>>,
+    apart: Option<Apart<Result<BytesMut, Failure>>>,
 }
 
 struct Decoded<T> {
@@ -272,7 +271,7 @@ impl<T: Serialize + Send + 'static> Outgoing for Encoded<T> {
                 debug_assert!(buffer.is_empty());
                 let encoded = ready!(Pin::new(apart).poll(cx));
                 self.apart = None;
-                match of_thread(encoded) {
+                match encoded.unwrap_or_else(|| Err(runtime_ended())) {
                     Ok(frame) => *buffer = frame,
                     Err(failure) => {
                         put_cut(buffer, &failure);
@@ -288,7 +287,7 @@ impl<T: Serialize + Send + 'static> Outgoing for Encoded<T> {
                 Poll::Ready(Ok(Some(item))) => {
                     if let Some(expected) = self.large {
                         let (codec, limit) = (self.codec, self.limit);
-                        self.apart = Some(spawn_blocking(move || encode(&item, codec, limit, expected)));
+                        self.apart = Some(task::apart(move || encode(&item, codec, limit, expected)));
                     } else if let Err(failure) = self.put(&item, buffer) {
                         put_cut(buffer, &failure);
                         return Poll::Ready(false);
@@ -349,12 +348,8 @@ fn not_encoded(error: &EncodeError) -> Failure {
     Failure::unknown(Reason::BadReply, format!("an item of a stream cannot be encoded: {error}"))
 }
 
-/// What a thread of the pool has made of an item. Its panic goes on here.
-fn of_thread<R>(made: Result<Result<R, Failure>, JoinError>) -> Result<R, Failure> {
-    made.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(panic) => resume_unwind(panic),
-        Err(_ended) => Err(Failure::unknown(Reason::Cancelled, "the node's runtime ends")),
-    })
+fn runtime_ended() -> Failure {
+    Failure::unknown(Reason::Cancelled, "the runtime of this node has ended")
 }
 
 fn put_cut(buffer: &mut BytesMut, failure: &Failure) {
@@ -386,8 +381,8 @@ impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
 
     fn push_apart(&mut self, item: Bytes) -> BoxFuture<'_, Result<(), Failure>> {
         let codec = self.codec;
-        let decoded = spawn_blocking(move || decode(codec, &item));
-        Box::pin(async move { self.pass_on(of_thread(decoded.await)?) })
+        let decoded = task::apart(move || decode(codec, &item));
+        Box::pin(async move { self.pass_on(decoded.await.unwrap_or_else(|| Err(runtime_ended()))?) })
     }
 
     fn closed(&self) -> BoxFuture<'_, ()> {

@@ -70,7 +70,8 @@ pub(crate) async fn run<C: Contract>(
     let mut channel = channel;
     let first = match channel.frames.next().await {
         Ok(Some(chunk)) if chunk.kind() == Some(kind::STREAM) => {
-            return serve_stream::run(endpoint, channel, chunk).await;
+            // Apart: channels of plain calls, of which there are more, would be as large as it.
+            return Box::pin(serve_stream::run(endpoint, channel, chunk)).await;
         }
         first => first,
     };

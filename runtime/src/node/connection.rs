@@ -74,13 +74,13 @@ fn jittered(node: &NodeInner, pause: Duration) -> Duration {
 async fn establish(
     node: &Arc<NodeInner>,
     peer: &Peer,
-    adopted: &mut mpsc::Receiver<Introduced>,
+    adopted: &mut mpsc::Receiver<Box<Introduced>>,
     first: Duration,
 ) -> Introduced {
     if !first.is_zero() {
         tokio::select! {
             biased;
-            Some(introduced) = adopted.recv() => return introduced,
+            Some(introduced) = adopted.recv() => return *introduced,
             () = sleep(first) => {}
         }
     }
@@ -95,7 +95,7 @@ async fn establish(
         }
         tokio::select! {
             biased;
-            Some(introduced) = adopted.recv() => return introduced,
+            Some(introduced) = adopted.recv() => return *introduced,
             () = wish(peer) => {}
             () = sleep(FORGET_AFTER / 4) => {
                 if known {
@@ -113,7 +113,7 @@ async fn establish(
         unreached(node, peer, problem);
         tokio::select! {
             biased;
-            Some(introduced) = adopted.recv() => return introduced,
+            Some(introduced) = adopted.recv() => return *introduced,
             () = sleep(jittered(node, pause)) => pause = (pause * 2).min(longest_pause),
         }
     }
@@ -150,12 +150,12 @@ async fn wish(peer: &Peer) {
 async fn dial_or_adopt(
     node: &Arc<NodeInner>,
     peer: &Peer,
-    adopted: &mut mpsc::Receiver<Introduced>,
+    adopted: &mut mpsc::Receiver<Box<Introduced>>,
 ) -> Result<Introduced, DialProblem> {
     let mut dialling = pin!(dial(node, peer));
     let came = tokio::select! {
         biased;
-        Some(introduced) = adopted.recv() => introduced,
+        Some(introduced) = adopted.recv() => *introduced,
         dialled = &mut dialling => return dialled,
     };
     let own_id_is_lower = node.id() < peer.id();
@@ -189,7 +189,7 @@ async fn hold(
     node: &Arc<NodeInner>,
     peer: &Arc<Peer>,
     introduced: Introduced,
-    adopted: &mut mpsc::Receiver<Introduced>,
+    adopted: &mut mpsc::Receiver<Box<Introduced>>,
 ) -> Ended {
     let Introduced { link, name, mut frames, mut writer } = introduced;
     let tell = |event: MeshEvent| node.events().tell_at(&node.events().sessions, || event);
@@ -225,12 +225,16 @@ async fn hold(
 }
 
 /// A session that replaces `current`; others are closed.
-async fn successor(node: &NodeInner, current: &Link, adopted: &mut mpsc::Receiver<Introduced>) -> Introduced {
+async fn successor(
+    node: &NodeInner,
+    current: &Link,
+    adopted: &mut mpsc::Receiver<Box<Introduced>>,
+) -> Introduced {
     loop {
         let Some(newer) = adopted.recv().await else { std::future::pending().await };
         let own_id_is_lower = node.id() < current.session().peer().id();
         if current.gives_way_to(&newer.link, own_id_is_lower) {
-            return newer;
+            return *newer;
         }
         newer.link.close(CloseCode::REPLACED, ANOTHER_STAYS);
     }

@@ -73,6 +73,7 @@ async fn read(
     let guest = Caller::proven(link.session().peer().clone());
     let mut answers = FuturesUnordered::new();
     loop {
+        frames.rest();
         let frame = tokio::select! {
             biased;
             Some(response) = answers.next() => {

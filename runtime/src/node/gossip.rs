@@ -86,6 +86,7 @@ pub(crate) async fn read(node: Arc<NodeInner>, peer: NodeId, mut frames: Frames)
             }
             node.gopher_map().received(peer, chunk.bytes.slice(payload));
         }
+        frames.rest();
     }
     Ok(())
 }

@@ -43,9 +43,9 @@ pub(crate) struct Peer {
     wanted: AtomicBool,
     /// Wakes the connection's loop to dial.
     pub(crate) wish: Notify,
-    pub(crate) adopt: mpsc::Sender<Introduced>,
+    pub(crate) adopt: mpsc::Sender<Box<Introduced>>,
     /// The connection's loop takes over what others introduced. One loop at a time holds it.
-    pub(crate) adopted: tokio::sync::Mutex<mpsc::Receiver<Introduced>>,
+    pub(crate) adopted: tokio::sync::Mutex<mpsc::Receiver<Box<Introduced>>>,
     pub(crate) supervisor: Mutex<Option<SupervisorRef>>,
     channels: AtomicU64,
     last_error: Mutex<String>,

@@ -75,7 +75,7 @@ async fn handle(node: &Arc<NodeInner>, event: PeerEvent) {
         PeerEvent::Introduced(introduced) => {
             let peer = node.peer(introduced.link.session().peer().id());
             start(node, &peer, &introduced.name).await;
-            if let Err(error) = peer.adopt.try_send(introduced) {
+            if let Err(error) = peer.adopt.try_send(Box::new(introduced)) {
                 let introduced = error.into_inner();
                 introduced
                     .link

@@ -36,7 +36,7 @@ use crate::{
 
 /// A call that is recorded or measured, from its first poll to its end. One that is dropped before was given up.
 pub(crate) struct Recorded {
-    span: Option<Span>,
+    span: Option<Box<Span>>,
     measured: Option<(Instant, Arc<Side>, usize)>,
     /// Where somebody looks at it.
     called: Option<Arc<Called>>,
@@ -161,7 +161,7 @@ fn begin_span(
     (service, method): (&str, &str),
     shape: Shape,
     keeping: Keeping,
-) -> (Trace, Option<Span>) {
+) -> (Trace, Option<Box<Span>>) {
     if call_tree::traced() == Traced::Unsampled && keeping != Keeping::Begins {
         return (Trace::Unsampled, None);
     }
@@ -176,7 +176,7 @@ fn begin_span(
             let span = tracer.start_call((method.clone(), kind, Moment::now()), &above, is_exported);
             let tracer = Arc::clone(tracer);
             let attempts = Attempts { tracer, is_exported, method, count: AtomicU32::new(0) };
-            (Trace::of(span.below().clone(), Some(attempts)), Some(span))
+            (Trace::of(span.below().clone(), Some(attempts)), Some(Box::new(span)))
         }
     }
 }
@@ -184,10 +184,10 @@ fn begin_span(
 impl Recorded {
     /// The same for a call that somebody looks at.
     pub(crate) fn seen(recorded: Option<Self>, called: Option<Arc<Called>>) -> Option<Self> {
-        let is_on = recorded.is_some() || called.is_some();
+        let Some(called) = called else { return recorded };
         let mut recorded = recorded.unwrap_or(Self { span: None, measured: None, called: None });
-        recorded.called = called;
-        is_on.then_some(recorded)
+        recorded.called = Some(called);
+        Some(recorded)
     }
 
     /// Whether there is a span of it.

@@ -55,8 +55,16 @@ pub(crate) struct Arrived<'a> {
 
 impl Handling {
     /// The handler of a call begins.
-    #[cold]
+    #[inline]
     pub(crate) fn begin(call: Arrived<'_>) -> (Traced, Option<Box<Self>>) {
+        if matches!(call.trace, Trace::Unsampled) && call.weight.is_none() && call.scope.core.side.is_none() {
+            return (Traced::Unsampled, None);
+        }
+        Self::begin_told(call)
+    }
+
+    #[cold]
+    fn begin_told(call: Arrived<'_>) -> (Traced, Option<Box<Self>>) {
         let (number, method) = call.method;
         let side = call.scope.core.side.as_ref();
         let measured = side.map(|side| (call.queued_at, Arc::clone(side), number));
@@ -65,8 +73,7 @@ impl Handling {
         let handling = |context, spans| {
             Box::new(Self { context, spans, one_way: method.one_way, measured, served, answered: None })
         };
-        let queued = Moment::of(call.queued_at);
-        let (tracer, server) = match call.server_span(queued) {
+        let (tracer, server) = match call.server_span() {
             Ok(recorded) => recorded,
             Err(Some(below)) => {
                 return (Traced::Context, Some(handling(Some(below.into_context()), None)));
@@ -74,7 +81,7 @@ impl Handling {
             Err(None) if is_measured => return (call.undecided(), Some(handling(None, None))),
             Err(None) => return (call.undecided(), None),
         };
-        let now = Moment::now();
+        let (queued, now) = (Moment::of(call.queued_at), Moment::now());
         let part = |name: &'static str, since| {
             let span = NewSpan { name: name.into(), kind: SpanKind::Internal, attributes: Vec::new(), since };
             tracer.start(span, server.below(), server.is_exported)
@@ -124,7 +131,7 @@ impl Arrived<'_> {
         if let Some((since, served)) = self.served() {
             served.end(Status::Failed(failure.reason()), since.elapsed());
         }
-        match self.server_span(Moment::of(self.queued_at)) {
+        match self.server_span() {
             Ok((_, mut server)) => server.end_failed(failure),
             Err(_) => self.unkept(failure),
         }
@@ -158,26 +165,28 @@ impl Arrived<'_> {
     }
 
     /// The span of the call, and what made it; or what its trace is where it is not recorded here, if there is one.
-    fn server_span(&self, queued: Moment) -> Result<(&Arc<Tracer>, Span), Option<Below>> {
+    fn server_span(&self) -> Result<(&Arc<Tracer>, Span), Option<Below>> {
         let Some(tracer) = self.tracer() else {
             return Err(match self.trace {
                 Trace::Of(trace) => Some(trace.below.clone()),
                 Trace::Undecided | Trace::Unsampled => None,
             });
         };
-        let (verdict, since) = match self.trace {
+        let verdict = match self.trace {
             Trace::Unsampled => return Err(None),
-            Trace::Undecided => (judge(tracer, &Context::new(), None, Keeping::No), queued),
-            Trace::Of(trace) => {
-                let Below { context, kept } = &trace.below;
-                (judge(tracer, context, *kept, Keeping::Inherits), trace.since.earlier(queued))
-            }
+            Trace::Undecided => judge(tracer, &Context::new(), None, Keeping::No),
+            Trace::Of(trace) => judge(tracer, &trace.below.context, trace.below.kept, Keeping::Inherits),
         };
         let (above, is_exported) = match (verdict, self.trace) {
             (Verdict::Recorded(above, is_exported), _) => (above, is_exported),
             (Verdict::Unrecorded(below), _) => return Err(Some(below)),
             (_, Trace::Of(trace)) => return Err(Some(trace.below.clone())),
             (_, Trace::Undecided | Trace::Unsampled) => return Err(None),
+        };
+        let queued = Moment::of(self.queued_at);
+        let since = match self.trace {
+            Trace::Of(trace) => trace.since.earlier(queued),
+            Trace::Undecided | Trace::Unsampled => queued,
         };
         let (_, method) = self.method;
         let name = names::method(self.scope.core.name, method.name);

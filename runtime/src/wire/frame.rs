@@ -274,6 +274,13 @@ impl Frames {
         self.share = Some(share);
     }
 
+    /// Gives back the room for what comes, if nothing of it is there: for channels on which little comes.
+    pub(crate) fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     pub(crate) fn stop(&mut self, code: qmesh_transport::ResetCode) {
         self.reader.stop(code);
     }

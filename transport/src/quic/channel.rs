@@ -15,7 +15,7 @@ use super::{allowance::Accepted, session::Link};
 use crate::{RawReader, RawWriter, ReadError, ResetCode, SessionClosed, WriteError};
 
 /// Room to make for a read, in bytes: little for a channel that is idle, more for each read that found too little.
-const READ_ROOM: std::ops::RangeInclusive<usize> = 2 * 1024..=64 * 1024;
+const READ_ROOM: std::ops::RangeInclusive<usize> = 512..=64 * 1024;
 
 pub(super) struct QuicReader {
     stream: RecvStream,
