@@ -1,8 +1,8 @@
 //! What is measured of a node's calls while somebody looks, and only then.
 //!
 //! A question for the node's traffic is a lease of [`LEASE`]: without one a call looks at one flag and nothing more. With one, up
-//! to about [`EACH_MAX`] calls per second are measured each. Above that a call is drawn with a chance of one in [`WEIGHT`], and
-//! counts for so many. What is drawn is left to chance, so that a load which repeats itself does not always show the same side.
+//! to about [`EACH_MAX`] calls per second are measured each. Of more, one to two times as many are drawn, and each counts for so
+//! many as there are for one drawn. Which is left to chance, so that a load which repeats itself does not always show the same side.
 //! Calls that handlers wait for are all kept, as a deadlock may hang on any of them.
 
 mod called;
@@ -44,10 +44,13 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(10);
 /// Calls per second that are measured each.
 const EACH_MAX: u64 = 1000;
-/// What a call stands for where there are more.
-const WEIGHT: u16 = 16;
+/// What a call stands for where there are more, until it is known how many there are; and at most.
+const WEIGHT: u64 = 16;
+const WEIGHT_MAX: u64 = 1024;
 /// How often it is looked how many there are.
 const WINDOW: Duration = Duration::from_millis(100);
+/// The time without a measured call after which what was known of their number is forgotten.
+const FORGET_AFTER: Duration = Duration::from_millis(500);
 
 /// Flags of [`Watch::open`].
 const MEASURES: u8 = 1;
@@ -87,8 +90,8 @@ struct Pace {
 }
 
 thread_local! {
-    /// How many calls of this thread are passed over before the next one is measured, where not each is.
-    static PASSED_OVER: Cell<usize> = const { Cell::new(0) };
+    /// How many calls of this thread are passed over before the next one is measured, and the weight for which that was drawn.
+    static PASSED_OVER: Cell<(usize, u64)> = const { Cell::new((0, 0)) };
 }
 
 impl Watch {
@@ -122,13 +125,14 @@ impl Watch {
         }
         let weight = self.pace.weight.load(Relaxed);
         if weight > 1 {
-            let left = PASSED_OVER.get();
-            if let Some(left) = left.checked_sub(1) {
-                PASSED_OVER.set(left);
+            let (left, drawn_for) = PASSED_OVER.get();
+            if let Some(left) = left.checked_sub(1).filter(|_| drawn_for == weight) {
+                PASSED_OVER.set((left, weight));
                 return None;
             }
             // As many as make one in so many of them on average.
-            PASSED_OVER.set(self.random.below(2 * usize::from(WEIGHT) - 1));
+            let gaps = usize::try_from(2 * weight - 1).unwrap_or(usize::MAX);
+            PASSED_OVER.set((self.random.below(gaps), weight));
         }
         self.pace.counted(weight, self.clock_us(Instant::now()));
         Some(weight)
@@ -148,6 +152,7 @@ impl Watch {
         }
         let before = self.open.load(Acquire);
         if before & what != 0 {
+            self.pace.forget(self.clock_us(now));
             return;
         }
         if what == MEASURES {
@@ -231,22 +236,36 @@ impl Pace {
         self.since.store(now_us, Relaxed);
     }
 
+    /// Where no call was measured for long, those that come are few.
+    fn forget(&self, now_us: u64) {
+        if now_us.saturating_sub(self.since.load(Relaxed)) > micros(FORGET_AFTER) {
+            self.restart(now_us);
+        }
+    }
+
     /// A call was measured that stands for so many.
     fn counted(&self, weight: u64, now_us: u64) {
         let window = micros(WINDOW);
         let calls = self.calls.fetch_add(weight, Relaxed) + weight;
         let allowed = EACH_MAX * window / 1_000_000;
         if weight == 1 && calls > allowed {
-            self.weight.store(WEIGHT.into(), Relaxed);
+            self.weight.store(WEIGHT, Relaxed);
         }
         let since = self.since.load(Relaxed);
         let passed = now_us.saturating_sub(since);
         // Of those who see that the window is over, one begins the next.
         if passed >= window && self.since.compare_exchange(since, now_us, Relaxed, Relaxed).is_ok() {
             self.calls.store(0, Relaxed);
-            let is_busy = calls * window / passed > allowed;
-            self.weight.store(if is_busy { WEIGHT.into() } else { 1 }, Relaxed);
+            self.weight.store(weight_of(calls * window / passed, allowed), Relaxed);
         }
+    }
+}
+
+/// A power of two, so that of `calls` at least `allowed` are drawn, and fewer than twice as many.
+fn weight_of(calls: u64, allowed: u64) -> u64 {
+    match calls / allowed {
+        0 => 1,
+        times => (1 << times.ilog2()).clamp(2, WEIGHT_MAX),
     }
 }
 
