@@ -195,14 +195,15 @@ impl<C: Contract> LocalEndpoint<C> {
         Ok(self.send(&self.own, Envelope::new(call, method, conditions), now))
     }
 
-    /// Brings a call to the layers, or queues it.
+    /// Brings a call to the layers, or queues it. The way through layers is apart: what waits for usual calls is moved about, and
+    /// would be as large.
     fn bring<T: LayeredAnswer, F>(
         self: &Arc<Self>,
         scope: &Arc<CallScope>,
         envelope: Envelope<C>,
         answer: F,
         now: Instant,
-    ) -> Either<(Arc<Passage>, impl Future<Output = Settled<T>> + Send + use<C, T, F>), F>
+    ) -> Either<(Arc<Passage>, BoxFuture<'static, Settled<T>>), F>
     where
         F: Future<Output = Settled<T>> + Send + 'static,
     {
@@ -211,7 +212,8 @@ impl<C: Contract> LocalEndpoint<C> {
             return Either::Right(answer);
         };
         let call = (Arc::clone(scope), envelope);
-        Either::Left(layered::bring(Arc::clone(layers), Arc::clone(&self.inbox), call, answer))
+        let (passage, layered) = layered::bring(Arc::clone(layers), Arc::clone(&self.inbox), call, answer);
+        Either::Left((passage, Box::pin(layered)))
     }
 
     /// Whether this very node may call.

@@ -126,7 +126,7 @@ fn call_kept(world: World) -> u64 {
     world.call(black_box(TIMES))
 }
 
-#[library_benchmark(config = within(26_328))]
+#[library_benchmark(config = within(26_007))]
 #[bench::one_at_a_time(unsampled())]
 fn call_unsampled(world: World) -> u64 {
     world.call(black_box(TIMES))

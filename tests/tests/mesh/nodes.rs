@@ -121,3 +121,25 @@ async fn two_nodes_on_one_address_are_refused_with_a_reason() {
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     first.shutdown().await;
 }
+
+/// What a guest runs beside a node with no service, and one with a service that nobody calls.
+#[tokio::test(start_paused = true)]
+async fn a_remote_service_that_nobody_calls_is_no_actor_and_no_channel() {
+    let paths = |node: &Node| node.tree().into_iter().map(|actor| actor.path).collect::<Vec<_>>();
+    let mut trees = Vec::new();
+    for serves in [false, true] {
+        let mesh = Mesh::new();
+        let host = mesh.node("node-0");
+        let host = if serves { host.serve(work::server()) } else { host }.start().await.unwrap();
+        let nodes = [host, mesh.node("guest").start().await.unwrap()];
+        watch::agree(&nodes, secs(10)).await;
+        watch::endpoints(&nodes[1], "tests.Work", usize::from(serves)).await;
+        trees.push([paths(&nodes[0]).len() - usize::from(serves), paths(&nodes[1]).len()]);
+        if serves {
+            nodes[1].client::<WorkClient>().whoami().await.unwrap();
+            assert_eq!(paths(&nodes[1]).len(), trees[1][1] + 1, "its channel: {:#?}", paths(&nodes[1]));
+        }
+        Mesh::end(nodes).await;
+    }
+    assert_eq!(trees[0], trees[1]);
+}

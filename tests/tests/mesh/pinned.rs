@@ -22,6 +22,8 @@ pub(crate) trait Diary {
     async fn pages(&self) -> Vec<u64>;
     /// Who serves.
     async fn tour(&self, cx: &Context) -> Receiver<String>;
+    /// As much as the way takes, without an end.
+    async fn bulk(&self) -> Receiver<String>;
     async fn burn(&mut self);
 }
 
@@ -52,6 +54,10 @@ impl Diary for Pages {
 
     async fn tour(&self, cx: &Context) -> Receiver<String> {
         Receiver::of([cx.node().to_owned()])
+    }
+
+    async fn bulk(&self) -> Receiver<String> {
+        Receiver::of(std::iter::repeat_with(|| "x".repeat(1 << 20)))
     }
 
     async fn burn(&mut self) {
@@ -100,7 +106,11 @@ async fn one_endpoint_serves_everything() {
 
 /// Calls, large ones too, and one-way sends, all at once, before any endpoint is known, reach it in order.
 async fn keeps_the_order(serving: Node, client: DiaryClient) {
-    let pinned = client.pinned();
+    in_order(&client.pinned()).await;
+    serving.shutdown().await;
+}
+
+async fn in_order(pinned: &DiaryClient) {
     let asked = (0..300).map(|number| {
         let pinned = pinned.clone();
         async move {
@@ -113,7 +123,6 @@ async fn keeps_the_order(serving: Node, client: DiaryClient) {
     });
     join_all(asked).await;
     assert!(pinned.pages().await.unwrap().into_iter().eq(0..300));
-    serving.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,6 +150,30 @@ async fn everything_begins_in_the_order_of_asking_over_quic() {
     let guest = mesh.quic_node("guest", Some(&serving)).start().await.unwrap();
     let client = guest.client::<DiaryClient>();
     keeps_the_order(serving, client).await;
+}
+
+#[tokio::test]
+async fn everything_begins_in_the_order_of_asking_beside_a_bulk_stream_of_its_session() {
+    let mesh = Mesh::new();
+    let serving =
+        mesh.quic_node("serving", None).serve(DiaryServer::new(Pages::default)).start().await.unwrap();
+    let guest = mesh.quic_node("guest", Some(&serving)).start().await.unwrap();
+    let pinned = guest.client::<DiaryClient>().pinned();
+    let mut items = pinned.bulk().timeout(secs(60)).await.unwrap();
+    items.recv().await.unwrap();
+    let mut moved = 0;
+    let bulk = async {
+        while items.recv().await.unwrap().is_some() {
+            moved += 1;
+        }
+    };
+    tokio::select! {
+        () = bulk => panic!("the stream has an end"),
+        () = in_order(&pinned) => {}
+    }
+    assert!(moved > 0, "nothing was beside them");
+    drop(items);
+    Mesh::end([serving, guest]).await;
 }
 
 #[tokio::test(start_paused = true)]
