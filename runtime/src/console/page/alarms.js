@@ -12,7 +12,7 @@ export function alarms(element, { deadlocks }) {
   }
   deadlocks.forEach(({ for_ms: since, held_up: others }, at) => {
     const more = others > 0 ? `, ${things(others, "other call")} behind ${others === 1 ? "it" : "them"}` : "";
-    text(element.children[at].querySelector(".since"), `for ${millis(since)}${more}`);
+    text(element.children[at].querySelector(".since"), `${millis(since)} by now${more}`);
   });
 }
 
@@ -21,7 +21,7 @@ function alarm(circle) {
   const [[node, first]] = circle;
   const title = circle.length === 1 ? "a handler waits for its own service" : `${circle.length} handlers wait for each other`;
   return h("section", { class: "alarm", role: "alert" },
-    h("h2", {}, `Deadlock: ${title} `, h("span", { class: "since" })),
+    h("h2", {}, `Deadlock: ${title}, `, h("span", { class: "since" })),
     h("p", { class: "cycle" }, steps, part(first.from, node, first.handler)),
     h("p", { class: "muted" }, "Each keeps its service for itself while it waits, so none of them ends before its deadline. ",
       h("a", { href: `#/actors/${encodeURIComponent(node)}` }, "Its actors")));

@@ -44,7 +44,11 @@ export class Graph {
     this.marks.show(arrows.length <= MARKS && place.cards ? arrows : near.slice(0, MARKS));
     const lines = sessions.length <= SESSIONS ? sessions : sessions.filter(({ node, peer }) => this.near === node || this.near === peer);
     const known = lines.filter(({ node, peer }) => place.places.has(node) && place.places.has(peer));
-    this.sessions.show(known.map((session) => ({ ...session, key: [session.node, session.peer].sort().join("\n") })));
+    // The name of a single arrow stands in the middle, where that of the session would.
+    const single = new Set(arrows.filter(({ key }) => !both.has(key)).flatMap(({ from, to }) => [`${from}\n${to}`, `${to}\n${from}`]));
+    this.sessions.show(known.map((session) => ({
+      ...session, key: [session.node, session.peer].sort().join("\n"), at: single.has(`${session.node}\n${session.peer}`) ? 0.3 : 0.5,
+    })));
     const kind = place.cards ? "card" : "dot";
     this.nodes.show(nodes.map((node) => ({ ...node, key: `${kind} ${node.name}` })));
   }
@@ -173,12 +177,12 @@ export class Graph {
     return s("g", {}, s("title"), s("line", { class: "session" }), s("text", { class: "mark faint" }));
   }
 
-  #moveSession(group, { node, peer, path, round_trip_us: us }) {
+  #moveSession(group, { node, peer, path, round_trip_us: us, at }) {
     const [title, line, mark] = group.children;
     const [one, other] = [this.place.places.get(node), this.place.places.get(peer)];
     for (const [name, value] of [["x1", one.x], ["y1", one.y], ["x2", other.x], ["y2", other.y]]) attr(line, name, value.toFixed(1));
-    attr(mark, "x", ((one.x + other.x) / 2).toFixed(1));
-    attr(mark, "y", ((one.y + other.y) / 2 + 3).toFixed(1));
+    attr(mark, "x", (one.x + (other.x - one.x) * at).toFixed(1));
+    attr(mark, "y", (one.y + (other.y - one.y) * at + 3).toFixed(1));
     const says = `${path} ${micros(us)}`;
     const near = this.#isNear(node, peer);
     attr(mark, "class", `mark faint ${near ? "near" : ""}`);

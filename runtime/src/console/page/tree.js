@@ -81,7 +81,7 @@ export class ActorTree {
     const { actor } = row;
     const [name, standing, restarts, depth, oldest, waits, failed] = tr.children;
     const [indent, toggle, label, folded] = name.firstChild.children;
-    attr(indent, "class", row.depth > 0 ? `indent level-${Math.min(row.depth, 5)}` : null);
+    attr(indent, "class", row.depth > 0 ? `indent level-${Math.min(row.depth, 8)}` : null);
     attr(toggle, "class", row.children > 0 ? null : "leaf");
     toggle.disabled = row.children === 0;
     text(toggle, row.children > 0 ? (row.isFolded ? "▸" : "▾") : "");

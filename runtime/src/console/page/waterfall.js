@@ -37,7 +37,7 @@ export class Waterfall {
   #row({ span, at, depth }, end) {
     const detail = h("div", { class: "fall-detail", hidden: true, id: `span-${span.node}-${span.span}` }, facts(span));
     const tone = isBad(span) ? "fill-bad" : this.colours.get(span.node);
-    const name = h("span", { class: "fall-name" }, h("span", { class: `indent level-${Math.min(depth, 5)}` }),
+    const name = h("span", { class: "fall-name" }, h("span", { class: `indent level-${Math.min(depth, 8)}` }),
       h("span", { class: `swatch ${this.colours.get(span.node)}` }),
       h("span", { class: "text" }, span.name, " ", h("span", { class: "faint" }, kindOf(span))));
     const toggle = () => {
@@ -103,7 +103,9 @@ export function isBad(span) {
 }
 
 function kindOf(span) {
-  return span.kind === "internal" ? `on ${span.node}` : `${span.kind} on ${span.node}`;
+  const attempt = span.attributes?.["qmesh.attempt"];
+  const kind = attempt === undefined ? span.kind : `attempt ${attempt}`;
+  return span.kind === "internal" ? `on ${span.node}` : `${kind} on ${span.node}`;
 }
 
 function facts(span) {
