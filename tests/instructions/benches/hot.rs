@@ -102,7 +102,7 @@ fn endpoint_pick(world: World) -> usize {
     pick(&world.client, black_box(TIMES as usize))
 }
 
-#[library_benchmark(config = within(11_784))]
+#[library_benchmark(config = within(10_223))]
 #[bench::one_at_a_time(here())]
 fn call_in_one_node(world: World) -> u64 {
     world.call(black_box(TIMES))

@@ -44,11 +44,13 @@ export class Graph {
     this.marks.show(arrows.length <= MARKS && place.cards ? arrows : near.slice(0, MARKS));
     const lines = sessions.length <= SESSIONS ? sessions : sessions.filter(({ node, peer }) => this.near === node || this.near === peer);
     const known = lines.filter(({ node, peer }) => place.places.has(node) && place.places.has(peer));
-    // The name of a single arrow stands in the middle, where that of the session would.
-    const single = new Set(arrows.filter(({ key }) => !both.has(key)).flatMap(({ from, to }) => [`${from}\n${to}`, `${to}\n${from}`]));
-    this.sessions.show(known.map((session) => ({
-      ...session, key: [session.node, session.peer].sort().join("\n"), at: single.has(`${session.node}\n${session.peer}`) ? 0.3 : 0.5,
-    })));
+    // What a single arrow says stands near its source, so what its session says near the other end.
+    const single = new Set(arrows.filter(({ key }) => !both.has(key)).map(({ key }) => key));
+    this.sessions.show(known.map((session) => {
+      const { node, peer } = session;
+      const at = single.has(`${node}\n${peer}`) ? 0.7 : single.has(`${peer}\n${node}`) ? 0.3 : 0.5;
+      return { ...session, key: [node, peer].sort().join("\n"), at };
+    }));
     const kind = place.cards ? "card" : "dot";
     this.nodes.show(nodes.map((node) => ({ ...node, key: `${kind} ${node.name}` })));
   }
@@ -165,7 +167,7 @@ export class Graph {
     const start = leave(one, control, cards);
     const end = leave(other, control, cards);
     const angle = (Math.atan2(end.y - control.y, end.x - control.x) * 180) / Math.PI;
-    const at = paired ? 0.36 : 0.5;
+    const at = paired ? 0.36 : 0.42;
     const mix = (key) => (1 - at) ** 2 * start[key] + 2 * at * (1 - at) * control[key] + at ** 2 * end[key];
     const point = ({ x, y }) => `${x.toFixed(1)} ${y.toFixed(1)}`;
     return { path: `M${point(start)}Q${point(control)} ${point(end)}`, end, angle, mark: { x: mix("x"), y: mix("y") } };
