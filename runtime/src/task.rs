@@ -5,13 +5,14 @@ mod place;
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, resume_unwind},
-    pin::Pin,
-    task::{Context, Poll, ready},
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, spawn_blocking},
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use place::{Place, Shards};
@@ -20,11 +21,15 @@ pub(crate) use place::{Place, Shards};
 #[derive(Debug)]
 pub(crate) struct Owned(JoinHandle<()>);
 
-/// Work on a thread of tokio's blocking pool. It goes on to its end, even if nobody waits for it any more.
+/// Work of this process on threads of tokio's blocking pool, at a time. More of it waits for a place, and has none if nobody
+/// waits for it.
+const APART_MAX: usize = 8;
+static APART: Semaphore = Semaphore::const_new(APART_MAX);
+
+/// Work on a thread of tokio's blocking pool.
 ///
 /// Resolves to nothing if the runtime ends before the work begins. A panic of the work goes on in whoever waits for it.
-#[derive(Debug)]
-pub(crate) struct Apart<R>(JoinHandle<R>);
+pub(crate) type Apart<R> = BoxFuture<'static, Option<R>>;
 
 /// Tasks that end together.
 #[derive(Debug, Default)]
@@ -58,13 +63,28 @@ pub(crate) fn spawn_in(tasks: &Tasks, work: impl Future<Output = ()> + Send + 's
     }));
 }
 
-/// Begins work that takes the processor for longer than the tasks beside it should wait.
+/// Work that takes the processor for longer than the tasks beside it should wait. Once begun, it goes on to its end.
 #[must_use]
 pub(crate) fn apart<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Apart<R> {
-    Apart(spawn_blocking(work))
+    Box::pin(async move {
+        let place = APART.acquire().await.ok()?;
+        let made = spawn_blocking(move || {
+            let _place = place;
+            work()
+        });
+        match made.await {
+            Ok(made) => Some(made),
+            Err(failed) => {
+                if let Ok(panic) = failed.try_into_panic() {
+                    resume_unwind(panic);
+                }
+                None
+            }
+        }
+    })
 }
 
-// === impl Owned, Apart, Tasks ===
+// === impl Owned, Tasks ===
 
 impl Owned {
     #[cfg(test)]
@@ -76,22 +96,6 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-impl<R> Future for Apart<R> {
-    type Output = Option<R>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
-        Poll::Ready(match ready!(Pin::new(&mut self.0).poll(cx)) {
-            Ok(made) => Some(made),
-            Err(failed) => {
-                if let Ok(panic) = failed.try_into_panic() {
-                    resume_unwind(panic);
-                }
-                None
-            }
-        })
     }
 }
 

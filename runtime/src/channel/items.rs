@@ -51,10 +51,13 @@ pub(crate) trait Incoming: Send + Sync {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool>;
     /// Resolves when all that was pushed is received, or nobody receives any more.
     fn emptied(&self) -> BoxFuture<'_, ()>;
-    /// Takes in an item for which there is room.
-    fn push(&mut self, item: &[u8]) -> Result<(), Failure>;
+    /// Takes in an item for which there is room; `false` if nobody receives any more.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn push(&mut self, item: &[u8]) -> Result<bool, Failure>;
     /// As [`push`](Self::push), for an item of many bytes.
-    fn push_apart(&mut self, item: Bytes) -> BoxFuture<'_, Result<(), Failure>>;
+    fn push_apart(&mut self, item: Bytes) -> BoxFuture<'_, Result<bool, Failure>>;
     /// Resolves when nobody receives any more.
     fn closed(&self) -> BoxFuture<'_, ()>;
     fn finish(self: Box<Self>);
@@ -202,8 +205,10 @@ async fn receive_until_over(chunk: &mut Chunk, frames: &mut Frames, items: &mut 
                     } else {
                         items.push(&chunk.bytes[payload])
                     };
-                    if let Err(failure) = pushed {
-                        return Over::Stopped(ResetCode::PROTOCOL, Some(failure));
+                    match pushed {
+                        Ok(true) => {}
+                        Ok(false) => return Over::Stopped(ResetCode::DROPPED, None),
+                        Err(failure) => return Over::Stopped(ResetCode::PROTOCOL, Some(failure)),
                     }
                 }
                 kind::END => return Over::Told(Ok(())),
@@ -268,7 +273,7 @@ impl<T: Serialize + Send + 'static> Outgoing for Encoded<T> {
         while buffer.len() < WRITE {
             if let Some(apart) = &mut self.apart {
                 // It was begun after a large item, which was the last of its write.
-                debug_assert!(buffer.is_empty());
+                assert!(buffer.is_empty(), "items before it would be lost");
                 let encoded = ready!(Pin::new(apart).poll(cx));
                 self.apart = None;
                 match encoded.unwrap_or_else(|| Err(runtime_ended())) {
@@ -329,6 +334,9 @@ fn encode<T: Serialize>(item: &T, codec: Codec, limit: usize, expected: usize) -
     frame.resize(frame::HEAD, 0);
     codec.encode_into(item, &mut frame).map_err(|error| not_encoded(&error))?;
     fits(frame.len() - frame::HEAD, limit)?;
+    if frame.len() < APART {
+        frame.shrink_to_fit();
+    }
     Ok(frame::of_room(kind::ITEM, frame))
 }
 
@@ -374,15 +382,20 @@ impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
         Box::pin(self.sender.emptied())
     }
 
-    fn push(&mut self, item: &[u8]) -> Result<(), Failure> {
+    fn push(&mut self, item: &[u8]) -> Result<bool, Failure> {
         let item = decode(self.codec, item)?;
-        self.pass_on(item)
+        Ok(self.pass_on(item))
     }
 
-    fn push_apart(&mut self, item: Bytes) -> BoxFuture<'_, Result<(), Failure>> {
+    fn push_apart(&mut self, item: Bytes) -> BoxFuture<'_, Result<bool, Failure>> {
         let codec = self.codec;
         let decoded = task::apart(move || decode(codec, &item));
-        Box::pin(async move { self.pass_on(decoded.await.unwrap_or_else(|| Err(runtime_ended()))?) })
+        Box::pin(async move {
+            match decoded.await {
+                Some(item) => Ok(self.pass_on(item?)),
+                None => Ok(false),
+            }
+        })
     }
 
     fn closed(&self) -> BoxFuture<'_, ()> {
@@ -399,12 +412,13 @@ impl<T: DeserializeOwned + Send + 'static> Incoming for Decoded<T> {
 }
 
 impl<T: Send + 'static> Decoded<T> {
-    fn pass_on(&mut self, item: T) -> Result<(), Failure> {
+    /// Whether anybody receives.
+    fn pass_on(&mut self, item: T) -> bool {
         if std::mem::take(&mut self.has_waited) {
-            return Pin::new(&mut self.sender).start_send(item);
+            return Pin::new(&mut self.sender).start_send(item).is_ok();
         }
         // There was room, and nobody else sends: it fails only where nobody receives.
-        self.sender.try_send(item).map_err(|_item| self.sender.gone())
+        self.sender.try_send(item).is_ok()
     }
 }
 

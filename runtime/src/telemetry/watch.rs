@@ -1,8 +1,8 @@
 //! What is measured of a node's calls while somebody looks, and only then.
 //!
 //! A question for the node's traffic is a lease of [`LEASE`]: without one a call looks at one flag and nothing more. With one, up
-//! to about [`EACH_MAX`] calls per second are measured each. Of more, one to two times as many are drawn, and each counts for so
-//! many as there are for one drawn. Which is left to chance, so that a load which repeats itself does not always show the same side.
+//! to about [`EACH_MAX`] calls per second are measured each. Of more, about as many to twice as many are drawn, and each counts for
+//! so many as there are for one drawn. Which is left to chance, so that a load which repeats itself does not always show the same side.
 //! Calls that handlers wait for are all kept, as a deadlock may hang on any of them.
 
 mod called;
@@ -126,13 +126,14 @@ impl Watch {
         let weight = self.pace.weight.load(Relaxed);
         if weight > 1 {
             let (left, drawn_for) = PASSED_OVER.get();
-            if let Some(left) = left.checked_sub(1).filter(|_| drawn_for == weight) {
+            // A gap that was drawn for another weight says nothing: this call has its chance as any other.
+            let left = if drawn_for == weight { left } else { self.random.below(gap(weight)) };
+            if let Some(left) = left.checked_sub(1) {
                 PASSED_OVER.set((left, weight));
                 return None;
             }
             // As many as make one in so many of them on average.
-            let gaps = usize::try_from(2 * weight - 1).unwrap_or(usize::MAX);
-            PASSED_OVER.set((self.random.below(gaps), weight));
+            PASSED_OVER.set((self.random.below(2 * gap(weight) - 1), weight));
         }
         self.pace.counted(weight, self.clock_us(Instant::now()));
         Some(weight)
@@ -261,12 +262,16 @@ impl Pace {
     }
 }
 
-/// A power of two, so that of `calls` at least `allowed` are drawn, and fewer than twice as many.
+/// A power of two, so that of `calls` about `allowed` are drawn, or up to twice as many; at the least weight half of them.
 fn weight_of(calls: u64, allowed: u64) -> u64 {
     match calls / allowed {
         0 => 1,
         times => (1 << times.ilog2()).clamp(2, WEIGHT_MAX),
     }
+}
+
+fn gap(weight: u64) -> usize {
+    usize::try_from(weight).unwrap_or(usize::MAX)
 }
 
 // === impl Watch ===

@@ -234,8 +234,8 @@ impl Frames {
         {
             self.held = Some(share.acquire(bytes).await?);
         }
-        if length > READ {
-            // All at once: what grows step by step is copied at some of them.
+        if length > READ && self.buffer.len() >= READ {
+            // All at once, for a peer that means it: what grows step by step is copied at some of them.
             self.buffer.reserve((HEAD + length).saturating_sub(self.buffer.len()));
         }
         Ok(if self.buffer.len() < LARGE { READ } else { (HEAD + length - self.buffer.len()).min(READ) })
