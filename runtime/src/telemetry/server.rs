@@ -57,7 +57,7 @@ impl Handling {
     /// The handler of a call begins.
     #[inline]
     pub(crate) fn begin(call: Arrived<'_>) -> (Traced, Option<Box<Self>>) {
-        if matches!(call.trace, Trace::Unsampled) && call.weight.is_none() && call.scope.core.side.is_none() {
+        if call.trace.is_unsampled() && call.weight.is_none() && call.scope.core.side.is_none() {
             return (Traced::Unsampled, None);
         }
         Self::begin_told(call)
