@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use qmesh_transport::CloseCode;
 use tokio::{
-    sync::mpsc,
+    sync::{MutexGuard, mpsc},
     time::{Instant, sleep, timeout},
 };
 
@@ -36,17 +36,26 @@ enum Ended {
     Replaced(Introduced),
 }
 
+/// A loop that runs. However it ends, its sessions end with it: whoever keeps a handle of a node that has ended, keeps the
+/// peer, and a session holds the socket.
+struct Running<'a> {
+    node: &'a NodeInner,
+    peer: &'a Peer,
+    adopted: MutexGuard<'a, mpsc::Receiver<Box<Introduced>>>,
+}
+
 /// Keeps the session with `peer` for as long as the connection's actor lives.
 pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), String> {
-    let mut adopted = peer.adopted.lock().await;
+    let mut running = Running { node: &node, peer: &peer, adopted: peer.adopted.lock().await };
+    let adopted = &mut *running.adopted;
     let (mut next, mut pause) = (None, Duration::ZERO);
     loop {
         let introduced = match next.take() {
             Some(introduced) => introduced,
-            None => establish(&node, &peer, &mut adopted, pause).await,
+            None => establish(&node, &peer, adopted, pause).await,
         };
         let since = Instant::now();
-        match hold(&node, &peer, introduced, &mut adopted).await {
+        match hold(&node, &peer, introduced, adopted).await {
             Ended::Replaced(newer) => next = Some(newer),
             Ended::Lost(why) => {
                 pause = if since.elapsed() < SHORT_LIVED {
@@ -270,5 +279,18 @@ async fn idle(link: &Link) {
     sleep(RETIREMENT_MIN).await;
     while link.has_streams() || (link.is_busy() && Instant::now() < end) {
         sleep(Duration::from_millis(50)).await;
+    }
+}
+
+// === impl Running ===
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.peer.down("its connection has ended");
+        if self.node.has_ended() {
+            self.adopted.close();
+        }
+        while self.adopted.try_recv().is_ok() {}
+        self.node.bump();
     }
 }
