@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use qmesh_transport::CloseCode;
+use qmesh_transport::{CloseCode, NodeId, SessionClosed};
 use tokio::{
     sync::{MutexGuard, mpsc},
     time::{Instant, sleep, timeout},
@@ -33,6 +33,8 @@ const ANOTHER_STAYS: &str = "another session of these two nodes stays";
 
 enum Ended {
     Lost(String),
+    /// The peer, which lives, has another one, or is to have one.
+    GivenUp(String),
     Replaced(Introduced),
 }
 
@@ -56,23 +58,29 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
         };
         let since = Instant::now();
         match hold(&node, &peer, introduced, adopted).await {
-            Ended::Replaced(newer) => next = Some(newer),
+            Ended::Replaced(newer) => {
+                next = Some(newer);
+                continue;
+            }
+            Ended::GivenUp(why) => peer.down(&why),
             Ended::Lost(why) => {
-                pause = if since.elapsed() < SHORT_LIVED {
-                    jittered(&node, node.config().redial.0)
-                } else {
-                    Duration::ZERO
-                };
                 peer.down(&why);
-                if let Some(record) = node.snapshot().node(peer.id()) {
-                    let event = || MeshEvent::Suspected { peer: record.name.clone() };
-                    node.events().tell_at(&node.events().sessions, event);
-                }
-                node.gopher_map().suspect(peer.id());
-                node.bump();
+                suspect(&node, peer.id());
             }
         }
+        let was_short = since.elapsed() < SHORT_LIVED;
+        pause = if was_short { jittered(&node, node.config().redial.0) } else { Duration::ZERO };
+        node.bump();
     }
+}
+
+/// Whoever has lost a session so, may be dead.
+fn suspect(node: &NodeInner, peer: NodeId) {
+    if let Some(record) = node.snapshot().node(peer) {
+        let event = || MeshEvent::Suspected { peer: record.name.clone() };
+        node.events().tell_at(&node.events().sessions, event);
+    }
+    node.gopher_map().suspect(peer);
 }
 
 fn jittered(node: &NodeInner, pause: Duration) -> Duration {
@@ -209,14 +217,17 @@ async fn hold(
     node.gopher_map().greet(peer.id());
     let ended = tokio::select! {
         biased;
-        closed = link.session().closed() => Ended::Lost(closed.to_string()),
+        closed = link.session().closed() => match closed {
+            SessionClosed::Peer { code: CloseCode::REPLACED, .. } => Ended::GivenUp(closed.to_string()),
+            _ => Ended::Lost(closed.to_string()),
+        },
         newer = successor(node, &link, adopted) => Ended::Replaced(newer),
         why = accept::run(node, peer, &link) => Ended::Lost(why),
         why = control::run(node, Some(peer), &link, &mut frames, &mut writer) => Ended::Lost(why),
         why = gossip::write(&link) => Ended::Lost(why),
     };
     match &ended {
-        Ended::Lost(why) => {
+        Ended::Lost(why) | Ended::GivenUp(why) => {
             tell(MeshEvent::SessionDown { peer: name, why: events::why(why) });
             link.close(CloseCode::PROTOCOL, why);
         }
