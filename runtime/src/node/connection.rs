@@ -2,6 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use qmesh_transport::{CloseCode, NodeId, SessionClosed};
 use tokio::{
     sync::{MutexGuard, mpsc},
@@ -38,8 +39,7 @@ enum Ended {
     Replaced(Introduced),
 }
 
-/// A loop that runs. However it ends, its sessions end with it: whoever keeps a handle of a node that has ended, keeps the
-/// peer, and a session holds the socket.
+/// A loop that runs. However it ends, its session ends with it.
 struct Running<'a> {
     node: &'a NodeInner,
     peer: &'a Peer,
@@ -50,11 +50,12 @@ struct Running<'a> {
 pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), String> {
     let mut running = Running { node: &node, peer: &peer, adopted: peer.adopted.lock().await };
     let adopted = &mut *running.adopted;
+    let (first_pause, longest_pause) = node.config().redial;
     let (mut next, mut pause) = (None, Duration::ZERO);
     loop {
         let introduced = match next.take() {
             Some(introduced) => introduced,
-            None => establish(&node, &peer, adopted, pause).await,
+            None => establish(&node, &peer, adopted, jittered(&node, pause)).await,
         };
         let since = Instant::now();
         match hold(&node, &peer, introduced, adopted).await {
@@ -69,7 +70,7 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
             }
         }
         let was_short = since.elapsed() < SHORT_LIVED;
-        pause = if was_short { jittered(&node, node.config().redial.0) } else { Duration::ZERO };
+        pause = if was_short { (pause * 2).clamp(first_pause, longest_pause) } else { Duration::ZERO };
         node.bump();
     }
 }
@@ -217,14 +218,18 @@ async fn hold(
     node.gopher_map().greet(peer.id());
     let ended = tokio::select! {
         biased;
-        closed = link.session().closed() => match closed {
-            SessionClosed::Peer { code: CloseCode::REPLACED, .. } => Ended::GivenUp(closed.to_string()),
-            _ => Ended::Lost(closed.to_string()),
-        },
+        closed = link.session().closed() => Ended::Lost(closed.to_string()),
         newer = successor(node, &link, adopted) => Ended::Replaced(newer),
         why = accept::run(node, peer, &link) => Ended::Lost(why),
         why = control::run(node, Some(peer), &link, &mut frames, &mut writer) => Ended::Lost(why),
         why = gossip::write(&link) => Ended::Lost(why),
+    };
+    // Whoever of them heard of it first.
+    let ended = match (ended, link.session().closed().now_or_never()) {
+        (Ended::Lost(why), Some(SessionClosed::Peer { code: CloseCode::REPLACED, .. })) => {
+            Ended::GivenUp(why)
+        }
+        (ended, _) => ended,
     };
     match &ended {
         Ended::Lost(why) | Ended::GivenUp(why) => {
@@ -297,11 +302,14 @@ async fn idle(link: &Link) {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.peer.down("its connection has ended");
-        if self.node.has_ended() {
-            self.adopted.close();
+        const WHY: &str = "its connection has ended";
+        if let Some(link) = self.peer.current() {
+            link.close(CloseCode::DROPPED, WHY);
         }
-        while self.adopted.try_recv().is_ok() {}
+        self.peer.down(WHY);
+        if self.node.has_ended() {
+            Peer::let_go(&mut self.adopted);
+        }
         self.node.bump();
     }
 }

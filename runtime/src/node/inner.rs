@@ -686,8 +686,11 @@ impl NodeInner {
         self.sockets.lock().clone()
     }
 
-    /// Lets the sockets go: clients and handles may be kept for longer.
+    /// Lets the sockets go, and the sessions that hold them: clients and handles may be kept for longer.
     pub(crate) fn let_go(&self) {
+        for peer in &self.peers {
+            peer.end();
+        }
         drop(std::mem::take(&mut *self.sockets.lock()));
     }
 

@@ -138,6 +138,21 @@ impl Peer {
         self.lost.store(true, Relaxed);
     }
 
+    /// The node has ended. Its sessions hold its sockets, and whoever keeps a handle of it keeps the peer.
+    pub(crate) fn end(&self) {
+        self.link.store(None);
+        // Where the connection's loop still holds them, it does the same when it ends.
+        if let Ok(mut adopted) = self.adopted.try_lock() {
+            Self::let_go(&mut adopted);
+        }
+    }
+
+    /// Drops sessions that wait to be taken over, and takes no more.
+    pub(crate) fn let_go(adopted: &mut mpsc::Receiver<Box<Introduced>>) {
+        adopted.close();
+        while adopted.try_recv().is_ok() {}
+    }
+
     /// A dial failed; whether that is news.
     pub(crate) fn unreached(&self, why: Unreached) -> bool {
         let why = Some(why);
