@@ -74,7 +74,7 @@ pub struct Limits {
     pub metadata_bytes_max: usize,
     /// Bytes of one peer's frames of more than 4 KiB that are not whole, or whose calls wait for a place: on all channels that
     /// it has opened, and as much again, of its answers, on all that were opened to it. Default 64 MiB, and never less than
-    /// one frame. Eight further ones wait; beyond those, the channel ends.
+    /// one frame. 32 further ones wait; beyond those, the channel ends.
     pub large_frames_bytes_max: usize,
     /// Bytes of answers that one peer has not read, on all channels of its session. Default 64 MiB, and never less than
     /// two answers of the largest size. Where the largest would find no room, no further call of that peer is taken in, and

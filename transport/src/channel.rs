@@ -128,8 +128,19 @@ impl ChannelWriter {
     /// # Cancel safety
     /// Not cancel safe: part of `bytes` may be written.
     pub async fn write_all(&mut self, mut bytes: Bytes) -> Result<(), WriteError> {
+        self.write(&mut bytes).await
+    }
+
+    /// As [`write_all`](Self::write_all), and leaves in `bytes` what is not written yet.
+    ///
+    /// # Errors
+    /// As [`write_all`](Self::write_all).
+    ///
+    /// # Cancel safety
+    /// Cancelled, it goes on where it was when it is called with the same `bytes` again.
+    pub async fn write(&mut self, bytes: &mut Bytes) -> Result<(), WriteError> {
         while !bytes.is_empty() {
-            poll_fn(|cx| self.0.poll_write(cx, &mut bytes)).await?;
+            poll_fn(|cx| self.0.poll_write(cx, bytes)).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,6 +16,7 @@ use futures_util::{Sink, future::BoxFuture};
 use prost::Message;
 use qmesh_transport::{ChannelWriter, ReadError, ResetCode, WriteError};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use crate::{
     channel::failure_code,
@@ -34,6 +36,8 @@ const WRITE: usize = 64 * 1024;
 const RECEIVED_MAX: usize = 64;
 /// An item of more bytes waits until those before it are received: many of them would fill the memory.
 const LARGE: usize = 64 * 1024;
+/// How long a stream that is cut may take to say so: less than a node that drains gives it.
+const CUT_MAX: Duration = Duration::from_millis(400);
 /// An item of more bytes is encoded and decoded apart: a copy of it takes about as long as a hundred calls.
 const APART: usize = 256 * 1024;
 
@@ -108,20 +112,31 @@ pub(crate) async fn send(
     tokio::pin!(cut);
     loop {
         let filled = poll_fn(|cx| items.poll_fill(cx, &mut buffer));
-        let written = tokio::select! {
+        let filled = tokio::select! {
             biased;
-            why = &mut cut => {
-                put_cut(&mut buffer, &why);
-                items.give_up(why);
-                return writer.write_all(buffer.freeze()).await;
-            }
-            more = filled => writer.write_all(taken(&mut buffer)).await.map(|()| more),
-            why = writer.stopped() => Err(why),
+            why = &mut cut => Err(Unsent::Cut(why)),
+            more = filled => Ok(more),
+            why = writer.stopped() => Err(Unsent::Stopped(why)),
         };
-        match written {
+        let mut bytes = taken(&mut buffer);
+        let sent = match filled {
+            Ok(more) => tokio::select! {
+                biased;
+                written = writer.write(&mut bytes) => written.map(|()| more).map_err(Unsent::Stopped),
+                why = &mut cut => Err(Unsent::Cut(why)),
+            },
+            Err(why) => Err(why),
+        };
+        match sent {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(why) => {
+            Err(Unsent::Cut(why)) => {
+                let mut cut = BytesMut::new();
+                put_cut(&mut cut, &why);
+                items.give_up(why);
+                return say_last(writer, bytes, cut.freeze()).await;
+            }
+            Err(Unsent::Stopped(why)) => {
                 let failure = match &why {
                     WriteError::Session(ended) => Failure::unknown(Reason::ConnectionLost, ended.to_string()),
                     WriteError::Stopped(ResetCode::DRAINED) => drained(),
@@ -132,6 +147,25 @@ pub(crate) async fn send(
             }
         }
     }
+}
+
+/// Why a stream is not sent to its end.
+enum Unsent {
+    Cut(Failure),
+    Stopped(WriteError),
+}
+
+/// Ends a stream with what is left of its last frames, and `cut`; with a reset if the peer does not read them in time.
+async fn say_last(writer: &mut ChannelWriter, rest: Bytes, cut: Bytes) -> Result<(), WriteError> {
+    let saying = async {
+        writer.write_all(rest).await?;
+        writer.write_all(cut).await
+    };
+    if let Ok(said) = timeout(CUT_MAX, saying).await {
+        return said;
+    }
+    writer.reset(ResetCode::DRAINED);
+    Err(WriteError::Ended)
 }
 
 /// All that was filled in. What a large item took goes with it.
@@ -435,7 +469,7 @@ impl<T> Drop for Decoded<T> {
     }
 }
 
-fn drained() -> Failure {
+pub(crate) fn drained() -> Failure {
     Failure::unknown(
         Reason::Unavailable,
         "the other side's node drains, and the time for its streams is over",

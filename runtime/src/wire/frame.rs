@@ -166,8 +166,8 @@ impl LargeFrames {
     }
 }
 
-/// Large frames of one session that may wait for room: with the default windows, they hold 10 of its 16 MiB.
-const LARGE_WAITING_MAX: usize = 8;
+/// Large frames of one session that may wait for room: with the default windows, they hold 40 MB of its 64 MiB.
+const LARGE_WAITING_MAX: usize = 32;
 
 /// Reads frames: all that one read brought are handed on together.
 #[derive(Debug)]

@@ -152,6 +152,46 @@ async fn streams_without_end_are_cut_when_the_time_to_drain_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_receives_is_cut_for_the_same_reason() {
+    let mesh = Mesh::new();
+    let [host, guest] = host_and_guest(&mesh).await;
+    let left_lying = guest.client::<TapClient>().buckets(1000).await.unwrap();
+    sleep(millis(50)).await;
+    let took = shut_down(host).await;
+    assert!((2400..3000).contains(&took), "it has 400 ms to say so: {took} ms");
+    let items: Vec<_> = StreamExt::collect(left_lying).await;
+    let (last, items) = items.split_last().unwrap();
+    assert!((1..1000).contains(&items.len()), "what had come is there: {}", items.len());
+    let failure = last.as_ref().unwrap_err();
+    assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Unavailable), "{failure}");
+    Mesh::end([guest]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_always_on_its_way_is_cut_between_two_items() {
+    let mesh = Mesh::new();
+    let [host, guest] = host_and_guest(&mesh).await;
+    let endless = guest.client::<TapClient>().buckets(u64::MAX).await.unwrap();
+    let download = spawn(async move {
+        let slowly = endless.then(|bucket| async {
+            sleep(millis(20)).await;
+            bucket
+        });
+        slowly.collect::<Vec<_>>().await
+    });
+    sleep(millis(50)).await;
+    shut_down(host).await;
+    let items = download.await.unwrap();
+    let (last, items) = items.split_last().unwrap();
+    assert!(items.len() > 90, "it goes on for two seconds: {}", items.len());
+    assert!(items.iter().all(|bucket| bucket.as_ref().is_ok_and(|bucket| bucket.len() == 50_000)));
+    let failure = last.as_ref().unwrap_err();
+    assert_drained(failure);
+    assert!(failure.detail().contains("node-0"), "its sender says why: {failure}");
+    Mesh::end([guest]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_hears_of_the_drain_ends_its_streams_by_itself() {
     let mesh = Mesh::new();
     let [host, guest] = host_and_guest(&mesh).await;

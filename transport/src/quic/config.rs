@@ -38,8 +38,9 @@ pub struct QuicConfig {
     /// Bytes of one channel that may be under way or unread. Default 1,250,000 (wan 6,000,000): the path's bandwidth
     /// times its round trip. A reader that stalls holds its writer within this and `send_window`.
     pub channel_window: u32,
-    /// Bytes of one session that may be under way or unread, over all channels. Default 16 MiB (wan 64 MiB). Cost: the
-    /// memory that a peer can make us hold. Readers that stall share it, so it should be many `channel_window`s.
+    /// Bytes of one session that may be under way or unread, over all channels. Default 64 MiB (wan 256 MiB). Cost: the
+    /// memory that a peer can make us hold. Readers that stall share it, each with up to a `channel_window`, and once they hold all
+    /// of it, nothing comes any more on any channel: so it should be many of them, and is about fifty.
     pub session_window: u32,
     /// Bytes of one session that were written but not acknowledged, over all channels. Default 8 MiB (wan 32 MiB). Cost:
     /// the memory that a slow peer can make us hold.
@@ -75,7 +76,7 @@ impl QuicConfig {
             handshake_timeout: Duration::from_secs(5),
             channels_max: 4096,
             channel_window: 1_250_000,
-            session_window: 16 << 20,
+            session_window: 64 << 20,
             send_window: 8 << 20,
             mtu_max: 1452,
             udp_buffer: 4 << 20,
@@ -93,7 +94,7 @@ impl QuicConfig {
             keep_alive: Duration::from_secs(9),
             handshake_timeout: Duration::from_secs(10),
             channel_window: 6_000_000,
-            session_window: 64 << 20,
+            session_window: 256 << 20,
             send_window: 32 << 20,
             ..Self::lan()
         }

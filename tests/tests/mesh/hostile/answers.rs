@@ -142,9 +142,9 @@ async fn answers_that_break_the_protocol_end_their_channel_and_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_never_end_hold_a_share_and_no_more() {
-    const CALLS: usize = 12;
-    /// One has room, and eight wait for it.
-    const HELD: usize = 9;
+    const CALLS: usize = 36;
+    /// One has room, and 32 wait for it.
+    const HELD: usize = 33;
     let mesh = Mesh::new();
     let (caller, impostor) = caller_and_impostor(&mesh).await;
     let client = caller.client::<DepotClient>();
