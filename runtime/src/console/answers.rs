@@ -1,6 +1,6 @@
 //! What the node says to the pages.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -11,6 +11,9 @@ use crate::{
     service::Caller,
     telemetry::Trace,
 };
+
+/// The longest time of a call from a page. It holds one of the console's places meanwhile.
+const CALL_MAX: Duration = Duration::from_secs(600);
 
 /// The traffic of all nodes that answer, by name, and the deadlocks in it.
 #[derive(Serialize)]
@@ -33,7 +36,7 @@ pub(super) async fn answer(node: &Arc<NodeInner>, query: Query) -> Said {
     let Query::Call { service, method, arguments, timeout_ms, .. } = query else {
         return Said::of(&control::answer_to(node, &guest, query).await);
     };
-    let timeout = control_api::timeout(timeout_ms);
+    let timeout = control_api::timeout(timeout_ms).min(CALL_MAX);
     let call = JsonCall { service: &service, method: &method, arguments: &arguments, timeout };
     // Whoever calls from a page wants to see the way of it.
     let (trace, id) = Trace::Undecided.into_kept(node.random());

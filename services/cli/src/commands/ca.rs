@@ -77,6 +77,9 @@ pub(crate) fn run(args: &Args, output: OutputFormat) -> anyhow::Result<ExitCode>
                 IssueOptions::new(name, if *client { Role::Client } else { Role::Node })
             };
             issue(&order, &out, place, output)?;
+            if output == OutputFormat::Table {
+                next(&order, *renew, &out)?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -143,9 +146,20 @@ fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) 
     ] {
         files.row([(format!("  {what}"), Shade::Faint), (value, Shade::Plain)]);
     }
-    files.print()?;
-    let certificate = text::path(&certificate);
-    let command = match role {
+    Ok(files.print()?)
+}
+
+/// What to do with the files in `out`.
+fn next(order: &IssueOptions, renewed: bool, out: &Path) -> anyhow::Result<()> {
+    if renewed {
+        output::line("\nCopy the files over the old ones.")?;
+        if order.role == Role::Node {
+            output::line("A node that runs takes them over within the hour.")?;
+        }
+        return Ok(());
+    }
+    let certificate = text::path(&out.join(format!("{}.pem", order.name)));
+    let command = match order.role {
         Role::Node => format!(
             "serve echo.Echo --cert {certificate} --listen quic://0.0.0.0:4433 \\\n    --advertise quic://THIS_HOST:4433 \
              --seed quic://OTHER_HOST:4433"

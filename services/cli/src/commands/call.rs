@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
+    commands::services::known_instead,
     exit::{Exit, Problem},
     find::Target,
     output::{self, OutputFormat},
@@ -134,10 +135,7 @@ fn print_answer(answer: &Value, output: OutputFormat) -> anyhow::Result<()> {
 /// A call waits for an endpoint until its time is over: a person who mistyped the name should know.
 async fn say_when_waiting(client: &mut ControlClient, args: &Args) -> anyhow::Result<()> {
     let service = &args.method.service;
-    let services = client.services().await?;
-    if services.iter().all(|known| known.name != *service) {
-        let known: Vec<_> = services.iter().map(|known| known.name.as_str()).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    if let Some(known) = known_instead(client, service).await? {
         let patience = SignedDuration::try_from(args.timeout)?;
         eprintln!("waiting up to {patience:#} for a node that serves {service}; known are {known}");
     }

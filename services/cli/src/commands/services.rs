@@ -2,9 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use qmesh::{ControlClient, MethodInfo};
-
-use qmesh::ServiceInfo;
+use qmesh::{ControlClient, ControlError, MethodInfo, ServiceInfo};
 
 use crate::{
     exit::Problem,
@@ -24,6 +22,8 @@ pub(crate) struct Args {
 
 /// How long a service may take to describe itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for one that the node does not know: it may be about to.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Lists the services, or the methods of one.
 ///
@@ -61,8 +61,25 @@ async fn services(mut client: ControlClient, output: OutputFormat) -> anyhow::Re
     Ok(output::line(faint(&format!("\nas {asked} sees it")))?)
 }
 
+/// The names of what the mesh offers, if `service` is not among it.
+///
+/// # Errors
+/// The node does not answer.
+pub(crate) async fn known_instead(
+    client: &mut ControlClient,
+    service: &str,
+) -> Result<Option<String>, ControlError> {
+    let services = client.services().await?;
+    if services.iter().any(|known| known.name == service) {
+        return Ok(None);
+    }
+    let known: Vec<_> = services.into_iter().map(|known| known.name).collect();
+    Ok(Some(if known.is_empty() { "none".to_owned() } else { known.join(", ") }))
+}
+
 async fn methods(mut client: ControlClient, service: &str, output: OutputFormat) -> anyhow::Result<()> {
-    let described = client.methods(service, PATIENCE).await;
+    let is_known = known_instead(&mut client, service).await?.is_none();
+    let described = client.methods(service, if is_known { PATIENCE } else { UNKNOWN_PATIENCE }).await;
     client.close().await;
     let methods = described?.map_err(Problem::from)?;
     if output == OutputFormat::Json {

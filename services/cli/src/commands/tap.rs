@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
+    commands::services::known_instead,
     exit::{Exit, Problem},
     find::Target,
     output::{self, OutputFormat, Printer, Shade},
@@ -51,6 +52,11 @@ struct Progress {
 pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let mut client = args.target.connect().await?;
     let service = args.service.unwrap_or_default();
+    if !service.is_empty()
+        && let Some(known) = known_instead(&mut client, &service).await?
+    {
+        eprintln!("no node serves {service} now; known are {known}");
+    }
     let (mut progress, mut printer, mut left) = (Progress::default(), Printer::new(), args.count);
     loop {
         let taps = client.tap_everywhere(&service, progress.afters.clone(), args.payload, PATIENCE).await?;

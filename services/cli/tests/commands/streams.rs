@@ -145,6 +145,8 @@ async fn a_service_says_which_of_its_methods_have_streams() {
             "one_way": false, "idempotent": false, "upload": true, "download": true,
         })
     );
+    let unknown = host.run(&["services", "clock.Clok"]).await;
+    assert!(unknown.code == 5 && unknown.stderr.contains("known are clock.Clock, echo.Echo"), "{unknown:?}");
     let table = host.run(&["services", "clock.Clock"]).await.stdout;
     let ticks = "ticks(every_ms: u64, count: Option<u64>) -> Receiver<Reading>  out\n";
     assert!(table.starts_with("METHOD") && table.contains(ticks), "{table}");
