@@ -75,8 +75,11 @@ pub(crate) async fn run(node: Arc<NodeInner>, peer: Arc<Peer>) -> Result<(), Str
     }
 }
 
-/// Whoever has lost a session so, may be dead.
+/// Whoever has lost a session so, may be dead; not if this node has ended it, which stops.
 fn suspect(node: &NodeInner, peer: NodeId) {
+    if node.has_ended() {
+        return;
+    }
     if let Some(record) = node.snapshot().node(peer) {
         let event = || MeshEvent::Suspected { peer: record.name.clone() };
         node.events().tell_at(&node.events().sessions, event);

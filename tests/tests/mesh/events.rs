@@ -92,7 +92,13 @@ async fn a_join_a_leave_a_kill_and_a_new_life_are_told_in_order() {
     watch::agree(&[first.clone(), second.clone()], secs(10)).await;
     assert_eq!(until(&mut events, MEMBERS, of_kind("joined")).await, [up.clone(), joined(&second)]);
 
+    let mut leaving = second.events();
     second.shutdown().await;
+    let told = collect(&mut leaving).await;
+    assert!(
+        told.iter().all(|told| told.event.kind() != "suspected"),
+        "whoever leaves suspects nobody: {told:?}"
+    );
     let gone = until(&mut events, MEMBERS, of_kind("session_down")).await;
     let [MeshEvent::Draining { .. }, MeshEvent::Left { .. }, MeshEvent::SessionDown { why, .. }] = &gone[..]
     else {

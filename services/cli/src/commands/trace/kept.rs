@@ -47,7 +47,8 @@ pub(crate) async fn spans(client: &mut ControlClient, id: &str) -> anyhow::Resul
     match ids.len() {
         0 => {
             let what = format!("no node keeps a trace {id}");
-            let hint = "traces are kept in memory until newer ones take their place: qmesh trace lists them";
+            let hint =
+                "traces are kept in memory until newer ones take their place: qmesh trace --all lists them";
             Err(Problem::new(Exit::Failed, what).hint(hint).into())
         }
         1 => Ok(spans),
