@@ -266,15 +266,10 @@ async fn receive_until_over(chunk: &mut Chunk, frames: &mut Frames, items: &mut 
         match next {
             Ok(Some(next)) => *chunk = next,
             Ok(None) => return Over::Lost(channel_ended(), Ok(())),
-            Err(FrameError::Read(ReadError::Reset(ResetCode::DRAINED))) => {
-                return Over::Lost(drained(), Ok(()));
-            }
-            Err(FrameError::Read(lost)) => {
-                return Over::Lost(Failure::unknown(Reason::ConnectionLost, lost.to_string()), Ok(()));
-            }
             Err(error) => {
-                let failure = Failure::unknown(Reason::ConnectionLost, error.to_string());
-                return Over::Lost(failure, Err(error));
+                let failure = unread(&error);
+                let broken = if matches!(error, FrameError::Read(_)) { Ok(()) } else { Err(error) };
+                return Over::Lost(failure, broken);
             }
         }
     }
@@ -469,7 +464,15 @@ impl<T> Drop for Decoded<T> {
     }
 }
 
-pub(crate) fn drained() -> Failure {
+/// Why nothing more comes of a call with streams, whose channel cannot be read any more.
+pub(crate) fn unread(error: &FrameError) -> Failure {
+    match error {
+        FrameError::Read(ReadError::Reset(ResetCode::DRAINED)) => drained(),
+        other => Failure::unknown(Reason::ConnectionLost, other.to_string()),
+    }
+}
+
+fn drained() -> Failure {
     Failure::unknown(
         Reason::Unavailable,
         "the other side's node drains, and the time for its streams is over",

@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use qmesh_transport::{ChannelWriter, ReadError, ResetCode};
+use qmesh_transport::{ChannelWriter, ResetCode};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
@@ -114,8 +114,7 @@ pub(crate) async fn first_reply(frames: &mut Frames) -> Result<(Answer, Chunk), 
     let mut chunk = match frames.next().await {
         Ok(Some(chunk)) => chunk,
         Ok(None) => return Err(lost(&"the peer closed the channel without an answer")),
-        Err(FrameError::Read(ReadError::Reset(ResetCode::DRAINED))) => return Err(items::drained()),
-        Err(error) => return Err(lost(&error)),
+        Err(error) => return Err(items::unread(&error)),
     };
     let broken = || lost(&FrameError::Malformed(kind::REPLY));
     let Some((kind::REPLY, payload)) = chunk.next() else { return Err(broken()) };

@@ -138,10 +138,9 @@ impl Peer {
         self.lost.store(true, Relaxed);
     }
 
-    /// The node has ended. Its sessions hold its sockets, and whoever keeps a handle of it keeps the peer.
+    /// The node has ended. Sessions hold its sockets, and whoever keeps a handle of it keeps the peer: none waits here to be
+    /// taken over, also where the connection's loop never ran. One that still runs does the same when it ends.
     pub(crate) fn end(&self) {
-        self.link.store(None);
-        // Where the connection's loop still holds them, it does the same when it ends.
         if let Ok(mut adopted) = self.adopted.try_lock() {
             Self::let_go(&mut adopted);
         }

@@ -159,6 +159,14 @@ async fn host_and_guest(mesh: &Mesh) -> [Node; 2] {
     [host, guest]
 }
 
+async fn host_and_guest_over_quic(mesh: &Mesh) -> [Node; 2] {
+    let server = StreamsServer::new(Numbers::default);
+    let host = mesh.quic_node("host", None).serve(server).start().await.unwrap();
+    let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
+    watch::endpoints(&guest, "tests.Streams", 1).await;
+    [host, guest]
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_shape_goes_through() {
     let mesh = Mesh::new();
@@ -168,11 +176,7 @@ async fn every_shape_goes_through() {
 #[tokio::test]
 async fn every_shape_goes_through_over_quic() {
     let mesh = Mesh::new();
-    let server = StreamsServer::new(Numbers::default);
-    let host = mesh.quic_node("host", None).serve(server).start().await.unwrap();
-    let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
-    watch::endpoints(&guest, "tests.Streams", 1).await;
-    every_shape([host, guest]).await;
+    every_shape(host_and_guest_over_quic(&mesh).await).await;
 }
 
 async fn every_shape(nodes: [Node; 2]) {
@@ -492,27 +496,23 @@ async fn a_peer_that_dies_cuts_streams_in_both_directions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_large_uploads_at_once_come_through_over_quic() {
     let mesh = Mesh::new();
-    let host =
-        mesh.quic_node("host", None).serve(StreamsServer::new(Numbers::default)).start().await.unwrap();
-    let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
-    let client = guest.client::<StreamsClient>();
+    let nodes = host_and_guest_over_quic(&mesh).await;
+    let client = nodes[1].client::<StreamsClient>();
     client.ping().await.unwrap();
     // Of those, the host has room for 16, and 32 may wait.
     let uploads = (0..40).map(|_| client.weigh(Receiver::of((0..2).map(|_| "x".repeat(4_000_000)))));
     for weight in timeout(secs(60), join_all(uploads)).await.expect("they hold each other up") {
         assert_eq!(weight.unwrap(), 8_000_000);
     }
-    Mesh::end([guest, host]).await;
+    Mesh::end(nodes).await;
 }
 
 /// Each leaves what its channel's window holds unread, and all together would leave nothing of the session's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_items_that_nobody_receives_hold_up_no_calls_over_quic() {
     let mesh = Mesh::new();
-    let host =
-        mesh.quic_node("host", None).serve(StreamsServer::new(Numbers::default)).start().await.unwrap();
-    let guest = mesh.quic_node("guest", Some(&host)).start().await.unwrap();
-    let client = guest.client::<StreamsClient>();
+    let nodes = host_and_guest_over_quic(&mesh).await;
+    let client = nodes[1].client::<StreamsClient>();
     client.ping().await.unwrap();
     let mut left_lying = Vec::new();
     for _ in 0..16 {
@@ -522,7 +522,7 @@ async fn large_items_that_nobody_receives_hold_up_no_calls_over_quic() {
     client.ping().await.unwrap();
     let late = left_lying.pop().unwrap();
     assert_eq!(late.collect().await.unwrap().len(), 4, "nothing of it is lost");
-    Mesh::end([guest, host]).await;
+    Mesh::end(nodes).await;
 }
 
 /// JSON has no form for a map with such keys, nor has this for anything.

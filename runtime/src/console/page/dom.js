@@ -76,6 +76,11 @@ export function panel(title, aside, ...body) {
   return h("section", { class: "panel", "aria-label": title }, head, body);
 }
 
+// How far in a row stands that is so deep; style.css has no further steps.
+export function level(depth) {
+  return `indent level-${Math.min(depth, 8)}`;
+}
+
 export function state(word, tone) {
   return h("span", { class: "state" }, h("span", { class: `dot ${tone}` }), word);
 }

@@ -1,6 +1,6 @@
 // A supervision tree: parents above their children, which can be folded away.
 
-import { attr, fill, h, Keyed, text } from "./dom.js";
+import { attr, fill, h, Keyed, level, text } from "./dom.js";
 import { count, millis, tone } from "./format.js";
 
 // Children of one kind without children of their own are gathered in one row where there are more.
@@ -81,7 +81,7 @@ export class ActorTree {
     const { actor } = row;
     const [name, standing, restarts, depth, oldest, waits, failed] = tr.children;
     const [indent, toggle, label, folded] = name.firstChild.children;
-    attr(indent, "class", row.depth > 0 ? `indent level-${Math.min(row.depth, 8)}` : null);
+    attr(indent, "class", row.depth > 0 ? level(row.depth) : null);
     attr(toggle, "class", row.children > 0 ? null : "leaf");
     toggle.disabled = row.children === 0;
     text(toggle, row.children > 0 ? (row.isFolded ? "▸" : "▾") : "");

@@ -1,6 +1,6 @@
 // A trace as bars over time, one for each span, below the one that it belongs to.
 
-import { attr, fill, h, s } from "./dom.js";
+import { attr, fill, h, level, s } from "./dom.js";
 import { micros, things } from "./format.js";
 
 const COLOURS = 6;
@@ -37,7 +37,7 @@ export class Waterfall {
   #row({ span, at, depth }, end) {
     const detail = h("div", { class: "fall-detail", hidden: true, id: `span-${span.node}-${span.span}` }, facts(span));
     const tone = isBad(span) ? "fill-bad" : this.colours.get(span.node);
-    const name = h("span", { class: "fall-name" }, h("span", { class: `indent level-${Math.min(depth, 8)}` }),
+    const name = h("span", { class: "fall-name" }, h("span", { class: level(depth) }),
       h("span", { class: `swatch ${this.colours.get(span.node)}` }),
       h("span", { class: "text" }, span.name, " ", h("span", { class: "faint" }, kindOf(span))));
     const toggle = () => {

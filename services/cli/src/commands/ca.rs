@@ -76,9 +76,9 @@ pub(crate) fn run(args: &Args, output: OutputFormat) -> anyhow::Result<ExitCode>
             } else {
                 IssueOptions::new(name, if *client { Role::Client } else { Role::Node })
             };
-            issue(&order, &out, place, output)?;
+            let certificate = issue(&order, &out, place, output)?;
             if output == OutputFormat::Table {
-                next(&order, *renew, &out)?;
+                next(&order, *renew, &certificate)?;
             }
         }
     }
@@ -121,7 +121,8 @@ fn renewal(name: &str, out: &Path) -> anyhow::Result<IssueOptions> {
     Ok(order)
 }
 
-fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) -> anyhow::Result<()> {
+/// Where the certificate is now.
+fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) -> anyhow::Result<PathBuf> {
     let authority = Authority::open(&place.dir())?;
     let issued = authority.issue_with(order)?;
     let (name, role) = (&order.name, order.role);
@@ -134,7 +135,8 @@ fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) 
     if output == OutputFormat::Json {
         let files = json!({"certificate": certificate, "key": key, "authority": trusted});
         let told = json!({"name": name, "role": role.to_string(), "mesh": authority.mesh(), "id": id, "files": files});
-        return Ok(output::json(&told)?);
+        output::json(&told)?;
+        return Ok(certificate);
     }
     output::line(format!("{role} {} of mesh {}\n", bold(name), bold(authority.mesh())))?;
     let mut files = Table::new(["", ""]);
@@ -146,11 +148,12 @@ fn issue(order: &IssueOptions, out: &Path, place: &Place, output: OutputFormat) 
     ] {
         files.row([(format!("  {what}"), Shade::Faint), (value, Shade::Plain)]);
     }
-    Ok(files.print()?)
+    files.print()?;
+    Ok(certificate)
 }
 
-/// What to do with the files in `out`.
-fn next(order: &IssueOptions, renewed: bool, out: &Path) -> anyhow::Result<()> {
+/// What to do with the certificate and the files beside it.
+fn next(order: &IssueOptions, renewed: bool, certificate: &Path) -> anyhow::Result<()> {
     if renewed {
         output::line("\nCopy the files over the old ones.")?;
         if order.role == Role::Node {
@@ -158,7 +161,7 @@ fn next(order: &IssueOptions, renewed: bool, out: &Path) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let certificate = text::path(&out.join(format!("{}.pem", order.name)));
+    let certificate = text::path(certificate);
     let command = match order.role {
         Role::Node => format!(
             "serve echo.Echo --cert {certificate} --listen quic://0.0.0.0:4433 \\\n    --advertise quic://THIS_HOST:4433 \
