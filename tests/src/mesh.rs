@@ -3,6 +3,8 @@
 use futures_util::future::join_all;
 use qmesh::{Address, Authority, Config, Identity, MemoryNetwork, Node, NodeBuilder};
 
+use crate::secs;
+
 /// A mesh to be: its authority, and a network in memory.
 #[derive(Clone, Debug)]
 pub struct Mesh {
@@ -35,13 +37,24 @@ impl Mesh {
         join_all(nodes.iter().map(Node::shutdown)).await;
     }
 
-    /// A node to be that listens on QUIC on this host, and whose seeds are the addresses of `seed`.
+    /// A node to be that listens on QUIC on this host, and whose seeds are the addresses of `seed`. It has [`Mesh::quic_config`].
     pub fn quic_node(&self, name: &str, seed: Option<&Node>) -> NodeBuilder {
-        let mut builder = Node::builder(name).identity(self.identity.clone()).config(Config::local());
+        let mut builder = Node::builder(name).identity(self.identity.clone()).config(Self::quic_config());
         for address in seed.iter().flat_map(|seed| seed.addresses()) {
             builder = builder.seed(address);
         }
         builder
+    }
+
+    /// [`Config::local`], but that a machine that stands still for seconds costs no session and no node. How losses are found
+    /// is tested over memory, and with processes that are killed.
+    #[must_use]
+    pub fn quic_config() -> Config {
+        let mut config = Config::local();
+        config.quic.idle_timeout = secs(20);
+        config.gossip.silence_min = secs(10);
+        config.gossip.phi_threshold = 50.0;
+        config
     }
 }
 

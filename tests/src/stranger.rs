@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use qmesh::{Address, Identity, MemoryNetwork, QuicConfig};
+use qmesh::{Address, Identity, MemoryNetwork};
 use qmesh_transport::{Channel, Dialer, QuicEndpoint, Session};
+
+use crate::Mesh;
 
 /// The kinds of frames.
 pub mod kind {
@@ -81,7 +83,8 @@ impl Stranger {
     /// There is no socket to be had.
     pub fn over_quic(identity: &Identity, target: Address) -> Result<Self> {
         let here = "quic://127.0.0.1:0".parse()?;
-        let endpoint = QuicEndpoint::bind(&here, identity.credentials("stranger")?, QuicConfig::local())?;
+        let endpoint =
+            QuicEndpoint::bind(&here, identity.credentials("stranger")?, Mesh::quic_config().quic)?;
         Ok(Self { dialer: endpoint.dialer(), target, _socket: Some(endpoint) })
     }
 
@@ -90,7 +93,8 @@ impl Stranger {
     /// # Errors
     /// There is no socket to be had.
     pub fn command_line(identity: &Identity, target: Address) -> Result<Self> {
-        let endpoint = QuicEndpoint::client(identity.client_credentials("stranger")?, QuicConfig::local())?;
+        let endpoint =
+            QuicEndpoint::client(identity.client_credentials("stranger")?, Mesh::quic_config().quic)?;
         Ok(Self { dialer: endpoint.dialer(), target, _socket: Some(endpoint) })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use qmesh::{Config, Context, Node, NodeBuilder, Receiver, ServiceClient};
+use qmesh::{Context, Node, NodeBuilder, Receiver, ServiceClient};
 use qmesh_tests::{EXPECTED, Mesh, expect_panics, millis, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -75,10 +75,8 @@ impl Thread for Here {
 }
 
 fn sharded(builder: NodeBuilder, shards: usize) -> NodeBuilder {
-    let mut config = Config::local();
+    let mut config = Mesh::quic_config();
     config.shards = shards;
-    // A session that falls silent is not to be taken for one that was closed.
-    config.quic.idle_timeout = Duration::from_secs(20);
     builder.config(config)
 }
 

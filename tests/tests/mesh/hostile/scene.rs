@@ -79,7 +79,7 @@ impl Scene {
 }
 
 pub(crate) fn config() -> Config {
-    let mut config = Config::local();
+    let mut config = Mesh::quic_config();
     config.limits.opening_timeout = OPENING;
     config.limits.one_way_window = WINDOW;
     // The least: two of the largest answers.
