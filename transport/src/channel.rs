@@ -208,6 +208,22 @@ impl ResetCode {
     pub const CANCELLED: Self = Self(3);
     /// The node of this side drains, and the time for its streams is over.
     pub const DRAINED: Self = Self(4);
+    /// More large messages of the session have begun than this side has room for.
+    pub const CROWDED: Self = Self(5);
+}
+
+impl fmt::Display for ResetCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::DROPPED => "dropped",
+            Self::PROTOCOL => "the protocol was broken",
+            Self::REFUSED => "refused",
+            Self::CANCELLED => "cancelled",
+            Self::DRAINED => "it drains",
+            Self::CROWDED => "it has no room for so many large messages at once",
+            Self(unknown) => return write!(f, "code {unknown}"),
+        })
+    }
 }
 
 /// Why a read failed.
@@ -215,7 +231,7 @@ impl ResetCode {
 #[non_exhaustive]
 pub enum ReadError {
     /// The peer abandoned the stream.
-    #[error("the peer reset the channel ({})", .0.0)]
+    #[error("the peer reset the channel: {0}")]
     Reset(ResetCode),
     /// We told the peer to stop.
     #[error("reading was stopped here")]
@@ -230,7 +246,7 @@ pub enum ReadError {
 #[non_exhaustive]
 pub enum WriteError {
     /// The peer no longer reads.
-    #[error("the peer stopped reading ({})", .0.0)]
+    #[error("the peer stopped reading: {0}")]
     Stopped(ResetCode),
     /// We finished or reset the stream.
     #[error("writing was ended here")]

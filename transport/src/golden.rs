@@ -54,6 +54,7 @@ fn the_bytes_of_this_layer_are_the_golden_ones() {
         ResetCode::REFUSED,
         ResetCode::CANCELLED,
         ResetCode::DRAINED,
+        ResetCode::CROWDED,
     ];
     let byte = |code: u32| u8::try_from(code).unwrap();
     let alerts = refusals().iter().map(|refusal| refusal.alert().into()).collect();

@@ -140,6 +140,7 @@ pub(crate) async fn send(
                 let failure = match &why {
                     WriteError::Session(ended) => Failure::unknown(Reason::ConnectionLost, ended.to_string()),
                     WriteError::Stopped(ResetCode::DRAINED) => drained(),
+                    WriteError::Stopped(ResetCode::CROWDED) => crowded(),
                     _ => Failure::unknown(Reason::Cancelled, "the other side receives this stream no more"),
                 };
                 items.give_up(failure);
@@ -468,6 +469,7 @@ impl<T> Drop for Decoded<T> {
 pub(crate) fn unread(error: &FrameError) -> Failure {
     match error {
         FrameError::Read(ReadError::Reset(ResetCode::DRAINED)) => drained(),
+        FrameError::Read(ReadError::Reset(ResetCode::CROWDED)) | FrameError::Crowded => crowded(),
         other => Failure::unknown(Reason::ConnectionLost, other.to_string()),
     }
 }
@@ -476,6 +478,13 @@ fn drained() -> Failure {
     Failure::unknown(
         Reason::Unavailable,
         "the other side's node drains, and the time for its streams is over",
+    )
+}
+
+fn crowded() -> Failure {
+    Failure::unknown(
+        Reason::Overloaded,
+        "more large messages of one session were under way than its receiver has room for; send fewer at once, or smaller ones",
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use qmesh_transport::{ChannelWriter, ResetCode};
+use qmesh_transport::ChannelWriter;
 use tokio::time::Instant;
 
 use crate::{
@@ -106,7 +106,7 @@ pub(crate) async fn run<C: Contract>(
             let caller = serving.scope.caller.name();
             tracing::debug!(target: "qmesh::service", service = C::NAME, caller, %error, "channel ended");
             if !matches!(error, FrameError::Read(_)) {
-                frames.stop(ResetCode::PROTOCOL);
+                frames.stop(error.reset_code());
                 return ended;
             }
             return Ok(());
@@ -132,7 +132,7 @@ pub(crate) async fn run<C: Contract>(
         _ = link.session().closed() => Ok(()),
     };
     drop(ending);
-    ended
+    ended.inspect_err(|error| writer.reset(error.reset_code()))
 }
 
 /// The channel has ended, in whatever way.

@@ -38,7 +38,7 @@ pub(crate) async fn run<C: Contract>(
     channel: ServedChannel,
     mut chunk: Chunk,
 ) -> Result<(), FrameError> {
-    let ServedChannel { link, mut frames, writer, caller, guest, agreed } = channel;
+    let ServedChannel { link, mut frames, mut writer, caller, guest, agreed } = channel;
     let begun = begin(&mut chunk, &agreed);
     let Begin { method, head, remaining, arguments } =
         begun.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))?;
@@ -89,7 +89,7 @@ pub(crate) async fn run<C: Contract>(
         }
     };
     let streams = async {
-        let answering = respond(answer, &unread, writer, drained.cut());
+        let answering = respond(answer, &unread, &mut writer, drained.cut());
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
             biased;
@@ -110,7 +110,10 @@ pub(crate) async fn run<C: Contract>(
         // One that waits for the service would not.
         _ = link.session().closed() => Ok(()),
     };
-    ended.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))
+    ended.inspect_err(|error| {
+        frames.stop(error.reset_code());
+        writer.reset(error.reset_code());
+    })
 }
 
 /// Takes a slot for the call.
@@ -150,7 +153,7 @@ fn begin(chunk: &mut Chunk, agreed: &Agreed) -> Result<Begin, FrameError> {
 async fn respond(
     answer: impl Future<Output = StreamAnswer>,
     unread: &Unread,
-    mut writer: ChannelWriter,
+    writer: &mut ChannelWriter,
     cut: impl Future<Output = Failure>,
 ) -> bool {
     let mut answer = tokio::select! {
@@ -170,7 +173,7 @@ async fn respond(
     }
     drop(waits);
     let whole = match answer.0 {
-        Ok(Answered { items: Some(items), .. }) => items::send(items, &mut writer, cut).await.is_ok(),
+        Ok(Answered { items: Some(items), .. }) => items::send(items, writer, cut).await.is_ok(),
         _ => true,
     };
     if whole {
@@ -178,6 +181,9 @@ async fn respond(
         if writer.finish().is_ok() {
             writer.delivered().await;
         }
+    } else {
+        // What was cut off is not to look complete while the caller's stream goes on.
+        writer.reset(ResetCode::DROPPED);
     }
     true
 }

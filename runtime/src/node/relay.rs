@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use qmesh_transport::{Channel, ChannelWriter, ReadError, ResetCode, WriteError};
+use qmesh_transport::{Channel, ChannelWriter, ResetCode, WriteError};
 use tokio::time::timeout;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     node::{NodeInner, accept, hello::FIRST_FRAME_MAX, link::Link},
     service::Caller,
     wire::{
-        frame::{FrameError, Frames, kind},
+        frame::{Frames, kind},
         messages::Open,
     },
 };
@@ -133,7 +133,7 @@ async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
                     }
                     return;
                 }
-                Err(error) => return to.reset(code_of(&error)),
+                Err(error) => return to.reset(error.reset_code()),
             },
             stopped = to.stopped() => break stopped,
         };
@@ -146,12 +146,4 @@ async fn pass(from: &mut Frames, to: &mut ChannelWriter) {
         WriteError::Stopped(code) => code,
         _ => ResetCode::DROPPED,
     });
-}
-
-fn code_of(error: &FrameError) -> ResetCode {
-    match error {
-        FrameError::Read(ReadError::Reset(code)) => *code,
-        FrameError::Read(_) => ResetCode::DROPPED,
-        _ => ResetCode::PROTOCOL,
-    }
 }

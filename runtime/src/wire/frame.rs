@@ -36,7 +36,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::encoding::{decode_varint, encode_varint};
-use qmesh_transport::{ChannelReader, ReadError};
+use qmesh_transport::{ChannelReader, ReadError, ResetCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) const HEAD: usize = 5;
@@ -91,6 +91,18 @@ pub(crate) enum FrameError {
     Crowded,
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl FrameError {
+    /// With what a channel ends that has failed so.
+    pub(crate) fn reset_code(&self) -> ResetCode {
+        match self {
+            Self::Read(ReadError::Reset(code)) => *code,
+            Self::Read(_) => ResetCode::DROPPED,
+            Self::Crowded => ResetCode::CROWDED,
+            _ => ResetCode::PROTOCOL,
+        }
+    }
 }
 
 /// Appends one frame whose payload `write` appends.
@@ -281,7 +293,7 @@ impl Frames {
         }
     }
 
-    pub(crate) fn stop(&mut self, code: qmesh_transport::ResetCode) {
+    pub(crate) fn stop(&mut self, code: ResetCode) {
         self.reader.stop(code);
     }
 

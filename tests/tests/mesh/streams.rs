@@ -1,7 +1,7 @@
 //! Calls with streams, in all their shapes, from the same node and from another one.
 
 use futures_util::{StreamExt, future::join_all};
-use qmesh::{CallError, Failure, Node, Outcome, Reason, Receiver, Sender, stream};
+use qmesh::{CallError, Config, Failure, Node, Outcome, Reason, Receiver, Sender, stream};
 use qmesh_tests::{
     EXPECTED, Mesh, expect_panics, millis, secs, spawn,
     stranger::{self, Stranger, frame, kind, opening, read_frame},
@@ -505,6 +505,37 @@ async fn many_large_uploads_at_once_come_through_over_quic() {
         assert_eq!(weight.unwrap(), 8_000_000);
     }
     Mesh::end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_upload_that_finds_no_room_says_so_on_both_sides() {
+    let mesh = Mesh::new();
+    let mut config = Config::local();
+    // The least: one of the largest frames.
+    config.limits.large_frames_bytes_max = 0;
+    let server = StreamsServer::new(Numbers::default);
+    let host = mesh.node("node-0").config(config).serve(server).start().await.unwrap();
+    let guest = mesh.node("guest").start().await.unwrap();
+    watch::endpoints(&guest, "tests.Streams", 1).await;
+    let client = guest.client::<StreamsClient>();
+    let uploads = (0..40).map(|_| client.weigh(Receiver::of(["x".repeat(4_000_000)])));
+    let mut without_room = 0;
+    for weight in join_all(uploads).await {
+        match weight {
+            Ok(weight) => assert_eq!(weight, 4_000_000),
+            Err(failure) => {
+                assert_eq!(
+                    (failure.outcome(), failure.reason()),
+                    (Outcome::Unknown, Reason::Overloaded),
+                    "{failure}"
+                );
+                assert!(failure.to_string().contains("send fewer at once"), "{failure}");
+                without_room += 1;
+            }
+        }
+    }
+    assert_eq!(without_room, 40 - 1 - 32, "one has room, and 32 wait for it");
+    Mesh::end([guest, host]).await;
 }
 
 /// Each leaves what its channel's window holds unread, and all together would leave nothing of the session's.
