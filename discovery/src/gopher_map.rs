@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use qmesh_transport::{Credentials, NodeId};
+use tokio::time::timeout;
 
 use crate::{
     Announcement, Carrier, Config, ConfigError, Directory, GossipStats, GossipStopped, NodeState, Protocol,
@@ -261,8 +262,9 @@ impl GopherMap {
         Ok(())
     }
 
-    /// Leaves the mesh in order: announces [`NodeState::Gone`], which peers with a session learn at once, keeps gossiping for
-    /// two intervals for the sake of the others, and ends gossip. A second call does nothing.
+    /// Leaves the mesh in order: announces [`NodeState::Gone`], which peers with a session learn at once, keeps gossiping
+    /// until all have shown that they know, but for two intervals at most (always, by [pulses](Protocol::Pulse)), and ends gossip. A
+    /// second call does nothing.
     ///
     /// # Cancel safety
     /// Cancelled, the announcement stands and gossip may still run; calling it again ends gossip.
@@ -274,7 +276,7 @@ impl GopherMap {
             own.services.clear();
         });
         if said.is_ok() {
-            tokio::time::sleep(self.node.interval * 2).await;
+            let _some_may_not_know = timeout(self.node.interval * 2, self.node.membership.told()).await;
         }
         self.node.membership.stop().await;
     }

@@ -19,7 +19,7 @@ pub(crate) mod fuzzing;
 mod member;
 mod wire;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,6 +48,11 @@ use crate::{
 /// How many peers get a new record at once; the others learn it from them within a few intervals.
 const PUSH_PEERS_MAX: usize = 64;
 
+/// How often whoever waits for all peers to know looks whether they do.
+const LOOK: Duration = Duration::from_millis(10);
+/// How many looks lie between two questions to those who do not.
+const LOOKS_PER_QUESTION: usize = 10;
+
 /// Gossip by chitchat.
 pub(crate) struct Gossip {
     shared: Arc<Shared>,
@@ -67,7 +72,8 @@ struct Shared {
     announced: Notify,
     /// Nodes whose last session with us died.
     suspects: Mutex<BTreeSet<NodeId>>,
-    suspected: Notify,
+    /// Whether somebody lives is to be looked at.
+    doubted: Notify,
     tally: Tally,
 }
 
@@ -94,11 +100,19 @@ impl Gossip {
             announcement: Mutex::default(),
             announced: Notify::new(),
             suspects: Mutex::default(),
-            suspected: Notify::new(),
+            doubted: Notify::new(),
             tally: Tally::default(),
             config,
         };
         Self { shared: Arc::new(shared), run: Mutex::default() }
+    }
+
+    /// Begins an exchange, in which both tell what they have.
+    fn ask(&self, peer: NodeId) {
+        if let Some(run) = &*self.run.lock() {
+            // It fails only where the loop has ended, and then a restart greets again.
+            let _ended = run.handle.gossip(address_of(peer));
+        }
     }
 }
 
@@ -124,10 +138,23 @@ impl Membership for Gossip {
     fn announce(&self, own: Sealed) {
         let push = Bytes::from(push_message(&own));
         self.shared.propose(own);
-        let snapshot = self.shared.directory.snapshot();
-        let peers = snapshot.nodes().map(|record| record.id).filter(|id| *id != self.shared.own);
-        for peer in peers.take(PUSH_PEERS_MAX) {
+        for peer in self.shared.living_peers().into_iter().take(PUSH_PEERS_MAX) {
             self.shared.send(peer, push.clone());
+        }
+    }
+
+    async fn told(&self) {
+        // The push comes first: a question would take its place on its way out.
+        tokio::time::sleep(LOOK).await;
+        for look in 0_usize.. {
+            let ignorant = self.shared.ignorant_peers();
+            if ignorant.is_empty() {
+                return;
+            }
+            if look.is_multiple_of(LOOKS_PER_QUESTION) {
+                ignorant.into_iter().take(PUSH_PEERS_MAX).for_each(|peer| self.ask(peer));
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -147,6 +174,9 @@ impl Membership for Gossip {
         if !records.is_empty() {
             self.shared.directory.apply(Event::Records(records));
         }
+        if self.shared.directory.snapshot().node(from).is_none() {
+            self.shared.doubted.notify_one();
+        }
         let Some(message) = message else { return };
         match ChitchatMessage::deserialize(&mut &message.encode()[..]) {
             Ok(message) => {
@@ -164,16 +194,13 @@ impl Membership for Gossip {
 
     fn greet(&self, peer: NodeId) {
         self.shared.suspects.lock().remove(&peer);
-        if let Some(run) = &*self.run.lock() {
-            // It fails only where the loop has ended, and then a restart greets again.
-            let _ended = run.handle.gossip(address_of(peer));
-        }
+        self.ask(peer);
     }
 
     fn suspect(&self, peer: NodeId) {
         if self.shared.directory.snapshot().node(peer).is_some() {
             self.shared.suspects.lock().insert(peer);
-            self.shared.suspected.notify_one();
+            self.shared.doubted.notify_one();
         }
     }
 
@@ -273,6 +300,20 @@ impl Shared {
             *newest = Some(own);
             self.announced.notify_one();
         }
+    }
+
+    fn living_peers(&self) -> Vec<NodeId> {
+        let snapshot = self.directory.snapshot();
+        snapshot.nodes().map(|record| record.id).filter(|id| *id != self.own).collect()
+    }
+
+    /// Living peers that have not shown yet that they have our newest record.
+    fn ignorant_peers(&self) -> Vec<NodeId> {
+        let newest = self.announcement.lock().as_ref().map_or(0, |own| own.record.version);
+        let mut peers = self.living_peers();
+        let filter = self.filter.lock();
+        peers.retain(|peer| filter.own_version_at(*peer) < newest);
+        peers
     }
 
     fn reject(&self, from: NodeId, reason: Rejection) {

@@ -52,6 +52,9 @@ pub(crate) trait Membership: Send + Sync + 'static {
     /// Replaces our own record, and pushes it to the peers that are alive.
     fn announce(&self, own: Sealed);
 
+    /// Resolves once all living peers have shown that they have our newest record. May never: whoever waits gives up.
+    async fn told(&self);
+
     /// A message of a peer, whose id its session proves. Never blocks: what does not fit is dropped.
     fn received(&self, from: NodeId, message: Bytes);
 

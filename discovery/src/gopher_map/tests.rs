@@ -36,6 +36,8 @@ impl Membership for StandIn {
         self.said.lock().push(Said::Announce { state: own.record.state, version: own.record.version });
     }
 
+    async fn told(&self) {}
+
     fn received(&self, _from: NodeId, _message: Bytes) {}
 
     fn greet(&self, peer: NodeId) {

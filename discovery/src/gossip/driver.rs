@@ -90,7 +90,7 @@ impl Driver {
             tokio::select! {
                 Some((from, message)) = self.inbox.recv() => return Ok((address_of(from), message)),
                 () = self.shared.announced.notified() => {}
-                () = self.shared.suspected.notified() => self.look_at = Instant::now(),
+                () = self.shared.doubted.notified() => self.look_at = Instant::now(),
                 Ok(()) = self.liveness.changed() => self.look_at = Instant::now(),
                 () = sleep_until(self.look_at) => {}
             }
@@ -144,6 +144,13 @@ impl Driver {
         let mut alive: BTreeSet<_> = live.collect();
         let silence_min = self.shared.config.silence_min;
         let spoke = self.shared.filter.lock().spoke_at();
+        // chitchat takes a node for alive once it has heard of it twice, an interval apart. Who speaks to us lives.
+        for (id, at) in self.shared.filter.lock().spoke_itself_at() {
+            let dies_at = at + silence_min;
+            if dies_at > now && alive.insert(id) {
+                self.look_at = self.look_at.min(dies_at);
+            }
+        }
         let young_until = self.young_until;
         let dies_at = |id: &NodeId| spoke.get(id).map(|at| (*at + silence_min).max(young_until));
         // chitchat is slow with a node whose first signs of life came with long gaps: with a dead session, silence is death.

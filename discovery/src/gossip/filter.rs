@@ -73,6 +73,8 @@ pub(super) struct Filter {
 #[derive(Default)]
 struct Known {
     newest: Option<Proven>,
+    /// The version of our record that it has shown to have.
+    own_version: u64,
     runs: BTreeMap<u64, Run>,
 }
 
@@ -89,6 +91,8 @@ struct Run {
     heartbeat: u64,
     /// When its heartbeat last grew.
     spoke_at: Option<Instant>,
+    /// When it last was the node itself that said so.
+    spoke_itself_at: Option<Instant>,
     /// Whether chitchat lacked it when it was last looked at.
     is_missing: bool,
 }
@@ -125,10 +129,25 @@ impl Filter {
         self.runs + 1
     }
 
+    /// The version of our record that a peer has shown to have; 0 if none.
+    pub(super) fn own_version_at(&self, peer: NodeId) -> u64 {
+        self.nodes.get(&peer).map_or(0, |known| known.own_version)
+    }
+
     /// When each node's heartbeat last grew.
     pub(super) fn spoke_at(&self) -> BTreeMap<NodeId, Instant> {
-        let spoke_at = |known: &Known| known.runs.values().filter_map(|run| run.spoke_at).max();
-        self.nodes.iter().filter_map(|(id, known)| Some((*id, spoke_at(known)?))).collect()
+        self.latest(|run| run.spoke_at)
+    }
+
+    /// When each node last said itself that its heartbeat grew, on its own session.
+    pub(super) fn spoke_itself_at(&self) -> BTreeMap<NodeId, Instant> {
+        self.latest(|run| run.spoke_itself_at)
+    }
+
+    /// The latest time of each node's runs.
+    fn latest(&self, time: impl Fn(&Run) -> Option<Instant>) -> BTreeMap<NodeId, Instant> {
+        let latest = |known: &Known| known.runs.values().filter_map(&time).max();
+        self.nodes.iter().filter_map(|(id, known)| Some((*id, latest(known)?))).collect()
     }
 
     /// Looks a message of `from` through.
@@ -217,10 +236,13 @@ impl Filter {
             return Err(Rejection::Heartbeat);
         }
         if is_ours {
+            if let Some(known) = self.nodes.get_mut(&from) {
+                known.own_version = known.own_version.max(entry.version);
+            }
             return Ok(Digested::Ourselves);
         }
         if let Some(run) = self.nodes.get_mut(&id).and_then(|known| known.runs.get_mut(&generation)) {
-            run.heard(entry.heartbeat, now.instant);
+            run.heard(entry.heartbeat, id == from, now.instant);
             return Ok(Digested::Known);
         }
         if self.nodes.get(&id).is_some_and(|known| known.is_former(generation)) {
@@ -229,7 +251,7 @@ impl Filter {
         if id != from {
             return Ok(Digested::Unproven);
         }
-        self.admit(id, generation)?;
+        self.admit(id, generation)?.heard(entry.heartbeat, true, now.instant);
         Ok(Digested::Known)
     }
 
@@ -299,19 +321,19 @@ impl Filter {
         Ok(Some((NodeDelta { from: 0, ..node }, Some(record))))
     }
 
-    fn admit(&mut self, id: NodeId, generation: u64) -> Result<(), Rejection> {
-        let known = self.nodes.get_mut(&id);
-        if let Some(run) = known.and_then(|known| known.runs.get_mut(&generation)) {
-            run.is_missing = false;
-            return Ok(());
+    fn admit(&mut self, id: NodeId, generation: u64) -> Result<&mut Run, Rejection> {
+        let known = self.nodes.get(&id);
+        let is_new = known.is_none_or(|known| !known.runs.contains_key(&generation));
+        if is_new {
+            let runs_of_node = known.map_or(0, |known| known.runs.len());
+            if self.digest_nodes() >= self.nodes_max || runs_of_node >= RUNS_PER_NODE_MAX {
+                return Err(Rejection::Full);
+            }
+            self.runs += 1;
         }
-        let runs_of_node = self.nodes.get(&id).map_or(0, |known| known.runs.len());
-        if self.digest_nodes() >= self.nodes_max || runs_of_node >= RUNS_PER_NODE_MAX {
-            return Err(Rejection::Full);
-        }
-        self.nodes.entry(id).or_default().runs.insert(generation, Run::default());
-        self.runs += 1;
-        Ok(())
+        let run = self.nodes.entry(id).or_default().runs.entry(generation).or_default();
+        run.is_missing = false;
+        Ok(run)
     }
 }
 
@@ -366,12 +388,18 @@ fn heartbeat_max(generation: u64, clock_error: Duration, now: UnixTime) -> u64 {
 // === impl Run ===
 
 impl Run {
-    /// The first heartbeat tells nothing: it may be that of a node long dead.
-    fn heard(&mut self, heartbeat: u64, now: Instant) {
-        if self.heartbeat != 0 && heartbeat > self.heartbeat {
+    /// The first heartbeat tells nothing, unless the node says it itself: it may be that of a node long dead.
+    fn heard(&mut self, heartbeat: u64, is_said_by_itself: bool, now: Instant) {
+        if heartbeat <= self.heartbeat {
+            return;
+        }
+        if is_said_by_itself {
+            self.spoke_itself_at = Some(now);
+        }
+        if is_said_by_itself || self.heartbeat != 0 {
             self.spoke_at = Some(now);
         }
-        self.heartbeat = self.heartbeat.max(heartbeat);
+        self.heartbeat = heartbeat;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qmesh_discovery::{AnnounceError, Change, Config, NodeState, Protocol, RECORD_BYTES_MAX, StartError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::network::{Mesh, service};
 
@@ -24,6 +24,17 @@ pub(crate) async fn fifty_nodes_join_through_one_and_a_killed_one_is_gone_everyw
         mesh.until("the dead are gone", 2 * SECOND, |mesh| mesh.agree(&ids)).await;
         mesh.throughout("the others live", SECOND, |mesh| mesh.agree(&ids)).await;
     }
+}
+
+pub(crate) async fn two_that_meet_know_each_other_at_once(protocol: Protocol) {
+    let (mut mesh, ids) = Mesh::of(protocol, 3).await;
+    let newcomer = mesh.start("newcomer", 1).await;
+    mesh.greet(newcomer, ids[0]);
+    let acquainted =
+        |mesh: &Mesh| mesh.view(newcomer, ids[0]).is_some() && mesh.view(ids[0], newcomer).is_some();
+    let took = mesh.until("they know each other", SECOND, acquainted).await;
+    assert!(took < mesh.config.interval / 4, "{took:?}");
+    mesh.throughout("they do not forget each other", 5 * SECOND, acquainted).await;
 }
 
 /// A detector that takes its time, as chitchat's does with a node whose first signs of life came far apart.
@@ -94,6 +105,28 @@ pub(crate) async fn who_leaves_is_gone_within_an_interval_and_can_announce_nothi
     map.leave().await;
     mesh.kill(leaver);
     mesh.throughout("it stays away", 5 * SECOND, |mesh| mesh.agree(&ids)).await;
+}
+
+pub(crate) async fn who_leaves_waits_for_those_who_do_not_know_and_for_two_intervals_at_most(
+    protocol: Protocol,
+) {
+    let (mesh, ids) = Mesh::of(protocol, 5).await;
+    let interval = mesh.config.interval;
+    let leave = async |id| {
+        let began = Instant::now();
+        mesh.map(id).leave().await;
+        began.elapsed()
+    };
+    let took = leave(ids[1]).await;
+    assert!(ids.iter().all(|id| mesh.view(*id, ids[1]).is_none()));
+    match protocol {
+        Protocol::Chitchat => assert!(took < interval / 4, "{took:?}"),
+        Protocol::Pulse => assert_eq!(took, interval * 2),
+        other => panic!("{other:?} is new here"),
+    }
+    mesh.cut_off(&[ids[2]]);
+    assert_eq!(leave(ids[3]).await, interval * 2, "one does not hear it");
+    assert!([0, 4].into_iter().all(|other| mesh.view(ids[other], ids[3]).is_none()));
 }
 
 pub(crate) async fn a_watch_tells_joins_updates_and_deaths_and_survives_being_cancelled(protocol: Protocol) {

@@ -20,11 +20,13 @@ macro_rules! suite {
 
             suite!(@each $protocol, lifecycle: {
                 fifty_nodes_join_through_one_and_a_killed_one_is_gone_everywhere_within_two_seconds,
+                two_that_meet_know_each_other_at_once,
                 silence_after_a_dead_session_is_death,
                 a_node_whose_sessions_died_lives_as_long_as_others_hear_it,
                 a_change_reaches_all_peers_at_once,
                 only_ready_nodes_are_endpoints,
                 who_leaves_is_gone_within_an_interval_and_can_announce_nothing_more,
+                who_leaves_waits_for_those_who_do_not_know_and_for_two_intervals_at_most,
                 a_watch_tells_joins_updates_and_deaths_and_survives_being_cancelled,
                 a_restarted_node_replaces_its_former_self_without_a_gap,
                 a_node_whose_clock_went_back_replaces_its_former_self,

@@ -249,13 +249,29 @@ fn a_heartbeat_is_judged_by_the_age_of_its_run() {
 #[test]
 fn only_growth_is_a_sign_of_life() {
     let mut fixture = fixture();
-    let peer = fixture.credentials("peer").id();
+    let sealed = seal(&fixture.credentials("peer"), 5, 3);
+    let peer = sealed.record.id;
+    fixture.ack(about(&sealed));
     let mut hear = |heartbeat| {
-        fixture.filter.pass(peer, syn(vec![entry(peer, 5, heartbeat)]), now());
+        fixture.pass(syn(vec![entry(peer, 5, heartbeat)]));
         fixture.filter.spoke_at().contains_key(&peer)
     };
     assert_eq!([9, 9, 9, 8].map(&mut hear), [false; 4]);
     assert!(hear(10));
+    assert!(fixture.filter.spoke_itself_at().is_empty(), "it was told by another");
+}
+
+#[test]
+fn what_a_node_says_of_itself_is_a_sign_of_life_the_first_time_too() {
+    let mut fixture = fixture();
+    let peer = fixture.credentials("peer").id();
+    let mut hear = |heartbeat| {
+        let now = now();
+        fixture.filter.pass(peer, syn(vec![entry(peer, 5, heartbeat)]), now);
+        [fixture.filter.spoke_at(), fixture.filter.spoke_itself_at()]
+            .map(|spoke| spoke.get(&peer) == Some(&now.instant))
+    };
+    assert_eq!([7, 7, 6, 8].map(&mut hear), [[true; 2], [false; 2], [false; 2], [true; 2]]);
 }
 
 #[test]
