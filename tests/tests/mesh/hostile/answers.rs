@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all};
 use qmesh::{Config, Node, Outcome, Reason, Receiver};
 use qmesh_tests::{
     Background, Mesh, millis, secs,
@@ -11,7 +11,7 @@ use qmesh_tests::{
     watch,
     work::{self, WorkClient},
 };
-use qmesh_transport::{Channel, Listener, ResetCode, Session, WriteError};
+use qmesh_transport::{Channel, CloseCode, Listener, ResetCode, Session, WriteError};
 use tokio::time::timeout;
 
 use super::{
@@ -138,6 +138,30 @@ async fn answers_that_break_the_protocol_end_their_channel_and_no_other() {
     timeout(secs(60), attack).await.expect("each attack ends");
     healthy.stop().await.assert_no_failure();
     Mesh::end([bystander, caller]).await;
+}
+
+/// A peer that gives its sessions up lives; but one that does it for ever is not to be dialled for ever in a row.
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_every_session_is_not_suspected_and_dialled_with_growing_pauses() {
+    let mesh = Mesh::new();
+    let (caller, impostor) = caller_and_impostor(&mesh).await;
+    let mut given_up = 0;
+    let giving_up = async {
+        loop {
+            let (session, _control) = impostor.session().await;
+            session.close(CloseCode::REPLACED, "there is another one");
+            given_up += 1;
+        }
+    };
+    timeout(secs(1), giving_up).await.expect_err("it is dialled for ever");
+    // Pauses of 50 ms, 100, 200, 400, shortened by chance to half of that.
+    assert!((3..=6).contains(&given_up), "{given_up} sessions in a second");
+    let events = caller.events();
+    caller.shutdown().await;
+    let happened: Vec<_> = events.collect().await;
+    let count = |kind| happened.iter().filter(|happened| happened.event.kind() == kind).count();
+    assert_eq!(count("session_down"), 1 + given_up, "{happened:?}");
+    assert_eq!(count("suspected"), 1, "of the node that was killed: {happened:?}");
 }
 
 #[tokio::test(start_paused = true)]
