@@ -262,9 +262,9 @@ impl GopherMap {
         Ok(())
     }
 
-    /// Leaves the mesh in order: announces [`NodeState::Gone`], which peers with a session learn at once, keeps gossiping
-    /// until all have shown that they know, but for two intervals at most (always, by [pulses](Protocol::Pulse)), and ends gossip. A
-    /// second call does nothing.
+    /// Leaves the mesh in order: announces [`NodeState::Gone`], which peers with a session learn at once, keeps gossiping for
+    /// two intervals for the sake of the others, and ends gossip. By [chitchat](Protocol::Chitchat), and with up to 64 others, it
+    /// ends as soon as all of them have shown that they know. A second call does nothing.
     ///
     /// # Cancel safety
     /// Cancelled, the announcement stands and gossip may still run; calling it again ends gossip.

@@ -28,7 +28,10 @@ use chitchat::{
 };
 use parking_lot::Mutex;
 use qmesh_transport::{Credentials, NodeId};
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use self::{
     driver::{Driver, late_socket},
@@ -50,8 +53,6 @@ const PUSH_PEERS_MAX: usize = 64;
 
 /// How often whoever waits for all peers to know looks whether they do.
 const LOOK: Duration = Duration::from_millis(10);
-/// How many looks lie between two questions to those who do not.
-const LOOKS_PER_QUESTION: usize = 10;
 
 /// Gossip by chitchat.
 pub(crate) struct Gossip {
@@ -138,22 +139,31 @@ impl Membership for Gossip {
     fn announce(&self, own: Sealed) {
         let push = Bytes::from(push_message(&own));
         self.shared.propose(own);
-        for peer in self.shared.living_peers().into_iter().take(PUSH_PEERS_MAX) {
+        for peer in self.shared.audience().into_iter().take(PUSH_PEERS_MAX) {
             self.shared.send(peer, push.clone());
         }
     }
 
     async fn told(&self) {
-        // The push comes first: a question would take its place on its way out.
-        tokio::time::sleep(LOOK).await;
-        for look in 0_usize.. {
-            let ignorant = self.shared.ignorant_peers();
+        let audience = self.shared.audience();
+        // To ask more of them than were told at once costs more than to wait. A node that knows of others and hears nobody has
+        // perhaps stood still itself.
+        let hears_nobody = audience.is_empty() && self.shared.filter.lock().digest_nodes() > 1;
+        if audience.len() > PUSH_PEERS_MAX || hears_nobody {
+            return std::future::pending().await;
+        }
+        let mut ask_at = Instant::now() + LOOK;
+        loop {
+            // Who has left or died meanwhile need not know.
+            let ignorant = self.shared.ignorant(&self.shared.audience() & &audience);
             if ignorant.is_empty() {
                 return;
             }
-            if look.is_multiple_of(LOOKS_PER_QUESTION) {
-                ignorant.into_iter().take(PUSH_PEERS_MAX).for_each(|peer| self.ask(peer));
+            if ask_at <= Instant::now() {
+                ask_at += self.shared.config.interval;
+                ignorant.into_iter().for_each(|peer| self.ask(peer));
             }
+            // The push goes first: a question would take its place on its way out.
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -302,18 +312,21 @@ impl Shared {
         }
     }
 
-    fn living_peers(&self) -> Vec<NodeId> {
+    /// The living peers, and those that have just spoken to us and whose records we do not have yet.
+    fn audience(&self) -> BTreeSet<NodeId> {
         let snapshot = self.directory.snapshot();
-        snapshot.nodes().map(|record| record.id).filter(|id| *id != self.own).collect()
+        let living = snapshot.nodes().map(|record| record.id).filter(|id| *id != self.own);
+        let spoke = self.filter.lock().spoke_itself_at();
+        let is_heard =
+            |(id, at): &(NodeId, Instant)| at.elapsed() < self.config.silence_min && !snapshot.left(*id);
+        living.chain(spoke.into_iter().filter(is_heard).map(|(id, _)| id)).collect()
     }
 
-    /// Living peers that have not shown yet that they have our newest record.
-    fn ignorant_peers(&self) -> Vec<NodeId> {
+    /// Those that have not shown yet that they have our newest record.
+    fn ignorant(&self, audience: BTreeSet<NodeId>) -> Vec<NodeId> {
         let newest = self.announcement.lock().as_ref().map_or(0, |own| own.record.version);
-        let mut peers = self.living_peers();
         let filter = self.filter.lock();
-        peers.retain(|peer| filter.own_version_at(*peer) < newest);
-        peers
+        audience.into_iter().filter(|peer| filter.own_version_at(*peer) < newest).collect()
     }
 
     fn reject(&self, from: NodeId, reason: Rejection) {

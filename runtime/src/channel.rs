@@ -4,6 +4,7 @@ pub(crate) mod caller;
 pub(crate) mod failure_code;
 pub(crate) mod head;
 pub(crate) mod items;
+pub(crate) mod lost;
 pub(crate) mod open;
 pub(crate) mod serve;
 mod serve_layered;

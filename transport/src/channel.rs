@@ -60,7 +60,7 @@ pub trait RawWriter: Send + Sync + 'static {
     /// # Errors
     /// The stream was already ended by this side, or the session has ended.
     fn finish(&mut self) -> Result<(), WriteError>;
-    /// Abandons the stream: the peer's reads fail with `code`, unread bytes may be lost.
+    /// Abandons the stream, unless it was finished: the peer's reads fail with `code`, unread bytes may be lost.
     fn reset(&mut self, code: ResetCode);
     /// Ready once the peer has told us to stop, we have finished or reset the stream, or the session has ended.
     fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<WriteError>;
@@ -153,7 +153,7 @@ impl ChannelWriter {
         self.0.finish()
     }
 
-    /// Abandons the stream: the peer's reads fail with `code`, unread bytes may be lost.
+    /// Abandons the stream: the peer's reads fail with `code`, unread bytes may be lost. One that was finished stays whole.
     pub fn reset(&mut self, code: ResetCode) {
         self.0.reset(code);
     }

@@ -32,6 +32,7 @@ macro_rules! suite {
                 a_large_transfer_arrives_whole,
                 what_was_delivered_outlives_the_session,
                 a_reset_reaches_the_reader_with_its_code,
+                a_reset_after_the_end_takes_nothing_back,
                 a_stop_reaches_the_writer_with_its_code,
                 a_reader_that_stopped_reads_no_more,
                 a_writer_that_ended_writes_no_more,

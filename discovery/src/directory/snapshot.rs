@@ -68,7 +68,7 @@ impl Snapshot {
     }
 
     /// Whether a node that is not alive is known to have left in order.
-    pub(super) fn left(&self, id: NodeId) -> bool {
+    pub(crate) fn left(&self, id: NodeId) -> bool {
         self.gone.contains(&id)
     }
 }

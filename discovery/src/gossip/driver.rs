@@ -144,7 +144,7 @@ impl Driver {
         let mut alive: BTreeSet<_> = live.collect();
         let silence_min = self.shared.config.silence_min;
         let spoke = self.shared.filter.lock().spoke_at();
-        // chitchat takes a node for alive once it has heard of it twice, an interval apart. Who speaks to us lives.
+        // chitchat wants several heartbeats of a node, intervals apart. Who speaks to us lives.
         for (id, at) in self.shared.filter.lock().spoke_itself_at() {
             let dies_at = at + silence_min;
             if dies_at > now && alive.insert(id) {

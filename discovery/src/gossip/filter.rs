@@ -199,12 +199,14 @@ impl Filter {
         now: Now,
         passed: &mut Passed,
     ) -> Vec<DigestEntry> {
-        digest
+        let mut own_version = 0;
+        let kept = digest
             .into_iter()
             .filter(|entry| match self.digest_entry(from, entry, now) {
                 Ok(Digested::Known) => true,
                 Ok(Digested::Ourselves) => {
                     passed.own_heartbeat = passed.own_heartbeat.max(Some(entry.heartbeat));
+                    own_version = entry.version;
                     true
                 }
                 Ok(Digested::Former) => false,
@@ -217,7 +219,12 @@ impl Filter {
                     false
                 }
             })
-            .collect()
+            .collect();
+        // Only now: its own entry, by which it is known, may come after ours.
+        if let Some(known) = self.nodes.get_mut(&from) {
+            known.own_version = known.own_version.max(own_version);
+        }
+        kept
     }
 
     fn digest_entry(&mut self, from: NodeId, entry: &DigestEntry, now: Now) -> Result<Digested, Rejection> {
@@ -236,9 +243,6 @@ impl Filter {
             return Err(Rejection::Heartbeat);
         }
         if is_ours {
-            if let Some(known) = self.nodes.get_mut(&from) {
-                known.own_version = known.own_version.max(entry.version);
-            }
             return Ok(Digested::Ourselves);
         }
         if let Some(run) = self.nodes.get_mut(&id).and_then(|known| known.runs.get_mut(&generation)) {
@@ -388,18 +392,17 @@ fn heartbeat_max(generation: u64, clock_error: Duration, now: UnixTime) -> u64 {
 // === impl Run ===
 
 impl Run {
-    /// The first heartbeat tells nothing, unless the node says it itself: it may be that of a node long dead.
+    /// The first heartbeat that others tell means nothing: it may be that of a node long dead. The first that it tells itself
+    /// does, whatever others told before.
     fn heard(&mut self, heartbeat: u64, is_said_by_itself: bool, now: Instant) {
-        if heartbeat <= self.heartbeat {
-            return;
-        }
-        if is_said_by_itself {
+        let has_grown = heartbeat > self.heartbeat;
+        if is_said_by_itself && (has_grown || self.spoke_itself_at.is_none()) {
             self.spoke_itself_at = Some(now);
-        }
-        if is_said_by_itself || self.heartbeat != 0 {
+            self.spoke_at = Some(now);
+        } else if has_grown && self.heartbeat != 0 {
             self.spoke_at = Some(now);
         }
-        self.heartbeat = heartbeat;
+        self.heartbeat = self.heartbeat.max(heartbeat);
     }
 }
 

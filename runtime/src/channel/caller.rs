@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use qmesh_transport::{ChannelWriter, ResetCode};
+use qmesh_transport::ChannelWriter;
 use slab::Slab;
 use tokio::{
     sync::{Notify, oneshot},
@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use crate::{
-    channel::{HIGH_WATER, head::Head, open},
+    channel::{HIGH_WATER, head::Head, lost, open},
     counters::{OneWayCounts, OneWayTally},
     failure::{Failure, Reason},
     service::RawReply,
@@ -302,8 +302,8 @@ impl ChannelCaller {
         });
     }
 
-    /// Ends the channel: calls that the writer never took are *not sent*, all others *unknown*.
-    pub(crate) fn end(&self, why: &str) {
+    /// Ends the channel: calls that the writer never took are *not sent*, all others *unknown* for the reason of `why`.
+    pub(crate) fn end(&self, why: &Failure) {
         let taken = self.outbox.close();
         let in_order = self.ended.load(Relaxed) || (self.retired.load(Relaxed) && !self.is_busy());
         self.lost.fetch_or(!in_order, Release);
@@ -311,7 +311,7 @@ impl ChannelCaller {
             self.credit.close();
         }
         let mut pending = self.pending.lock();
-        pending.ended.get_or_insert_with(|| why.to_owned());
+        pending.ended.get_or_insert_with(|| why.detail().to_owned());
         let calls = std::mem::take(&mut pending.calls);
         drop(pending);
         self.credit.granted.notify_waiters();
@@ -319,28 +319,28 @@ impl ChannelCaller {
         for (_, slot) in calls {
             let Slot::Waiting { to, at, .. } = slot else { continue };
             let failure = if at >= taken {
-                Failure::not_sent(Reason::ConnectionLost, why)
+                Failure::not_sent(Reason::ConnectionLost, why.detail())
             } else {
-                Failure::unknown(Reason::ConnectionLost, why)
+                why.clone()
             };
             drop(to.send(Answer::none(failure)));
         }
     }
 
-    /// Runs the channel until it ends; returns why.
-    pub(crate) async fn run(self: Arc<Self>, mut frames: Frames, mut writer: ChannelWriter) -> String {
+    /// Runs the channel until it ends; returns why, as the failure of calls that the service may have got.
+    pub(crate) async fn run(self: Arc<Self>, mut frames: Frames, mut writer: ChannelWriter) -> Failure {
         let why = {
             tokio::select! {
                 biased;
                 ended = self.read(&mut frames) => match ended {
-                    Ok(()) => "the service closed the channel".to_owned(),
-                    Err(error) => error.to_string(),
+                    Ok(()) => lost::lost("the service closed the channel"),
+                    Err(error) => lost::unread(&error),
                 },
                 ended = self.outbox.write_to(&mut writer) => match ended {
-                    Ok(()) => "the channel was closed here".to_owned(),
-                    Err(error) => error.to_string(),
+                    Ok(()) => lost::lost("the channel was closed here"),
+                    Err(error) => lost::unwritten(&error),
                 },
-                () = self.watch_deadlines() => "the channel was retired".to_owned(),
+                () = self.watch_deadlines() => lost::lost("the channel was retired"),
             }
         };
         // A channel that was retired ends in order; one that is broken cannot.
@@ -350,10 +350,7 @@ impl ChannelCaller {
 
     async fn read(&self, frames: &mut Frames) -> Result<(), FrameError> {
         let ended = self.read_all(frames).await;
-        if ended.as_ref().is_err_and(|error| !matches!(error, FrameError::Read(_))) {
-            frames.stop(ResetCode::PROTOCOL);
-        }
-        ended
+        ended.inspect_err(|error| frames.stop(error.reset_code()))
     }
 
     async fn read_all(&self, frames: &mut Frames) -> Result<(), FrameError> {
@@ -650,7 +647,7 @@ mod tests {
         let sent = start(&caller).unwrap();
         caller.outbox.take().await.unwrap();
         let queued = start(&caller).unwrap();
-        caller.end("the peer fell silent");
+        caller.end(&lost::lost("the peer fell silent"));
         assert_eq!(sent.await.result.unwrap_err().outcome(), Outcome::Unknown);
         assert_eq!(queued.await.result.unwrap_err().outcome(), Outcome::NotSent);
         assert_eq!(start(&caller).unwrap_err().outcome(), Outcome::NotSent);

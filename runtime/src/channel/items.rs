@@ -14,12 +14,12 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Sink, future::BoxFuture};
 use prost::Message;
-use qmesh_transport::{ChannelWriter, ReadError, ResetCode, WriteError};
+use qmesh_transport::{ChannelWriter, ResetCode, WriteError};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use crate::{
-    channel::failure_code,
+    channel::{failure_code, lost},
     codec::{Codec, EncodeError},
     failure::{Failure, Outcome, Reason},
     stream::{Receiver, Sender, stream},
@@ -137,11 +137,13 @@ pub(crate) async fn send(
                 return say_last(writer, bytes, cut.freeze()).await;
             }
             Err(Unsent::Stopped(why)) => {
+                let no_more =
+                    || Failure::unknown(Reason::Cancelled, "the other side receives this stream no more");
                 let failure = match &why {
-                    WriteError::Session(ended) => Failure::unknown(Reason::ConnectionLost, ended.to_string()),
-                    WriteError::Stopped(ResetCode::DRAINED) => drained(),
-                    WriteError::Stopped(ResetCode::CROWDED) => crowded(),
-                    _ => Failure::unknown(Reason::Cancelled, "the other side receives this stream no more"),
+                    WriteError::Session(ended) => lost::lost(ended),
+                    WriteError::Stopped(code) => lost::given_up(*code).unwrap_or_else(no_more),
+                    WriteError::Ended => no_more(),
+                    other => lost::lost(other),
                 };
                 items.give_up(failure);
                 return Err(why);
@@ -268,7 +270,7 @@ async fn receive_until_over(chunk: &mut Chunk, frames: &mut Frames, items: &mut 
             Ok(Some(next)) => *chunk = next,
             Ok(None) => return Over::Lost(channel_ended(), Ok(())),
             Err(error) => {
-                let failure = unread(&error);
+                let failure = lost::unread(&error);
                 let broken = if matches!(error, FrameError::Read(_)) { Ok(()) } else { Err(error) };
                 return Over::Lost(failure, broken);
             }
@@ -465,29 +467,6 @@ impl<T> Drop for Decoded<T> {
     }
 }
 
-/// Why nothing more comes of a call with streams, whose channel cannot be read any more.
-pub(crate) fn unread(error: &FrameError) -> Failure {
-    match error {
-        FrameError::Read(ReadError::Reset(ResetCode::DRAINED)) => drained(),
-        FrameError::Read(ReadError::Reset(ResetCode::CROWDED)) | FrameError::Crowded => crowded(),
-        other => Failure::unknown(Reason::ConnectionLost, other.to_string()),
-    }
-}
-
-fn drained() -> Failure {
-    Failure::unknown(
-        Reason::Unavailable,
-        "the other side's node drains, and the time for its streams is over",
-    )
-}
-
-fn crowded() -> Failure {
-    Failure::unknown(
-        Reason::Overloaded,
-        "more large messages of one session were under way than its receiver has room for; send fewer at once, or smaller ones",
-    )
-}
-
 fn channel_ended() -> Failure {
-    Failure::unknown(Reason::ConnectionLost, "the channel ended before the stream did")
+    lost::lost("the channel ended before the stream did")
 }

@@ -11,8 +11,9 @@ use crate::{
         caller::{Answer, take_spent},
         head::Head,
         items::{self, Incoming, Outgoing},
+        lost,
     },
-    failure::{Failure, Reason},
+    failure::Failure,
     service::RawReply,
     wire::frame::{self, Chunk, FrameError, Frames, kind, status},
 };
@@ -74,8 +75,10 @@ impl StreamCaller {
                     let wanted = answer.send(Answer { result: Ok(reply), spent }).is_ok();
                     match incoming {
                         Some(items) if streams && wanted => {
-                            // What broke has been told to the stream.
-                            drop(items::receive(rest, &mut frames, items, pending()).await);
+                            // Whoever receives the stream has been told what broke.
+                            if let Err(broken) = items::receive(rest, &mut frames, items, pending()).await {
+                                frames.stop(broken.reset_code());
+                            }
                         }
                         _ => {}
                     }
@@ -110,13 +113,15 @@ impl StreamCaller {
 
 /// The answer, and what follows it.
 pub(crate) async fn first_reply(frames: &mut Frames) -> Result<(Answer, Chunk), Failure> {
-    let lost = |error: &dyn std::fmt::Display| Failure::unknown(Reason::ConnectionLost, error.to_string());
     let mut chunk = match frames.next().await {
         Ok(Some(chunk)) => chunk,
-        Ok(None) => return Err(lost(&"the peer closed the channel without an answer")),
-        Err(error) => return Err(items::unread(&error)),
+        Ok(None) => return Err(lost::lost("the peer closed the channel without an answer")),
+        Err(error) => {
+            frames.stop(error.reset_code());
+            return Err(lost::unread(&error));
+        }
     };
-    let broken = || lost(&FrameError::Malformed(kind::REPLY));
+    let broken = || lost::lost(FrameError::Malformed(kind::REPLY));
     let Some((kind::REPLY, payload)) = chunk.next() else { return Err(broken()) };
     let end = payload.end;
     let mut bytes = &chunk.bytes[payload];

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    channel::caller::ChannelCaller,
+    channel::{caller::ChannelCaller, lost},
     failure::{Failure, Reason},
     node::{NodeInner, hello::Introduced, link::Link, peers::PeerEvent},
     supervisor::{ChildSpec, Kind, SupervisorRef, Work, looper},
@@ -284,7 +284,7 @@ struct Ending(Arc<ChannelCaller>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.end("the channel's actor was stopped");
+        self.0.end(&lost::lost("the channel's actor was stopped"));
     }
 }
 

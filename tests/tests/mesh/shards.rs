@@ -191,13 +191,13 @@ async fn a_sharded_node_that_is_dropped_says_so() {
     let start = Instant::now();
     drop(host);
     while client.shared().timeout(millis(50)).await.is_ok() {}
-    // Gossip would notice after 1.2 s.
     let noticed = timeout(Duration::from_secs(5), async {
         while guest.nodes().iter().any(|node| node.name == "host" && node.connected) {
             sleep(millis(5)).await;
         }
     });
     noticed.await.unwrap();
-    assert!(start.elapsed() < millis(1100), "{:?}", start.elapsed());
+    // By itself, gossip would notice after 10 s.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     Mesh::end([guest]).await;
 }

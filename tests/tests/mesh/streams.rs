@@ -508,7 +508,7 @@ async fn many_large_uploads_at_once_come_through_over_quic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_upload_that_finds_no_room_says_so_on_both_sides() {
+async fn a_large_upload_that_finds_no_room_says_so() {
     let mesh = Mesh::new();
     let mut config = Config::local();
     // The least: one of the largest frames.

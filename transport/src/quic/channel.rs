@@ -137,7 +137,10 @@ impl RawWriter for QuicWriter {
     }
 
     fn reset(&mut self, code: ResetCode) {
-        self.open = false;
+        // quinn would take back what was finished and has not arrived yet.
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
         // It fails only where the stream has ended already, and then there is nothing left to abandon.
         drop(self.stream.reset(code.0.into()));
     }
@@ -174,9 +177,7 @@ impl RawWriter for QuicWriter {
 impl Drop for QuicWriter {
     fn drop(&mut self) {
         // quinn would finish the stream, and what was cut off would look complete.
-        if self.open {
-            self.reset(ResetCode::DROPPED);
-        }
+        self.reset(ResetCode::DROPPED);
     }
 }
 

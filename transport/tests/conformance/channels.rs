@@ -87,6 +87,16 @@ pub(crate) async fn a_reset_reaches_the_reader_with_its_code(fixture: &impl Fixt
     );
 }
 
+pub(crate) async fn a_reset_after_the_end_takes_nothing_back(fixture: &impl Fixture) {
+    let pair = Pair::new(fixture).await;
+    let (mut ours, mut theirs) = pair.channel().await;
+    let whole = bytes(16 * 1024);
+    ours.writer.write_all(whole.clone()).await.unwrap();
+    ours.writer.finish().unwrap();
+    ours.writer.reset(CODE);
+    assert_eq!(read_all(&mut theirs.reader).await.unwrap(), whole);
+}
+
 pub(crate) async fn a_stop_reaches_the_writer_with_its_code(fixture: &impl Fixture) {
     let pair = Pair::new(fixture).await;
     let (mut ours, mut theirs) = pair.channel().await;

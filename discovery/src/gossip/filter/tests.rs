@@ -275,6 +275,22 @@ fn what_a_node_says_of_itself_is_a_sign_of_life_the_first_time_too() {
 }
 
 #[test]
+fn a_peer_shows_which_of_our_records_it_has() {
+    let mut fixture = fixture();
+    let [me, peer] = ["me", "peer"].map(|name| fixture.credentials(name).id());
+    let ours = |generation, version| DigestEntry { version, ..entry(me, generation, 1) };
+    let mut says = |entries| {
+        fixture.filter.pass(peer, syn(entries), now());
+        fixture.filter.own_version_at(peer)
+    };
+    assert_eq!(says(vec![ours(OWN_GENERATION, 4)]), 0, "it is not known");
+    assert_eq!(says(vec![ours(OWN_GENERATION, 4), entry(peer, 5, 1)]), 4, "by the same message it is");
+    assert_eq!(says(vec![ours(OWN_GENERATION - 1, 9)]), 4, "of a former run of ours");
+    assert_eq!(says(vec![ours(OWN_GENERATION, 3)]), 4, "an older one comes late");
+    assert_eq!(says(vec![ours(OWN_GENERATION, 6)]), 6);
+}
+
+#[test]
 fn what_chitchat_forgets_is_forgotten_at_the_second_look() {
     let mut fixture = fixture();
     let sealed = seal(&fixture.credentials("peer"), 5, 3);

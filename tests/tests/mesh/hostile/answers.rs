@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
+use parking_lot::Mutex;
 use qmesh::{Config, Node, Outcome, Reason, Receiver};
 use qmesh_tests::{
     Background, Mesh, millis, secs,
@@ -50,6 +51,8 @@ fn bad_answers() -> Vec<(&'static str, Bytes)> {
 /// Takes the place of a node that has just been killed: its name, its key, its address.
 struct Impostor {
     listener: Arc<dyn Listener>,
+    /// Channels that it does not read. Were they dropped, the caller would end the session.
+    unread: Mutex<Vec<Channel>>,
 }
 
 impl Impostor {
@@ -64,7 +67,7 @@ impl Impostor {
     }
 
     /// The next call channel; gossip is not listened to.
-    async fn call_channel(session: &dyn Session) -> Channel {
+    async fn call_channel(&self, session: &dyn Session) -> Channel {
         loop {
             let mut channel = session.accept().await.unwrap();
             let (kind, _) = read_frame(&mut channel).await.unwrap().unwrap();
@@ -72,6 +75,7 @@ impl Impostor {
                 channel.writer.write_all(frame(kind::OPENED, &OPENED)).await.unwrap();
                 return channel;
             }
+            self.unread.lock().push(channel);
         }
     }
 }
@@ -94,7 +98,7 @@ async fn caller_and_impostor(mesh: &Mesh) -> (Node, Impostor) {
             Err(_taken) => tokio::time::sleep(millis(1)).await,
         }
     };
-    (caller, Impostor { listener: endpoint.listener() })
+    (caller, Impostor { listener: endpoint.listener(), unread: Mutex::default() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +118,7 @@ async fn answers_that_break_the_protocol_end_their_channel_and_no_other() {
         let (session, _control) = impostor.session().await;
         for (what, bytes) in bad_answers() {
             let answering = async {
-                let mut channel = Impostor::call_channel(&*session).await;
+                let mut channel = impostor.call_channel(&*session).await;
                 let (kind, _call) = read_frame(&mut channel).await.unwrap().unwrap();
                 assert_eq!(kind, kind::CALL);
                 channel.writer.write_all(bytes).await.unwrap();
@@ -138,6 +142,25 @@ async fn answers_that_break_the_protocol_end_their_channel_and_no_other() {
     timeout(secs(60), attack).await.expect("each attack ends");
     healthy.stop().await.assert_no_failure();
     Mesh::end([bystander, caller]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_channel_is_given_up_for_want_of_room_is_overloaded() {
+    let mesh = Mesh::new();
+    let (caller, impostor) = caller_and_impostor(&mesh).await;
+    let client = caller.client::<WorkClient>();
+    let (session, _control) = impostor.session().await;
+    let giving_up = async {
+        let mut channel = impostor.call_channel(&*session).await;
+        let (kind, _call) = read_frame(&mut channel).await.unwrap().unwrap();
+        assert_eq!(kind, kind::CALL);
+        channel.reader.stop(ResetCode::CROWDED);
+        channel.writer.reset(ResetCode::CROWDED);
+    };
+    let (called, ()) = tokio::join!(client.add(1, 0), giving_up);
+    let failure = called.unwrap_err();
+    assert_eq!((failure.outcome(), failure.reason()), (Outcome::Unknown, Reason::Overloaded), "{failure}");
+    caller.shutdown().await;
 }
 
 /// A peer that gives its sessions up lives; but one that does it for ever is not to be dialled for ever in a row.
@@ -181,19 +204,22 @@ async fn answers_that_never_end_hold_a_share_and_no_more() {
         let (session, _control) = impostor.session().await;
         let mut held = Vec::new();
         while held.len() < CALLS {
-            let mut channel = Impostor::call_channel(&*session).await;
+            let mut channel = impostor.call_channel(&*session).await;
             let (kind, _begin) = read_frame(&mut channel).await.unwrap().unwrap();
             assert_eq!(kind, kind::STREAM);
             let claim = u32::try_from(ANSWER).unwrap();
             channel.writer.write_all(header(kind::REPLY, claim, &[0; 5000])).await.unwrap();
             held.push(channel);
         }
-        std::future::pending::<()>().await;
+        let stopped = join_all(held.iter_mut().map(|channel| timeout(secs(1), channel.writer.stopped())));
+        stopped
+            .await
+            .into_iter()
+            .filter(|stopped| *stopped == Ok(WriteError::Stopped(ResetCode::CROWDED)))
+            .count()
     };
-    let failures = tokio::select! {
-        failures = calls => failures,
-        () = attack => unreachable!("the attack goes on"),
-    };
+    let (failures, told) = tokio::join!(calls, attack);
+    assert_eq!(told, CALLS - HELD, "the service hears why");
     let crowded = failures.iter().filter(|failure| failure.reason() == Reason::Overloaded).count();
     assert_eq!(crowded, CALLS - HELD, "{failures:?}");
     caller.shutdown().await;

@@ -6,6 +6,7 @@ use qmesh_tests::{
     millis, secs,
     stranger::{frame, header, kind, read_frame},
 };
+use qmesh_transport::{ResetCode, WriteError};
 use tokio::time::timeout;
 
 use super::{WHOAMI, call, opened, scene::Scene, slow_call};
@@ -55,7 +56,7 @@ async fn who_never_reads_is_read_no_further(scene: Scene) {
 
 async fn frames_that_never_end_hold_up_nobody(scene: Scene) {
     let (session, _control) = scene.stranger.introduce("tests").await.unwrap();
-    let held = join_all((0..100).map(async |_| {
+    let mut held = join_all((0..100).map(async |_| {
         let mut channel = opened(&*session, &METHODS).await;
         // As large as allowed, and never there.
         channel.writer.write_all(header(kind::CALL, 4 << 20, &[1; 1000])).await.unwrap();
@@ -67,6 +68,9 @@ async fn frames_that_never_end_hold_up_nobody(scene: Scene) {
     proper.writer.write_all(call(1, 0)).await.unwrap();
     let (_, answered) = timeout(secs(5), read_frame(&mut proper)).await.unwrap().unwrap().unwrap();
     assert_eq!(answered[..2], [1, 0], "{answered:?}");
+    let stopped = join_all(held.iter_mut().map(|channel| timeout(secs(1), channel.writer.stopped()))).await;
+    let crowded = stopped.iter().filter(|stopped| **stopped == Ok(WriteError::Stopped(ResetCode::CROWDED)));
+    assert_eq!(crowded.count(), 100 - 16 - 32, "those that neither have room nor may wait: {stopped:?}");
     drop(held);
     scene.end().await;
 }
