@@ -35,13 +35,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// protocol.
 pub(crate) async fn run<C: Contract>(
     endpoint: Arc<LocalEndpoint<C>>,
-    channel: ServedChannel,
+    mut channel: ServedChannel,
+    chunk: Chunk,
+) -> Result<(), FrameError> {
+    let ended = serve(endpoint, &mut channel, chunk).await;
+    ended.inspect_err(|error| {
+        channel.frames.stop(error.reset_code());
+        channel.writer.reset(error.reset_code());
+    })
+}
+
+async fn serve<C: Contract>(
+    endpoint: Arc<LocalEndpoint<C>>,
+    channel: &mut ServedChannel,
     mut chunk: Chunk,
 ) -> Result<(), FrameError> {
-    let ServedChannel { link, mut frames, mut writer, caller, guest, agreed } = channel;
-    let begun = begin(&mut chunk, &agreed);
-    let Begin { method, head, remaining, arguments } =
-        begun.inspect_err(|_broken| frames.stop(ResetCode::PROTOCOL))?;
+    let ServedChannel { link, frames, writer, caller, guest, agreed } = channel;
+    let Begin { method, head, remaining, arguments } = begin(&mut chunk, agreed)?;
     let deadline = remaining.map(|remaining| deadline_after(Instant::now(), remaining));
     let conditions = Conditions { deadline, cancel: Some(Arc::default()), head };
     let _streams = link.streams();
@@ -52,6 +62,7 @@ pub(crate) async fn run<C: Contract>(
     let (to, answer) = oneshot::channel();
     let codec = agreed.codec;
     let mut ports = Ports::new(codec, agreed.limits.message_bytes_max, to);
+    let (caller, guest) = (caller.clone(), guest.clone());
     let scope = CallScope { caller, guest, core: Arc::clone(&endpoint.core), replies: None };
     let decoded = if method.is_allowed {
         C::decode_stream(method.number, codec, &arguments, &mut ports)
@@ -79,17 +90,17 @@ pub(crate) async fn run<C: Contract>(
     drop(ports);
     let receiving = async {
         match incoming {
-            Some(items) => items::receive(chunk, &mut frames, items, drained.cut()).await,
+            Some(items) => items::receive(chunk, frames, items, drained.cut()).await,
             // Its caller may send a stream and not know yet.
             None if is_refused => {
                 frames.stop(ResetCode::DROPPED);
                 Ok(())
             }
-            None => items::nothing_follows(chunk, &mut frames).await,
+            None => items::nothing_follows(chunk, frames).await,
         }
     };
     let streams = async {
-        let answering = respond(answer, &unread, &mut writer, drained.cut());
+        let answering = respond(answer, &unread, writer, drained.cut());
         tokio::pin!(receiving, answering);
         let answered = tokio::select! {
             biased;
@@ -103,17 +114,13 @@ pub(crate) async fn run<C: Contract>(
         // What is left of the caller's stream still has its receiver, unless the caller gave up.
         if answered { receiving.await } else { Ok(()) }
     };
-    let ended = tokio::select! {
+    tokio::select! {
         // Streams that notice it by themselves say so to their other ends.
         biased;
         ended = streams => ended,
         // One that waits for the service would not.
         _ = link.session().closed() => Ok(()),
-    };
-    ended.inspect_err(|error| {
-        frames.stop(error.reset_code());
-        writer.reset(error.reset_code());
-    })
+    }
 }
 
 /// Takes a slot for the call.
