@@ -15,6 +15,8 @@ pub(crate) trait Fixture: Default {
     const CHANNELS_MAX: usize;
     /// The most that a writer can hand over while its reader stalls, in bytes.
     const STALL_BYTES_MAX: usize;
+    /// The time without a word after which a session has ended.
+    const IDLE: Duration;
 
     /// A new endpoint.
     fn bind(&self, name: &str, credentials: Credentials) -> Endpoint;

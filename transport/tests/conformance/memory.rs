@@ -23,6 +23,7 @@ impl Default for MemoryFixture {
 impl Fixture for MemoryFixture {
     const CHANNELS_MAX: usize = 1024;
     const STALL_BYTES_MAX: usize = WINDOW as usize;
+    const IDLE: Duration = Duration::from_secs(1);
 
     fn bind(&self, name: &str, credentials: Credentials) -> Endpoint {
         let endpoint = self.0.bind(name, credentials).unwrap();

@@ -32,6 +32,7 @@ fn config() -> QuicConfig {
     config.channel_window = 64 * 1024;
     config.channels_max = 1024;
     config.send_window = 256 * 1024;
+    config.idle_timeout = QuicFixture::IDLE;
     config
 }
 
@@ -49,6 +50,8 @@ fn bind(address: &Address, credentials: Credentials) -> Endpoint {
 impl Fixture for QuicFixture {
     const CHANNELS_MAX: usize = 1024;
     const STALL_BYTES_MAX: usize = (64 + 256) * 1024;
+    /// A busy machine may stand still for a second.
+    const IDLE: Duration = Duration::from_secs(4);
 
     fn bind(&self, _name: &str, credentials: Credentials) -> Endpoint {
         bind(&"quic://127.0.0.1:0".parse().unwrap(), credentials)

@@ -1,7 +1,5 @@
 //! What sessions promise.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use qmesh_transport::{CloseCode, Role, SessionClosed};
 use tokio::time::{Instant, sleep};
@@ -90,7 +88,7 @@ pub(crate) async fn a_crashed_peer_falls_silent(fixture: &impl Fixture) {
     assert_eq!(pair.dialed.closed().await, SessionClosed::Silent);
 }
 
-pub(crate) async fn a_restarted_node_disowns_its_old_sessions(fixture: &impl Fixture) {
+pub(crate) async fn a_restarted_node_disowns_its_old_sessions<F: Fixture>(fixture: &F) {
     let mesh = mesh();
     let [a, b] = ["a", "b"].map(|name| fixture.bind(name, mesh.credentials(name).unwrap()));
     let (dialed, accepted) = b.meet(&a, None).await;
@@ -101,13 +99,12 @@ pub(crate) async fn a_restarted_node_disowns_its_old_sessions(fixture: &impl Fix
     let started = Instant::now();
     let _restarted = fixture.rebind(&address, mesh.credentials("b").unwrap());
     assert_eq!(dialed.closed().await, SessionClosed::Restarted);
-    assert!(started.elapsed() < Duration::from_millis(900), "after {:?}", started.elapsed());
+    assert!(started.elapsed() < F::IDLE * 9 / 10, "after {:?}", started.elapsed());
 }
 
-pub(crate) async fn an_idle_session_lives_on(fixture: &impl Fixture) {
+pub(crate) async fn an_idle_session_lives_on<F: Fixture>(fixture: &F) {
     let pair = Pair::new(fixture).await;
-    // Both fixtures have an idle timeout of a second.
-    sleep(Duration::from_millis(2500)).await;
+    sleep(F::IDLE * 5 / 2).await;
     talk(&pair.accepted, &pair.dialed, "still here").await;
 }
 
