@@ -157,6 +157,10 @@ def three_processes(qmesh, traces, metrics, endpoint):
             qmesh, data, "call", "echo.Echo/Say", "{}", "--node", "asked", OTEL_TRACES_EXPORTER="console"
         )
         check(disabled.returncode == 2 and "OTEL_TRACES_EXPORTER" in disabled.stderr, f"a wrong variable: {disabled}")
+        # What is there while the nodes run alone comes with the next export, half a second after the last one.
+        waits_until = time.monotonic() + 10
+        while "qmesh.sessions" not in metrics.metrics and time.monotonic() < waits_until:
+            time.sleep(0.05)
         end(asked, "asked")
         end(far, "far")
         spans = traces.take()
