@@ -146,10 +146,9 @@ impl Membership for Gossip {
 
     async fn told(&self) {
         let audience = self.shared.audience();
-        // To ask more of them than were told at once costs more than to wait. A node that knows of others and hears nobody has
+        // To ask more of them than were told at once costs more than to wait. A node that misses others and hears nobody has
         // perhaps stood still itself.
-        let hears_nobody = audience.is_empty() && self.shared.filter.lock().digest_nodes() > 1;
-        if audience.len() > PUSH_PEERS_MAX || hears_nobody {
+        if audience.len() > PUSH_PEERS_MAX || (audience.is_empty() && self.shared.misses_others()) {
             return std::future::pending().await;
         }
         let mut ask_at = Instant::now() + LOOK;
@@ -320,6 +319,12 @@ impl Shared {
         let is_heard =
             |(id, at): &(NodeId, Instant)| at.elapsed() < self.config.silence_min && !snapshot.left(*id);
         living.chain(spoke.into_iter().filter(is_heard).map(|(id, _)| id)).collect()
+    }
+
+    /// Whether it knows of others that have not left, alive or not.
+    fn misses_others(&self) -> bool {
+        let snapshot = self.directory.snapshot();
+        self.filter.lock().ids().any(|id| !snapshot.left(id))
     }
 
     /// Those that have not shown yet that they have our newest record.

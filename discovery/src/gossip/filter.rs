@@ -124,6 +124,11 @@ impl Filter {
         self.newest_own_generation
     }
 
+    /// The other nodes in our digest.
+    pub(super) fn ids(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().copied()
+    }
+
     /// The nodes in our digest, this one included.
     pub(super) const fn digest_nodes(&self) -> usize {
         self.runs + 1

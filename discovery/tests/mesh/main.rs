@@ -27,6 +27,7 @@ macro_rules! suite {
                 only_ready_nodes_are_endpoints,
                 who_leaves_is_gone_within_an_interval_and_can_announce_nothing_more,
                 who_leaves_waits_for_those_who_do_not_know_and_for_two_intervals_at_most,
+                the_last_to_leave_waits_for_nobody,
                 a_watch_tells_joins_updates_and_deaths_and_survives_being_cancelled,
                 a_restarted_node_replaces_its_former_self_without_a_gap,
                 a_node_whose_clock_went_back_replaces_its_former_self,
