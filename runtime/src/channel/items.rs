@@ -140,7 +140,6 @@ pub(crate) async fn send(
                 let no_more =
                     || Failure::unknown(Reason::Cancelled, "the other side receives this stream no more");
                 let failure = match &why {
-                    WriteError::Session(ended) => lost::lost(ended),
                     WriteError::Stopped(code) => lost::given_up(*code).unwrap_or_else(no_more),
                     WriteError::Ended => no_more(),
                     other => lost::lost(other),

@@ -1,6 +1,6 @@
 //! Why a channel cannot be read or written any more, as the failure of the calls on it. All are *unknown*.
 
-use qmesh_transport::{ReadError, ResetCode, WriteError};
+use qmesh_transport::{ResetCode, WriteError};
 
 use crate::{
     failure::{Failure, Reason},
@@ -8,12 +8,7 @@ use crate::{
 };
 
 pub(crate) fn unread(error: &FrameError) -> Failure {
-    let told = match error {
-        FrameError::Crowded => Some(crowded()),
-        FrameError::Read(ReadError::Reset(code)) => given_up(*code),
-        _ => None,
-    };
-    told.unwrap_or_else(|| lost(error))
+    given_up(error.reset_code()).unwrap_or_else(|| lost(error))
 }
 
 pub(crate) fn unwritten(error: &WriteError) -> Failure {
@@ -24,23 +19,19 @@ pub(crate) fn unwritten(error: &WriteError) -> Failure {
     told.unwrap_or_else(|| lost(error))
 }
 
-/// What a peer means that gives a channel up with this code, if that is more than its loss.
+/// What it means that a channel is given up with this code, if that is more than its loss.
 pub(crate) fn given_up(code: ResetCode) -> Option<Failure> {
     match code {
         ResetCode::DRAINED => Some(Failure::unknown(
             Reason::Unavailable,
             "the other side's node drains, and the time for its streams is over",
         )),
-        ResetCode::CROWDED => Some(crowded()),
+        ResetCode::CROWDED => Some(Failure::unknown(
+            Reason::Overloaded,
+            "more large messages of one session were under way than their receiver has room for; send fewer at once, or smaller ones",
+        )),
         _ => None,
     }
-}
-
-fn crowded() -> Failure {
-    Failure::unknown(
-        Reason::Overloaded,
-        "more large messages of one session were under way than their receiver has room for; send fewer at once, or smaller ones",
-    )
 }
 
 pub(crate) fn lost(why: impl ToString) -> Failure {
