@@ -196,3 +196,16 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_a_kill_cuts_has_time_to_be_repeated() {
+        for preset in [Config::local(), Config::lan()] {
+            let QuicConfig { idle_timeout, keep_alive, .. } = preset.quic;
+            assert!(idle_timeout + 2 * keep_alive < preset.call_timeout, "{:?}", preset.quic);
+        }
+    }
+}

@@ -2,15 +2,21 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::Result;
-use qmesh::prelude::*;
+use anyhow::{Context, Result, bail};
+use qmesh::{MeshEvent, prelude::*};
 use qmesh_tests::{Background, Process, Stalls, millis, secs, watch, work::WorkClient};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, timeout};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_qmesh-tests-endpoint");
 
-/// How long after the end of its session an endpoint may still be picked.
+/// How long after the end of its last session an endpoint may still be picked.
 const PICKED_LATEST: Duration = millis(100);
+
+/// A session that is so old, in milliseconds, has no replaced one beside it.
+const SETTLED_MS: u128 = 800;
+
+/// How often a round is tried that the machine disturbs.
+const ROUNDS_AGAIN: usize = 3;
 
 /// After so long a node trusts its own ears: twice the silence that counts as death.
 const GROWN_UP: Duration = millis(3200);
@@ -21,6 +27,15 @@ struct Lane {
     load: Background,
     data_dir: tempfile::TempDir,
     _stays: Process,
+}
+
+/// What became of a killed node.
+struct Gone {
+    /// How long it was in the directory.
+    after: Duration,
+    /// The retries until it could not be picked any more. The dead answer nothing: each pick of it is a failed attempt, and a
+    /// retry.
+    retries: u64,
 }
 
 impl Lane {
@@ -36,38 +51,74 @@ impl Lane {
         });
         load.served_by("stays").await;
         // A node that has just started takes nobody's silence for death yet.
-        tokio::time::sleep(GROWN_UP).await;
+        sleep(GROWN_UP).await;
         Ok(Self { client, load, data_dir, _stays: stays })
     }
 
     /// Start, call, SIGKILL, call. Returns how long the directory was wrong.
     async fn round(&self, name: &str) -> Result<Duration> {
-        let victim = Process::start(BINARY, self.path(), name).await?;
-        self.load.served_by(name).await;
+        for _ in 0..ROUNDS_AGAIN {
+            let victim = Process::start(BINARY, self.path(), name).await?;
+            self.load.served_by(name).await;
+            timeout(secs(10), self.settled(name))
+                .await
+                .with_context(|| format!("{name} keeps no session"))?;
 
-        let stalls = Stalls::watch();
-        let killed_at = Instant::now();
-        victim.kill().await?;
-        let client = &self.client;
-        while client.nodes().iter().any(|node| node.name == name && node.connected) {
-            tokio::time::sleep(millis(5)).await;
+            let stalls = Stalls::watch();
+            let killed_at = Instant::now();
+            victim.kill().await?;
+            let gone = timeout(secs(10), self.gone(name, &stalls)).await;
+            let Gone { after, retries } = gone.with_context(|| format!("{name} stays for ten seconds"))?;
+            let lost = stalls.lost();
+            assert!(
+                after < secs(2) + lost,
+                "{name} stayed for {after:?}, of which the machine slept {lost:?}"
+            );
+            self.load.answers(50).await;
+            let retries_since = self.client.counts().retries - retries;
+            let stayed =
+                self.session_ms("stays").is_some_and(|up_ms| up_ms > killed_at.elapsed().as_millis());
+            if stayed {
+                assert_eq!(retries_since, 0, "{name} was picked after {PICKED_LATEST:?} without a session");
+                return Ok(after);
+            }
+            // So long a pause of the machine ends sessions with those who live, whose calls are repeated then.
         }
-        // The dead can answer nothing: from here on, a pick of it would be a failed attempt, and so a retry.
-        sleep_until(Instant::now() + PICKED_LATEST + stalls.lost()).await;
-        let retries = client.counts().retries;
-        watch::until(client, secs(10), &format!("{name} is gone"), |view| {
-            view.nodes().all(|node| node.name != name)
-        })
-        .await;
-        let (took, lost) = (killed_at.elapsed(), stalls.lost());
-        assert!(took < secs(2) + lost, "{name} stayed for {took:?}, of which the machine slept {lost:?}");
-        self.load.answers(50).await;
-        assert_eq!(
-            client.counts().retries,
-            retries,
-            "{name} was picked later than {PICKED_LATEST:?} after its session had ended"
-        );
-        Ok(took)
+        bail!("the machine stands still again and again")
+    }
+
+    /// For how many milliseconds its session has been up.
+    fn session_ms(&self, name: &str) -> Option<u128> {
+        let sessions = self.client.traffic().sessions;
+        sessions.into_iter().find(|session| session.peer == name).map(|session| session.up_ms.into())
+    }
+
+    /// Waits until its session has been up for a while: one that it replaced, whose calls might end later, has ended then.
+    async fn settled(&self, name: &str) {
+        while self.session_ms(name).is_none_or(|up_ms| up_ms < SETTLED_MS) {
+            sleep(millis(5)).await;
+        }
+    }
+
+    /// Waits until a killed node has neither a place in the directory nor a session, whichever ends first.
+    async fn gone(&self, name: &str, stalls: &Stalls) -> Gone {
+        let killed_at = Instant::now();
+        let (mut known_at, mut connected_at, mut retries) = (killed_at, killed_at, 0);
+        loop {
+            let is_known = self.client.nodes().iter().any(|node| node.name == name);
+            if is_known {
+                known_at = Instant::now();
+            }
+            if self.session_ms(name).is_some() {
+                connected_at = Instant::now();
+            }
+            if connected_at.elapsed() < PICKED_LATEST + stalls.lost() {
+                retries = self.client.counts().retries;
+            } else if !is_known {
+                return Gone { after: known_at - killed_at, retries };
+            }
+            sleep(millis(5)).await;
+        }
     }
 
     fn path(&self) -> &Path {
@@ -108,9 +159,19 @@ async fn a_process_whose_input_ends_shuts_down_in_order() -> Result<()> {
     let process = Process::start(BINARY, data_dir.path(), "brief").await?;
     let identity = Identity::dev(data_dir.path())?;
     let client = Node::builder("client").identity(identity).config(Config::local()).start().await?;
+    let mut events = client.events();
     watch::endpoints(&client, "tests.Work", 1).await;
     process.end().await?;
-    watch::until(&client, secs(1), "nobody else", |view| view.nodes().len() == 1).await;
+    let how = async {
+        loop {
+            match events.next().await.context("the client runs")?.event {
+                event @ (MeshEvent::Left { .. } | MeshEvent::Died { .. }) => return anyhow::Ok(event),
+                _ => {}
+            }
+        }
+    };
+    let how = timeout(secs(10), how).await.context("it neither left nor died")??;
+    assert_eq!(how, MeshEvent::Left { peer: "brief".to_owned() });
     client.shutdown().await;
     Ok(())
 }

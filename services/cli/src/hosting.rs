@@ -243,9 +243,9 @@ mod tests {
         let elsewhere = "--listen=quic://10.0.0.1:4433";
         for (typed, secs) in [
             (vec![], 1),
-            (vec![elsewhere], 10),
+            (vec![elsewhere], 5),
             (vec![elsewhere, "--preset=local"], 1),
-            (vec!["--preset=lan"], 10),
+            (vec!["--preset=lan"], 5),
             (vec!["--preset=wan"], 30),
         ] {
             let hosting = Typed::parse_from([&["serve"], &typed[..]].concat()).hosting;

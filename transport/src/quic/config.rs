@@ -23,10 +23,11 @@ const MTU_MAX: u16 = 6500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuicConfig {
-    /// A session in which nothing was heard for this long has ended. Default 10 s (local 1 s, wan 30 s). The smaller of
-    /// both sides' values counts. Also bounds a dial that nobody answers. Cost of a small one: false alarms on a bad path.
+    /// A session in which nothing was heard for this long has ended. Default 5 s (local 1 s, wan 30 s). The smaller of
+    /// both sides' values counts. After a kill it is noticed up to a `keep_alive` later. Also bounds a dial that nobody answers. Cost
+    /// of a small one: false alarms on a bad path.
     pub idle_timeout: Duration,
-    /// A session sends something at least this often. Default 3 s (local 300 ms, wan 9 s). At most half of
+    /// A session sends something at least this often. Default 1.5 s (local 300 ms, wan 9 s). At most half of
     /// `idle_timeout`. Cost: one packet of about 40 bytes each way per interval and idle session.
     pub keep_alive: Duration,
     /// A handshake that takes longer fails, on either side. Default 5 s (wan 10 s).
@@ -71,8 +72,8 @@ impl QuicConfig {
     #[must_use]
     pub fn lan() -> Self {
         Self {
-            idle_timeout: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_millis(1500),
             handshake_timeout: Duration::from_secs(5),
             channels_max: 4096,
             channel_window: 1_250_000,
