@@ -34,7 +34,7 @@ use std::{panic, sync::Once, time::Duration};
 pub use self::{
     background::Background,
     mesh::Mesh,
-    process::{Process, resident_bytes},
+    process::{PATIENT, Process, resident_bytes},
     stalls::Stalls,
     tally::Tally,
 };

@@ -11,6 +11,9 @@ use tokio::{
 /// What the process prints when it serves.
 const READY: &str = "ready";
 
+/// The argument of a process that keeps its sessions while the machine stands still.
+pub const PATIENT: &str = "patient";
+
 /// A process that serves [`work`](crate::work) and [`shapes`](crate::shapes), or calls the latter. It ends with this
 /// value, or when its standard input is closed.
 #[derive(Debug)]
@@ -25,6 +28,14 @@ impl Process {
     /// It ended, or said something else.
     pub async fn start(binary: &str, data_dir: &Path, name: &str) -> Result<Self> {
         Self::run(Command::new(binary).arg(data_dir).arg(name), name).await
+    }
+
+    /// The same, with [`Mesh::quic_config`](crate::Mesh::quic_config).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_patient(binary: &str, data_dir: &Path, name: &str) -> Result<Self> {
+        Self::run(Command::new(binary).arg(data_dir).args([name, PATIENT]), name).await
     }
 
     /// Starts `binary` as the node `name` that calls the method `shape` of [`shapes`](crate::shapes) without end.

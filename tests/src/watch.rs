@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use qmesh::{Node, NodeState, Snapshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Waits until the directory of `node` is as wanted; returns how long that took.
 ///
@@ -41,10 +41,37 @@ pub async fn agree(nodes: &[Node], limit: Duration) -> Duration {
 /// Waits until `node` has so many endpoints of a service.
 ///
 /// # Panics
-/// If it has not within ten seconds.
+/// If it has not within thirty seconds.
 pub async fn endpoints(node: &Node, service: &str, count: usize) {
     let what = format!("{count} endpoints of {service}");
-    until(node, Duration::from_secs(10), &what, |snapshot| snapshot.endpoints(service).len() == count).await;
+    until(node, Duration::from_secs(30), &what, |snapshot| snapshot.endpoints(service).len() == count).await;
+}
+
+/// A session that is so old has no replaced one beside it, unless calls take long.
+const SETTLED: Duration = Duration::from_millis(800);
+
+/// Waits until the session of `node` with `peer` has been up for a while: one that it replaced, whose calls might end at another
+/// time, has ended then.
+///
+/// # Panics
+/// If there is none within thirty seconds.
+pub async fn settled(node: &Node, peer: &str) {
+    let settled = timeout(Duration::from_secs(30), async {
+        while session_age(node, peer).is_none_or(|age| age < SETTLED) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(settled.await.is_ok(), "{} keeps no session with {peer}", node.name());
+}
+
+/// For how long the session of `node` with `peer` has been up.
+#[must_use]
+pub fn session_age(node: &Node, peer: &str) -> Option<Duration> {
+    let sessions = node.traffic().sessions;
+    sessions
+        .into_iter()
+        .find(|session| session.peer == peer)
+        .map(|session| Duration::from_millis(session.up_ms))
 }
 
 /// Who is alive by name, as `node` sees it.

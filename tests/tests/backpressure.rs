@@ -80,7 +80,7 @@ async fn a_consumer_two_hops_away_that_does_not_read_stops_the_producer() -> Res
     drop(heard);
     let start = Instant::now();
     while !spring.knows_it_is_over.load(Relaxed) {
-        ensure!(start.elapsed() < secs(5), "the producer does not learn that nobody listens");
+        ensure!(start.elapsed() < secs(30), "the producer does not learn that nobody listens");
         sleep(millis(10)).await;
     }
 

@@ -28,7 +28,7 @@ struct Target {
 impl Target {
     async fn start() -> Result<Self> {
         let data_dir = tempfile::tempdir()?;
-        let process = Process::start(BINARY, data_dir.path(), "target").await?;
+        let process = Process::start_patient(BINARY, data_dir.path(), "target").await?;
         let identity = Identity::dev(data_dir.path())?;
         let address = address(data_dir.path())?;
         let target = Self { process, address, identity, _data_dir: data_dir };

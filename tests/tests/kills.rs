@@ -34,6 +34,7 @@ impl Server {
         let identity = Identity::dev(data_dir.path())?;
         let client = Node::builder("client").identity(identity).config(Config::local()).start().await?;
         watch::endpoints(&client, "tests.Shapes", 1).await;
+        watch::settled(&client, "server").await;
         let shapes = client.client();
         Ok(Self { process, client, shapes, _data_dir: data_dir })
     }
@@ -79,7 +80,7 @@ async fn told() -> Result<()> {
     let server = Server::start().await?;
     let shapes = server.shapes.clone();
     let mut sent = 0_u64;
-    while timeout(millis(200), shapes.tell(sent)).await.is_ok_and(|sent| sent.is_ok()) {
+    while timeout(secs(2), shapes.tell(sent)).await.is_ok_and(|sent| sent.is_ok()) {
         sent += 1;
     }
     assert!(sent > 8000, "{sent} were taken");

@@ -12,9 +12,6 @@ const BINARY: &str = env!("CARGO_BIN_EXE_qmesh-tests-endpoint");
 /// How long after the end of its last session an endpoint may still be picked.
 const PICKED_LATEST: Duration = millis(100);
 
-/// A session that is so old, in milliseconds, has no replaced one beside it.
-const SETTLED_MS: u128 = 800;
-
 /// How often a round is tried that the machine disturbs.
 const ROUNDS_AGAIN: usize = 3;
 
@@ -60,9 +57,7 @@ impl Lane {
         for _ in 0..ROUNDS_AGAIN {
             let victim = Process::start(BINARY, self.path(), name).await?;
             self.load.served_by(name).await;
-            timeout(secs(10), self.settled(name))
-                .await
-                .with_context(|| format!("{name} keeps no session"))?;
+            watch::settled(&self.client, name).await;
 
             let stalls = Stalls::watch();
             let killed_at = Instant::now();
@@ -77,7 +72,7 @@ impl Lane {
             self.load.answers(50).await;
             let retries_since = self.client.counts().retries - retries;
             let stayed =
-                self.session_ms("stays").is_some_and(|up_ms| up_ms > killed_at.elapsed().as_millis());
+                watch::session_age(&self.client, "stays").is_some_and(|age| age > killed_at.elapsed());
             if stayed {
                 assert_eq!(retries_since, 0, "{name} was picked after {PICKED_LATEST:?} without a session");
                 return Ok(after);
@@ -85,19 +80,6 @@ impl Lane {
             // So long a pause of the machine ends sessions with those who live, whose calls are repeated then.
         }
         bail!("the machine stands still again and again")
-    }
-
-    /// For how many milliseconds its session has been up.
-    fn session_ms(&self, name: &str) -> Option<u128> {
-        let sessions = self.client.traffic().sessions;
-        sessions.into_iter().find(|session| session.peer == name).map(|session| session.up_ms.into())
-    }
-
-    /// Waits until its session has been up for a while: one that it replaced, whose calls might end later, has ended then.
-    async fn settled(&self, name: &str) {
-        while self.session_ms(name).is_none_or(|up_ms| up_ms < SETTLED_MS) {
-            sleep(millis(5)).await;
-        }
     }
 
     /// Waits until a killed node has neither a place in the directory nor a session, whichever ends first.
@@ -109,7 +91,7 @@ impl Lane {
             if is_known {
                 known_at = Instant::now();
             }
-            if self.session_ms(name).is_some() {
+            if watch::session_age(&self.client, name).is_some() {
                 connected_at = Instant::now();
             }
             if connected_at.elapsed() < PICKED_LATEST + stalls.lost() {

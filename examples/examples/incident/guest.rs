@@ -58,6 +58,22 @@ impl Guest {
         .await
     }
 
+    /// The events of the front that come after those.
+    async fn events(&mut self, after: &mut BTreeMap<String, u64>) -> Result<Vec<Happened>> {
+        let mut told = self.0.events_everywhere(after, 1000).await?;
+        let events = told.remove("front").context("the front answers")??.events;
+        if let Some(last) = events.last() {
+            after.insert("front".to_owned(), last.seq);
+        }
+        Ok(events)
+    }
+
+    /// Hears of all that has happened.
+    pub(crate) async fn past_events(&mut self, after: &mut BTreeMap<String, u64>) -> Result<()> {
+        while !self.events(after).await?.is_empty() {}
+        Ok(())
+    }
+
     /// The event of the front that is meant, if it comes after those.
     pub(crate) async fn event(
         &mut self,
@@ -67,14 +83,8 @@ impl Guest {
     ) -> Result<Happened> {
         let began = Instant::now();
         loop {
-            let told = self.0.events_everywhere(after, 1000).await?;
-            let front = told.into_iter().find(|(node, _)| node == "front");
-            let (node, answer) = front.context("the front answers")?;
-            for happened in answer?.events {
-                after.insert(node.clone(), happened.seq);
-                if is_meant(&happened.event) {
-                    return Ok(happened);
-                }
+            if let Some(happened) = self.events(after).await?.into_iter().find(|told| is_meant(&told.event)) {
+                return Ok(happened);
             }
             ensure!(began.elapsed() < PATIENCE, "nobody says that {what}");
             sleep(Duration::from_millis(100)).await;

@@ -44,6 +44,7 @@ async fn a_deadlock(shop: &mut Shop, guest: &mut Guest) -> Result<()> {
 async fn a_cut(shop: &Shop, guest: &mut Guest) -> Result<()> {
     let mut after = BTreeMap::new();
     let is_cellar = |peer: &str| peer == "cellar";
+    guest.past_events(&mut after).await?;
     shop.cables.pull(shop.cellar);
     let died = guest
         .event(

@@ -1,11 +1,12 @@
-//! A node in a process of its own: `qmesh-tests-endpoint <data directory> <name> [<shape>]`.
+//! A node in a process of its own: `qmesh-tests-endpoint <data directory> <name> [<shape> | patient]`.
 //!
-//! It serves `tests.Work` and `tests.Shapes`; with a shape, it serves nothing and calls that method of `tests.Shapes`
+//! It has the local preset, but where it is patient: then a machine that stands still costs no session. It serves `tests.Work` and `tests.Shapes`; with a shape, it serves nothing and calls that method of `tests.Shapes`
 //! without end. It says `ready` when it is up, and shuts down when its standard input is closed.
 
 use anyhow::{Context, Result, bail};
 use qmesh::{prelude::*, stream};
 use qmesh_tests::{
+    Mesh, PATIENT,
     shapes::{self, ShapesClient, Witness},
     work,
 };
@@ -15,8 +16,11 @@ use tokio::io::AsyncReadExt;
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let (data_dir, name) = arguments.next().zip(arguments.next()).context("a data directory and a name")?;
-    let shape = arguments.next();
-    let mut builder = Node::builder(name).identity(Identity::dev(data_dir)?).config(Config::local());
+    let (shape, config) = match arguments.next() {
+        Some(word) if word == PATIENT => (None, Mesh::quic_config()),
+        shape => (shape, Config::local()),
+    };
+    let mut builder = Node::builder(name).identity(Identity::dev(data_dir)?).config(config);
     if shape.is_none() {
         builder = builder.serve(work::server()).serve(shapes::server(Witness::default()));
     }

@@ -12,7 +12,7 @@ fn is_busy(tree: &serde_json::Value) -> bool {
 async fn sigterm_lets_the_calls_at_work_finish() {
     let host = Host::new();
     let dev = host.dev().await;
-    let call = host.json(&["call", "clock.Clock/wait", r#"{"millis":3000}"#, "--timeout", "30s"]);
+    let call = host.json(&["call", "clock.Clock/wait", r#"{"millis":10000}"#, "--timeout", "60s"]);
     let end = async {
         host.eventually(&["tree"], is_busy).await;
         dev.signal("TERM").await;

@@ -63,7 +63,7 @@ async fn a_call_that_fails_says_whether_it_may_be_repeated() {
         ),
         (&["call", "echo.Echo/Say"], 6, &["not executed", "missing field `text`"]),
         (
-            &["call", "clock.Clock/wait", r#"{"millis":60000}"#, "--timeout", "300ms"],
+            &["call", "clock.Clock/wait", r#"{"millis":60000}"#, "--timeout", "3s"],
             7,
             &["outcome unknown", "it may have run"],
         ),

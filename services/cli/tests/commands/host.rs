@@ -17,6 +17,8 @@ use tokio::{
 
 /// How long anything may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The preset whose sessions outlive a pause of the machine. Who is killed is missed after 5 s.
+const PATIENT: [&str; 2] = ["--preset", "lan"];
 
 /// A directory with its own mesh.
 pub(crate) struct Host(TempDir);
@@ -84,14 +86,14 @@ impl Host {
         serde_json::from_str(&ran.stdout).unwrap()
     }
 
-    /// Starts a node and waits until it says that it runs.
+    /// Starts a node, a patient one, and waits until it says that it runs.
     pub(crate) async fn start(&self, args: &[&str]) -> Running {
         self.start_with(args, &[]).await
     }
 
     /// The same, with variables of the environment.
     pub(crate) async fn start_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Running {
-        let mut command = self.command(&[args, &["-o", "json"]].concat());
+        let mut command = self.command(&[args, &PATIENT, &["-o", "json"]].concat());
         command.envs(variables.iter().copied());
         let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -107,13 +109,20 @@ impl Host {
 
     /// Asks until the answer is as wanted.
     pub(crate) async fn eventually(&self, args: &[&str], wanted: impl Fn(&Value) -> bool) -> Value {
+        let (code, answer) = self.ends_with(args, wanted).await;
+        assert_eq!(code, 0, "{args:?}: {answer}");
+        answer
+    }
+
+    /// The same, for a command that may end with another code, which is returned, too.
+    pub(crate) async fn ends_with(&self, args: &[&str], wanted: impl Fn(&Value) -> bool) -> (i32, Value) {
         let end = Instant::now() + PATIENCE;
         loop {
-            let answer = self.json(args).await;
-            if wanted(&answer) {
-                return answer;
+            let ran = self.run(&[args, &["-o", "json"]].concat()).await;
+            match serde_json::from_str(&ran.stdout) {
+                Ok(answer) if wanted(&answer) => return (ran.code, answer),
+                _ => assert!(Instant::now() < end, "{args:?} stays {ran:?}"),
             }
-            assert!(Instant::now() < end, "{args:?} stays {answer}");
             sleep(Duration::from_millis(100)).await;
         }
     }

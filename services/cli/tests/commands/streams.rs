@@ -260,24 +260,25 @@ async fn a_call_whose_streams_are_still_for_too_long_ends() {
     // A stream that comes: one tick, then none for an hour. Near, and through another node.
     for node in ["far", "flow"] {
         let arguments = r#"{"every_ms":3600000}"#;
-        let since = Instant::now();
         let ran =
-            scene.host.run(&["call", "clock.Clock/ticks", arguments, "--idle", "1", "--node", node]).await;
+            scene.host.run(&["call", "clock.Clock/ticks", arguments, "--idle", "3", "--node", node]).await;
         assert_eq!((ran.code, ran.stdout.lines().count()), (7, 1), "{node}: {ran:?}");
-        assert!(ran.stderr.contains("no item came or went for 1s"), "{node}: {}", ran.stderr);
-        assert!(since.elapsed() < Duration::from_secs(6), "{node}: {:?}", since.elapsed());
+        assert!(ran.stderr.contains("no item came or went for 3s"), "{node}: {}", ran.stderr);
     }
     // A stream that goes: it is cut, and the service is told.
-    let mut talk = scene.host.talk(&["call", "tests.Flow/take", "--idle", "700ms", "--node", "dev"]);
-    for number in ["1", "2", "3"] {
-        talk.say(number).await;
+    let mut talk = scene.host.talk(&["call", "tests.Flow/take", "--idle", "3", "--node", "dev"]);
+    for number in 1..=10 {
+        talk.say(&number.to_string()).await;
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     let ran = talk.ended_by_itself().await;
-    assert!(ran.code == 7 && ran.stderr.contains("no item came or went for 700ms"), "{ran:?}");
+    assert!(ran.code == 7 && ran.stderr.contains("no item came or went for 3s"), "{ran:?}");
     scene.until(|seen| seen.end.is_some()).await;
     let seen = scene.seen.borrow().clone();
-    assert!(seen.taken == [1, 2, 3] && seen.end.unwrap().is_err(), "what moves is not still");
+    assert!(
+        seen.taken == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] && seen.end.unwrap().is_err(),
+        "what moves is not still"
+    );
 
     let ran = scene.host.run(&["call", "clock.Clock/now", "--idle", "1", "--node", "far"]).await;
     assert!(ran.code == 2 && ran.stderr.contains("has no streams"), "{ran:?}");

@@ -58,12 +58,14 @@ async fn slow_and_failed_calls_are_listed_and_others_if_asked_for() {
     assert_eq!(said.code, 0, "{said:?}");
     assert!(!said.stderr.contains("trace"), "{said:?}");
     let none = host.run(&["trace"]).await;
-    assert!(none.stdout.contains("no such call is kept"), "{none:?}");
     let all = host.json(&["trace", "--all"]).await;
     assert_eq!(
         (names(&all, "kind"), names(&all, "status")),
         (vec!["client".to_owned()], vec!["ok".to_owned()])
     );
+    // On a machine that stands still, any call is a slow one.
+    let is_slow = all[0]["duration_us"].as_u64().unwrap() >= 100_000;
+    assert_ne!(none.stdout.contains("no such call is kept"), is_slow, "{none:?} {all:#}");
     let failed = host.run(&["call", "nowhere.To/go", "--timeout", "0.2"]).await;
     assert_ne!(failed.code, 0);
     let failed = host.run(&["call", "echo.Echo/say", r#"{"wrong":1}"#]).await;
