@@ -24,10 +24,19 @@ use std::{os::unix::process::CommandExt as _, process::Command, time::Duration};
 use anyhow::{Context as _, Error, Result};
 use tokio::time::timeout;
 
+use crate::Stalls;
+
 /// The argument of the program within its namespaces.
 pub const INSIDE: &str = "--inside";
 /// All scenarios together take no longer.
 const RUN_MAX: Duration = Duration::from_secs(90);
+/// A machine that stands still for so long may end sessions that fall silent after a second, and delay whatever is timed.
+const DISTURBANCE: Duration = Duration::from_millis(300);
+
+/// What did not hold while the machine stood still: it says nothing of the mesh.
+#[derive(Debug, thiserror::Error)]
+#[error("the machine stood still for {0:?}: {1:#}")]
+pub struct Disturbed(Duration, Error);
 
 /// Becomes the same program within new namespaces. Returns only if that fails.
 #[must_use]
@@ -44,11 +53,17 @@ pub fn enter() -> Error {
 /// Runs all scenarios, and prints their figures.
 ///
 /// # Errors
-/// The network cannot be made, or something does not hold. Whatever was made ends with the process.
+/// The network cannot be made, or something does not hold: [`Disturbed`] if the machine stood still meanwhile. Whatever was
+/// made ends with the process.
 pub async fn run() -> Result<()> {
-    tokio::select! {
+    let stalls = Stalls::watch();
+    let ran = tokio::select! {
         biased;
-        stopped = tokio::signal::ctrl_c() => Err(stopped.err().map_or_else(|| Error::msg("interrupted"), Error::new)),
-        ran = timeout(RUN_MAX, scenarios::run()) => ran.with_context(|| format!("not done within {RUN_MAX:?}"))?,
-    }
+        stopped = tokio::signal::ctrl_c() => {
+            return Err(stopped.err().map_or_else(|| Error::msg("interrupted"), Error::new));
+        }
+        ran = timeout(RUN_MAX, scenarios::run()) => ran.with_context(|| format!("not done within {RUN_MAX:?}")).flatten(),
+    };
+    let longest = stalls.longest();
+    ran.map_err(|error| if longest < DISTURBANCE { error } else { Disturbed(longest, error).into() })
 }

@@ -20,36 +20,51 @@ const STEP: Duration = millis(10);
 /// Later than this is no timer's inaccuracy.
 const LATE: Duration = millis(5);
 
-/// A task that sleeps for short times and adds up by how much it wakes too late.
+/// A task that sleeps for short times and notes by how much it wakes too late.
 #[derive(Debug)]
 pub struct Stalls {
-    micros: Arc<AtomicU64>,
+    seen: Arc<Seen>,
     task: JoinHandle<()>,
+}
+
+/// In microseconds.
+#[derive(Debug, Default)]
+struct Seen {
+    lost: AtomicU64,
+    longest: AtomicU64,
 }
 
 impl Stalls {
     /// Watches until it is dropped.
     #[must_use]
     pub fn watch() -> Self {
-        let micros = Arc::new(AtomicU64::new(0));
-        let lost = Arc::clone(&micros);
+        let seen = Arc::<Seen>::default();
+        let noted = Arc::clone(&seen);
         let task = spawn(async move {
             loop {
                 let start = Instant::now();
                 sleep(STEP).await;
                 let late = start.elapsed().saturating_sub(STEP);
                 if late > LATE {
-                    lost.fetch_add(u64::try_from(late.as_micros()).unwrap_or(u64::MAX), Relaxed);
+                    let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+                    noted.lost.fetch_add(micros, Relaxed);
+                    noted.longest.fetch_max(micros, Relaxed);
                 }
             }
         });
-        Self { micros, task }
+        Self { seen, task }
     }
 
     /// What was lost so far.
     #[must_use]
     pub fn lost(&self) -> Duration {
-        Duration::from_micros(self.micros.load(Relaxed))
+        Duration::from_micros(self.seen.lost.load(Relaxed))
+    }
+
+    /// The most that was lost at once.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        Duration::from_micros(self.seen.longest.load(Relaxed))
     }
 }
 

@@ -146,9 +146,9 @@ async fn a_process_whose_input_ends_shuts_down_in_order() -> Result<()> {
     process.end().await?;
     let how = async {
         loop {
-            match events.next().await.context("the client runs")?.event {
-                event @ (MeshEvent::Left { .. } | MeshEvent::Died { .. }) => return anyhow::Ok(event),
-                _ => {}
+            let event = events.next().await.context("the client runs")?.event;
+            if matches!(event, MeshEvent::Left { .. } | MeshEvent::Died { .. }) {
+                return anyhow::Ok(event);
             }
         }
     };
