@@ -33,10 +33,10 @@ async fn main() -> Result<()> {
     let desk = desk.start().await?;
     let door = Node::builder("door").identity(identity).start().await?;
 
-    let window = Duration::from_secs(1);
+    let window = Duration::from_secs(2);
     let printer: PrinterClient = door.client();
     printer.print(0).await?;
-    // Two calls in a second, all clones together.
+    // Two calls in two seconds, all clones together.
     let limited = printer.layer(RateLimitLayer::new(2, window));
 
     let start = Instant::now();

@@ -289,5 +289,5 @@ async fn fifty_nodes_live_ten_minutes_in_seconds() {
             .iter()
             .all(|(a, b)| a.closed().now_or_never().is_none() && b.closed().now_or_never().is_none())
     );
-    assert!(real.elapsed().unwrap() < Duration::from_secs(20));
+    assert!(real.elapsed().unwrap() < Duration::from_secs(60));
 }

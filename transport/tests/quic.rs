@@ -28,8 +28,15 @@ fn identity() -> Identity {
     Identity::issued_by(&Authority::ephemeral("test").unwrap())
 }
 
+/// A machine that stands still for seconds costs no session.
+fn config() -> QuicConfig {
+    let mut config = QuicConfig::local();
+    config.idle_timeout = Duration::from_secs(20);
+    config
+}
+
 fn bind(address: &str, credentials: Credentials) -> QuicEndpoint {
-    QuicEndpoint::bind(&address.parse().unwrap(), credentials, QuicConfig::local()).unwrap()
+    QuicEndpoint::bind(&address.parse().unwrap(), credentials, config()).unwrap()
 }
 
 fn node(identity: &Identity, name: &str) -> QuicEndpoint {
@@ -71,8 +78,7 @@ async fn a_peer_of_another_protocol_is_refused() {
 async fn a_host_name_is_dialled_at_the_address_that_answers() {
     let identity = identity();
     let b = node(&identity, "b");
-    let client =
-        QuicEndpoint::client(identity.client_credentials("cli").unwrap(), QuicConfig::local()).unwrap();
+    let client = QuicEndpoint::client(identity.client_credentials("cli").unwrap(), config()).unwrap();
     let port = b.local_address().socket().unwrap().port();
     let (dialed, accepted) = meet(&client, &b, &format!("quic://localhost:{port}").parse().unwrap()).await;
     assert_eq!((dialed.peer().name(), accepted.peer().name()), ("b", "cli"));
@@ -80,7 +86,7 @@ async fn a_host_name_is_dialled_at_the_address_that_answers() {
 
 #[tokio::test]
 async fn an_endpoint_that_only_dials_is_dialled_by_nobody() {
-    let client = QuicEndpoint::client(identity().credentials("a").unwrap(), QuicConfig::local()).unwrap();
+    let client = QuicEndpoint::client(identity().credentials("a").unwrap(), config()).unwrap();
     assert!(client.local_address().is_unspecified());
     client.close();
     assert!(client.listener().accept().await.is_none());
@@ -90,8 +96,7 @@ async fn an_endpoint_that_only_dials_is_dialled_by_nobody() {
 async fn an_unspecified_address_serves_both_families_and_shows_real_addresses() {
     let identity = identity();
     let credentials = identity.credentials("b").unwrap();
-    let Ok(b) = QuicEndpoint::bind(&"quic://[::]:0".parse().unwrap(), credentials, QuicConfig::local())
-    else {
+    let Ok(b) = QuicEndpoint::bind(&"quic://[::]:0".parse().unwrap(), credentials, config()) else {
         return; // This machine has no IPv6.
     };
     let port = b.local_address().socket().unwrap().port();
@@ -155,14 +160,14 @@ async fn an_endpoint_that_cannot_be_says_why() {
     };
     let holder = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let taken = Address::quic(holder.local_addr().unwrap()).to_string();
-    let mut senseless = QuicConfig::local();
+    let mut senseless = config();
     senseless.mtu_max = 9000;
-    assert!(matches!(bind("memory://a", QuicConfig::local()), BindError::Scheme(_)));
-    assert!(matches!(bind("quic://localhost:0", QuicConfig::local()), BindError::HostName(_)));
+    assert!(matches!(bind("memory://a", config()), BindError::Scheme(_)));
+    assert!(matches!(bind("quic://localhost:0", config()), BindError::HostName(_)));
     assert!(
         matches!(bind("quic://127.0.0.1:0", senseless), BindError::Config(error) if error.field == "mtu_max")
     );
-    assert!(matches!(bind(&taken, QuicConfig::local()), BindError::Socket { .. }));
+    assert!(matches!(bind(&taken, config()), BindError::Socket { .. }));
 }
 
 // === a QUIC client that is none of ours ===

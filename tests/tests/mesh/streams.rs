@@ -458,7 +458,7 @@ async fn replaced_sessions_that_go_on_are_counted_and_the_oldest_beyond_eight_is
     Mesh::end(nodes).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_dies_cuts_streams_in_both_directions() {
     let mesh = Mesh::new();
     let nodes = host_and_guest(&mesh).await;

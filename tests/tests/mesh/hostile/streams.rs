@@ -15,7 +15,7 @@ use qmesh_tests::{
 use qmesh_transport::{Channel, ResetCode, Session, WriteError};
 use tokio::time::{sleep, timeout};
 
-use super::{SLACK, opened_at, scene::Scene};
+use super::{opened_at, scene::Scene};
 
 /// Streams to be misused.
 #[qmesh::service(name = "tests.Taps")]
@@ -101,7 +101,7 @@ async fn streams_that_break_the_protocol_end_their_channel(scene: Scene) {
     join_all(attacks.into_iter().map(async |(what, method, bytes)| {
         let mut channel = begun(&*session, method).await;
         channel.writer.write_all(bytes).await.unwrap();
-        let stopped = timeout(SLACK, channel.writer.stopped()).await;
+        let stopped = timeout(scene.pace.slack, channel.writer.stopped()).await;
         assert_eq!(stopped, Ok(WriteError::Stopped(ResetCode::PROTOCOL)), "{what}");
     }))
     .await;

@@ -13,7 +13,7 @@ use qmesh_transport::{Channel, ResetCode, WriteError};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    SLACK, opened_at,
+    opened_at,
     scene::{Scene, WINDOW},
 };
 
@@ -123,6 +123,7 @@ async fn answers_that_are_not_read_fill_a_share_and_no_more(scene: Scene) {
     // All at once: what they made is not kept.
     channel.writer.write_all(hauls(60, 100)).await.unwrap();
     sleep(secs(1)).await;
+    scene.healthy.answers(100).await;
     let (bytes, failures) = replies(&mut channel, 60).await;
     assert!(bytes < SHARE + WINDOWS, "{bytes} bytes of answers were kept");
     assert!(failures.iter().any(|told| told.contains("bytes is not kept: the caller has")), "{failures:?}");
@@ -137,6 +138,7 @@ async fn channels_share_what_answers_may_fill(scene: Scene) {
     let mut full = opened_at(&*session, "tests.Depot", &[HAUL]).await;
     full.writer.write_all(hauls(60, 0)).await.unwrap();
     sleep(secs(1)).await;
+    scene.healthy.answers(100).await;
     // A call with a stream does not begin; one without waits in the caller's window until there is room.
     let mut streaming = opened_at(&*session, "tests.Depot", &[WEIGH]).await;
     let begin = frame(kind::STREAM, &[0, 0, 0x91, 0xce, 0, 0x10, 0, 0]);
@@ -174,7 +176,7 @@ async fn more_one_way_sends_than_were_granted_end_the_channel(scene: Scene) {
         }
     }
     channel.writer.write_all(leave.repeat(window + 1).into()).await.unwrap();
-    let stopped = timeout(SLACK, channel.writer.stopped()).await;
+    let stopped = timeout(scene.pace.slack, channel.writer.stopped()).await;
     assert_eq!(stopped, Ok(WriteError::Stopped(ResetCode::PROTOCOL)));
     assert_eq!(scene.host.counts().broken_channels - broken, 1, "it was counted");
     scene.end().await;
@@ -192,8 +194,8 @@ async fn large_sends_that_wait_for_a_place_hold_a_share_and_no_more(scene: Scene
     };
     let open = async || opened_at(&*session, "tests.Attic", &[STOW]).await;
     let mut first = open().await;
-    // The place is taken for three seconds.
-    first.writer.write_all(stow(1, [0xcd, 0x0b, 0xb8])).await.unwrap();
+    // The place is taken for twelve seconds.
+    first.writer.write_all(stow(1, [0xcd, 0x2e, 0xe0])).await.unwrap();
     let mut channels = Vec::new();
     for _ in 0..CHANNELS {
         channels.push(open().await);
@@ -201,7 +203,7 @@ async fn large_sends_that_wait_for_a_place_hold_a_share_and_no_more(scene: Scene
     // What does not fit into a channel's window is only taken if it is read.
     let large = stow(4_000_000, [0xcd, 0, 0]);
     let taken = join_all(channels.iter_mut().map(async |channel| {
-        let written = timeout(secs(2), channel.writer.write_all(large.clone())).await;
+        let written = timeout(secs(8), channel.writer.write_all(large.clone())).await;
         matches!(written, Ok(Ok(())))
     }));
     let taken = taken.await.into_iter().filter(|taken| *taken).count();

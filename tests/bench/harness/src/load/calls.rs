@@ -107,7 +107,7 @@ mod tests {
 
     fn window() -> Window {
         let begin = Instant::now() + Duration::from_millis(10);
-        Window { begin, end: begin + Duration::from_millis(20) }
+        Window { begin, end: begin + Duration::from_millis(500) }
     }
 
     #[tokio::test]
