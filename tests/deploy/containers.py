@@ -162,20 +162,21 @@ def restart_load(docker):
 
 def one_drains(docker):
     """A node is stopped with calls in its hands, and none fails: neither of the load nor of a guest who waits."""
-    command = ["docker-compose", "run", "--rm", "-T", "client", "call", "clock.Clock/Wait", '{"millis":12000}']
-    waits = subprocess.Popen([*command, "--node=quic://hall:4433", "--timeout=30s", "--output=json"], cwd=ROOT,
+    command = ["docker-compose", "run", "--rm", "-T", "client", "call", "clock.Clock/Wait", '{"millis":20000}']
+    waits = subprocess.Popen([*command, "--node=quic://hall:4433", "--timeout=60s", "--output=json"], cwd=ROOT,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     # The load's calls come and go; this one stays.
     depth = lambda: max(actor["queue_depth"] or 0 for actor in docker.probe_says("hall", "tree"))
     busy = lambda: all(depth() > 0 for _ in range(5))
     wait("a call at work", busy)
+    check(waits.poll() is None, "the call at work has ended before the stop")
     began = time.monotonic()
     docker.compose("stop", "hall")
     took = time.monotonic() - began
     answer, error = waits.communicate(timeout=60)
     check(waits.returncode == 0 and json.loads(answer)["node"] == "hall", f"the call at work: {error}")
     check(docker.about("hall", ".State.ExitCode") == "0", f"hall ended with {docker.about('hall', '.State.ExitCode')}")
-    check(1 < took < 25, f"hall took {took:.1f} s to drain")
+    check(took < 25, f"hall took {took:.1f} s to drain")
     check(docker.client_says("call", "clock.Clock/Now")["node"] == "attic", "only attic has a clock now")
     docker.compose("start", "hall")
     wait("hall again", docker.all_healthy)

@@ -78,7 +78,7 @@ def run(qmesh, data, *arguments, **variables):
 
 
 def serve(qmesh, data, service, name, **variables):
-    command = [qmesh, "serve", service, "--name", name, "--data-dir", data, "-o", "json"]
+    command = [qmesh, "serve", service, "--name", name, "--data-dir", data, "--preset", "lan", "-o", "json"]
     process = subprocess.Popen(
         command, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -89,6 +89,18 @@ def serve(qmesh, data, service, name, **variables):
 def end(process, name):
     process.terminate()
     check(process.wait(30) == 0, f"{name} did not end in order: {process.stderr.read()}")
+
+
+def settle(qmesh, data):
+    """Waits until `asked` has had a session with `far` for a second. One that it replaced has ended then, and adds no attempt."""
+    connected, waits_until = 0, time.monotonic() + 30
+    # Readings count, and not time, which also passes while nothing runs.
+    while connected < 10:
+        check(time.monotonic() < waits_until, "asked has no session with far")
+        time.sleep(0.1)
+        told = run(qmesh, data, "nodes", "-o", "json", "--node", "asked")
+        nodes = json.loads(told.stdout) if told.returncode == 0 else []
+        connected = connected + 1 if any(node["name"] == "far" and node["connected"] for node in nodes) else 0
 
 
 def one_trace(spans, began, ended):
@@ -142,6 +154,7 @@ def three_processes(qmesh, traces, metrics, endpoint):
         exports = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "500"}
         asked = serve(qmesh, data, "clock.Clock", "asked", **exports)
         far = serve(qmesh, data, "echo.Echo", "far", **exports)
+        settle(qmesh, data)
         began = time.time_ns()
         called = run(qmesh, data, "call", "echo.Echo/Say", '{"text":"hi"}', "--node", "asked", **exports)
         ended = time.time_ns()
@@ -158,7 +171,7 @@ def three_processes(qmesh, traces, metrics, endpoint):
         )
         check(disabled.returncode == 2 and "OTEL_TRACES_EXPORTER" in disabled.stderr, f"a wrong variable: {disabled}")
         # What is there while the nodes run alone comes with the next export, half a second after the last one.
-        waits_until = time.monotonic() + 10
+        waits_until = time.monotonic() + 30
         while "qmesh.sessions" not in metrics.metrics and time.monotonic() < waits_until:
             time.sleep(0.05)
         end(asked, "asked")
