@@ -122,7 +122,10 @@ async fn a_call_waits_for_an_endpoint_until_its_time_is_over() {
     let lobby = mesh.node("lobby").start().await.unwrap();
     let failure = lobby.client::<ChatClient>().say("x").timeout(secs(3)).await.unwrap_err();
     assert_eq!((failure.outcome(), failure.reason()), (Outcome::NotSent, Reason::NoEndpoint));
-    assert_eq!(failure.to_string(), "chat.Chat/say: not sent: no endpoint of chat.Chat; known are none");
+    assert_eq!(
+        failure.to_string(),
+        "chat.Chat/say: not sent: no endpoint of chat.Chat; known are none; this node has found no other node"
+    );
     let chat = lobby.client::<ChatClient>();
     let late = async {
         tokio::time::sleep(secs(1)).await;

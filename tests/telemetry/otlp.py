@@ -113,11 +113,12 @@ def one_trace(spans, began, ended):
         check(began <= span.start_time_unix_nano <= span.end_time_unix_nano <= ended, f"times of {span}")
         children.setdefault(span.parent_span_id, []).append(span)
     (root,) = children.pop(b"")
+    guest = {"qmesh.guest": "client/cli"}
     expected = [
         (Span.SPAN_KIND_CLIENT, "echo.Echo/say", None, {}),
-        (Span.SPAN_KIND_CLIENT, "echo.Echo/say", "asked", {}),
+        (Span.SPAN_KIND_CLIENT, "echo.Echo/say", "asked", guest),
         (Span.SPAN_KIND_CLIENT, "echo.Echo/say", "asked", {"qmesh.attempt": 1, "qmesh.peer": "far"}),
-        (Span.SPAN_KIND_SERVER, "echo.Echo/say", "far", {"qmesh.peer": "asked"}),
+        (Span.SPAN_KIND_SERVER, "echo.Echo/say", "far", {"qmesh.peer": "asked", **guest}),
     ]
     span = root
     for depth, (kind, name, node, more) in enumerate(expected):

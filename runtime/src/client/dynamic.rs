@@ -107,6 +107,10 @@ pub(crate) async fn call_json(
         let target = telemetry::Target { service, method, guest: guest.as_ref() };
         watch.call(target, || trace.clone(), || telemetry::shown(call.arguments))
     });
+    let recorded = recorded.map(|recorded| match &guest {
+        Some(guest) => recorded.asked_by(guest),
+        None => recorded,
+    });
     let recorded = Recorded::seen(recorded, seen.clone());
     let since = Instant::now();
     let answer = raw_call(node, guest, call, (trace, seen)).await;

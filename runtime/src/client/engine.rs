@@ -318,7 +318,9 @@ impl Journey {
         }
         let known = self.node.service_names();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Failure::not_sent(Reason::NoEndpoint, format!("no endpoint of {service}; known are {known}"))
+        let is_alone = self.node.snapshot().nodes().len() == 1;
+        let alone = if is_alone { "; this node has found no other node" } else { "" };
+        Failure::not_sent(Reason::NoEndpoint, format!("no endpoint of {service}; known are {known}{alone}"))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     call_tree::{self, Traced},
     client::Choice,
     failure::{Failure, Reason},
-    service::Method,
+    service::{Caller, Method},
     telemetry::{
         Telemetry,
         meter::{self, Side},
@@ -188,6 +188,14 @@ impl Recorded {
         let mut recorded = recorded.unwrap_or(Self { span: None, measured: None, called: None });
         recorded.called = Some(called);
         Some(recorded)
+    }
+
+    /// The same for a call that a command line asks for.
+    pub(crate) fn asked_by(mut self, guest: &Caller) -> Self {
+        if let Some(span) = &mut self.span {
+            span.set(names::GUEST, guest.to_string());
+        }
+        self
     }
 
     /// Whether there is a span of it.

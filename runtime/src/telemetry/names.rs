@@ -24,6 +24,8 @@ pub(crate) const ATTEMPT: &str = "qmesh.attempt";
 pub(crate) const NODE: &str = "qmesh.node";
 /// The node at the other end.
 pub(crate) const PEER: &str = "qmesh.peer";
+/// The command line that asks for the call, as `client/NAME`.
+pub(crate) const GUEST: &str = "qmesh.guest";
 
 /// The endpoints that an attempt could have gone to, each as its node, its score (less is better) and its state.
 pub(crate) const CANDIDATES: &str = "qmesh.candidates";

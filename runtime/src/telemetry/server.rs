@@ -141,14 +141,18 @@ impl Arrived<'_> {
     fn served(&self) -> Option<(Instant, Served)> {
         let (weight, scope) = (self.weight?, self.scope);
         let watch = scope.core.telemetry.watched()?;
-        let guest =
-            scope.guest.as_ref().or_else(|| (scope.caller.role() == Role::Client).then_some(&scope.caller));
-        let from = guest.map(Caller::to_string).unwrap_or_default();
+        let from = self.guest().map(Caller::to_string).unwrap_or_default();
         // What a command line asks of this very node comes from no other.
         let node =
             if scope.caller.role() == Role::Client { scope.core.node.name() } else { scope.caller.name() };
         let served = watch.serve((from, node.to_owned()), (scope.core.name, self.method.1.name), weight);
         Some((self.queued_at, served))
+    }
+
+    /// The command line that asks, itself or by way of another node.
+    fn guest(&self) -> Option<&Caller> {
+        let CallScope { guest, caller, .. } = self.scope;
+        guest.as_ref().or_else(|| (caller.role() == Role::Client).then_some(caller))
     }
 
     /// It has failed, and is not recorded.
@@ -192,6 +196,9 @@ impl Arrived<'_> {
         let name = names::method(self.scope.core.name, method.name);
         let mut server = tracer.start_call((name, Shape::of(method).kind(true), since), &above, is_exported);
         server.set(names::PEER, self.scope.caller.name().to_owned());
+        if let Some(guest) = self.guest() {
+            server.set(names::GUEST, guest.to_string());
+        }
         Ok((tracer, server))
     }
 

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 use qmesh::{Console, Node, OpenConsole};
 
-use crate::{address::HttpAddress, exit::Problem};
+use crate::{
+    address::HttpAddress,
+    exit::{Exit, Problem},
+};
 
 /// Where a console is served.
 #[derive(Debug, Args)]
@@ -56,6 +59,9 @@ fn problem(error: qmesh::ConsoleError) -> anyhow::Error {
             Problem::usage(error.to_string()).hint("--console-token-file FILE").into()
         }
         qmesh::ConsoleError::WeakToken(_) => Problem::usage(error.to_string()).into(),
+        qmesh::ConsoleError::Bind { .. } => Problem::new(Exit::Failed, error.to_string())
+            .hint("choose another address; --console alone lets the system choose a port")
+            .into(),
         other => other.into(),
     }
 }

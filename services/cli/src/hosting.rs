@@ -50,7 +50,7 @@ pub(crate) struct Hosting {
 enum Preset {
     /// Within a second.
     Local,
-    /// Within ten seconds.
+    /// Within five seconds.
     Lan,
     /// Within half a minute.
     Wan,

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use qmesh::{Credentials, Identity, Role};
+use qmesh::{Credentials, Identity, IdentityError, Role};
 
 use crate::exit::{Exit, Problem};
 
@@ -56,7 +56,7 @@ impl Member {
     /// The identity of a node: with its name where a certificate says it.
     pub(crate) fn node(&self) -> anyhow::Result<(Identity, Option<String>)> {
         let Some(certificate) = &self.cert else {
-            return Ok((Identity::dev(&self.data_dir.path)?, None));
+            return Ok((self.data_dir.identity()?, None));
         };
         let (known, role) = self.given(certificate)?;
         if role != Role::Node {
@@ -71,7 +71,7 @@ impl Member {
     pub(crate) fn guest(&self) -> anyhow::Result<Known> {
         let Some(certificate) = &self.cert else {
             self.data_dir.expect_authority()?;
-            let identity = Identity::dev(&self.data_dir.path)?;
+            let identity = self.data_dir.identity()?;
             return Ok(Known { identity, name: GUEST.to_owned() });
         };
         let (known, role) = self.given(certificate)?;
@@ -101,6 +101,16 @@ impl DataDir {
     /// Where the authority of this host is.
     pub(crate) fn authority(&self) -> PathBuf {
         self.path.join("authority")
+    }
+
+    /// The identity of nodes and guests of this host, whose authority is made if there is none.
+    pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
+        Identity::dev(&self.path).map_err(|error| match error {
+            IdentityError::File { .. } => Problem::new(Exit::Failed, error.to_string())
+                .hint("the data directory has to be one in which you may write: --data-dir DIR")
+                .into(),
+            other => other.into(),
+        })
     }
 
     /// A guest makes no authority: a node that trusts it could not be running.

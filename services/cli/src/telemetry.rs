@@ -1,10 +1,12 @@
 //! The telemetry of the process on its way out, as the variables `OTEL_*` and `--metrics` say.
 
-use anyhow::Context as _;
 use qmesh::{Export, Telemetry};
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::{address::HttpAddress, exit::Problem};
+use crate::{
+    address::HttpAddress,
+    exit::{Exit, Problem},
+};
 
 /// What is told of, and by whom. It ends with [`shutdown`](Self::shutdown).
 #[derive(Debug)]
@@ -30,7 +32,10 @@ impl Exporting {
         let (mut answering, mut bound) = (JoinSet::new(), None);
         if let Some((HttpAddress(address), metrics)) = metrics.zip(export.metrics()) {
             let listener = TcpListener::bind(address).await;
-            let listener = listener.with_context(|| format!("cannot listen on {address} for metrics"))?;
+            let listener = listener.map_err(|error| {
+                Problem::new(Exit::Failed, format!("cannot listen on {address} for metrics: {error}"))
+                    .hint("choose another address; --metrics 0 lets the system choose a port")
+            })?;
             bound = Some(HttpAddress(listener.local_addr()?));
             answering.spawn(metrics.clone().serve(listener));
         }

@@ -137,7 +137,10 @@ async fn say_when_waiting(client: &mut ControlClient, args: &Args) -> anyhow::Re
     let service = &args.method.service;
     if let Some(known) = known_instead(client, service).await? {
         let patience = SignedDuration::try_from(args.timeout)?;
-        eprintln!("waiting up to {patience:#} for a node that serves {service}; known are {known}");
+        let is_alone = client.nodes().await?.len() == 1;
+        let alone =
+            if is_alone { format!("; {} has found no other node", client.node()) } else { String::new() };
+        eprintln!("waiting up to {patience:#} for a node that serves {service}; known are {known}{alone}");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use qmesh::{Identity, Node, OpenConsole, StartError, Telemetry};
+use qmesh::{Node, OpenConsole, StartError, Telemetry};
 use qmesh_services::Stock;
 
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) struct Args {
 /// The node does not start.
 pub(crate) async fn run(args: Args, telemetry: Telemetry, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
-    let identity = Identity::dev(&args.data_dir.path)?;
+    let identity = args.data_dir.identity()?;
     let plan = Plan {
         name: &args.name,
         identity: &identity,

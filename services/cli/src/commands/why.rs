@@ -51,12 +51,8 @@ pub(crate) async fn run(args: Args, output: OutputFormat) -> anyhow::Result<Exit
 }
 
 fn tell(call: &Call) -> anyhow::Result<()> {
-    let Call { method, node, caller, .. } = call;
-    let who = match (node, caller) {
-        (Some(node), _) => format!("called by {node}"),
-        (None, Some(caller)) => format!("asked for by {caller}, which keeps no trace of it"),
-        (None, None) => "asked for".to_owned(),
-    };
+    let who = who(call);
+    let method = &call.method;
     let ended = ended(&call.status, call.duration_us);
     output::line(format!("\n{} {who}: {ended}", bold(method)))?;
     if !call.detail.is_empty() {
@@ -67,7 +63,7 @@ fn tell(call: &Call) -> anyhow::Result<()> {
             "  it was not kept while it ran: of how it went, only its end is known",
         ))?);
     }
-    if call.attempts.is_empty() && node.is_some() && !call.is_one_way {
+    if call.attempts.is_empty() && call.node.is_some() && !call.is_one_way {
         output::line("  no attempt was made: it found no endpoint that it could be sent to")?;
     }
     for attempt in &call.attempts {
@@ -77,6 +73,19 @@ fn tell(call: &Call) -> anyhow::Result<()> {
         return tell_times(&call.served, call.duration_us, "  ");
     }
     Ok(())
+}
+
+/// Who called.
+fn who(call: &Call) -> String {
+    let by_itself =
+        |caller: &String| call.guest.as_ref().is_some_and(|guest| *guest == format!("client/{caller}"));
+    let guest = call.guest.as_ref().map(|guest| format!(" for {guest}")).unwrap_or_default();
+    match (&call.node, &call.caller) {
+        (Some(node), _) => format!("called by {node}{guest}"),
+        (None, Some(caller)) if by_itself(caller) => format!("asked for by client/{caller}"),
+        (None, Some(caller)) => format!("asked for by {caller}{guest}, which keeps no trace of it"),
+        (None, None) => "asked for".to_owned(),
+    }
 }
 
 fn tell_attempt(attempt: &Attempt, call: &Call) -> anyhow::Result<()> {

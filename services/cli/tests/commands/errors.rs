@@ -54,7 +54,12 @@ async fn a_call_that_fails_says_whether_it_may_be_repeated() {
         (
             &["call", "nope.Nope/say", "--timeout", "500ms"],
             5,
-            &["waiting up to 500ms", "not sent", "known are clock.Clock, echo.Echo", "repeating it is safe"],
+            &[
+                "waiting up to 500ms",
+                "not sent",
+                "known are clock.Clock, echo.Echo; dev has found no other node",
+                "repeating it is safe",
+            ],
         ),
         (
             &["call", "echo.Echo/Shout"],
@@ -97,4 +102,18 @@ async fn a_wildcard_needs_an_address_to_advertise() {
     let host = Host::new();
     let ran = host.run(&["serve", "echo.Echo", "--listen", "quic://0.0.0.0:0"]).await;
     assert_told(&ran, 1, &["--advertise quic://HOST:PORT"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_told_with_another_choice() {
+    let host = Host::new();
+    std::fs::write(host.path().join("file"), "").unwrap();
+    let ran = host.run(&["dev", "--no-mdns", "--data-dir", "file"]).await;
+    assert_told(&ran, 1, &["file/authority", "--data-dir DIR"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ran = host.run(&["dev", "--no-mdns", "--metrics", &port]).await;
+    assert_told(&ran, 1, &["cannot listen on 127.0.0.1:", "for metrics", "--metrics 0"]);
+    let ran = host.run(&["dev", "--no-mdns", "--console", &port]).await;
+    assert_told(&ran, 1, &[&port, "--console alone"]);
 }

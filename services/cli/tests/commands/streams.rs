@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use qmesh::{Identity, Node, Receiver, Sender, stream};
 use serde_json::{Value, json};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
 use crate::host::Host;
 

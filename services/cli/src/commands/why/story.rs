@@ -12,6 +12,8 @@ pub(super) struct Call {
     pub(super) node: Option<String>,
     /// The node that called, where only the one that served keeps it.
     pub(super) caller: Option<String>,
+    /// The command line that asked for it, as `client/NAME`.
+    pub(super) guest: Option<String>,
     pub(super) status: String,
     pub(super) detail: String,
     pub(super) duration_us: u64,
@@ -93,6 +95,7 @@ fn call(spans: &[SpanInfo], top: &SpanInfo) -> Call {
         method: top.name.clone(),
         node: is_caller.then(|| top.node.clone()),
         caller: text(top, "qmesh.peer").filter(|_| !is_caller),
+        guest: text(top, "qmesh.guest"),
         status: top.status.clone(),
         detail: top.detail.clone(),
         duration_us: top.duration_us,
@@ -224,11 +227,17 @@ mod tests {
     #[test]
     fn what_only_the_service_keeps_is_told_by_it() {
         let spans = [
-            span("2", "gone", ("b", "server", "a.B/c"), json!({"attributes": {"qmesh.peer": "near"}})),
+            span(
+                "2",
+                "gone",
+                ("b", "server", "a.B/c"),
+                json!({"attributes": {"qmesh.peer": "near", "qmesh.guest": "client/ops"}}),
+            ),
             span("3", "2", ("b", "internal", "queue"), json!({"duration_us": 2})),
         ];
         let [call] = &calls(&spans)[..] else { panic!() };
         assert_eq!((call.node.as_deref(), call.caller.as_deref()), (None, Some("near")));
+        assert_eq!(call.guest.as_deref(), Some("client/ops"));
         assert_eq!(call.served.queue_us, Some(2));
     }
 }
