@@ -51,11 +51,12 @@ async fn main() -> Result<()> {
         watch.next().await;
     }
     let client = caller.client::<WhereClient>();
-    let mut who = BTreeSet::new();
-    while who.len() < 3 {
+    let (start, mut who) = (tokio::time::Instant::now(), BTreeSet::new());
+    while who.len() < 3 && start.elapsed() < Duration::from_secs(10) {
         who.extend(who_answers(&client, Duration::from_millis(300)).await?);
     }
     println!("calls are answered by {who:?}");
+    ensure!(who.len() == 3, "all three share the calls: {who:?}");
 
     // Drained: it finishes what it has, refuses what comes, and whatever it refuses goes elsewhere.
     let (who, ()) = tokio::join!(who_answers(&client, Duration::from_secs(1)), red.shutdown());

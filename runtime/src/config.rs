@@ -134,7 +134,7 @@ impl Config {
         wrong.map_or(Ok(()), |(_, setting, allowed)| Err(ConfigError { setting, allowed }))
     }
 
-    /// For nodes on one host, and for tests: a killed peer is noticed within a second.
+    /// For nodes on one host, and for tests: a killed peer is noticed after a good second.
     #[must_use]
     pub fn local() -> Self {
         Self::with(QuicConfig::local(), qmesh_discovery::Config::local(), Duration::from_secs(2))

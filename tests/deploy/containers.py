@@ -162,7 +162,7 @@ def restart_load(docker):
 
 def one_drains(docker):
     """A node is stopped with calls in its hands, and none fails: neither of the load nor of a guest who waits."""
-    command = ["docker-compose", "run", "--rm", "-T", "client", "call", "clock.Clock/Wait", '{"millis":20000}']
+    command = ["docker-compose", "run", "--rm", "-T", "client", "call", "clock.Clock/Wait", '{"millis":15000}']
     waits = subprocess.Popen([*command, "--node=quic://hall:4433", "--timeout=60s", "--output=json"], cwd=ROOT,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     # The load's calls come and go; this one stays.

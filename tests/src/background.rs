@@ -56,28 +56,32 @@ impl Background {
     /// Waits until a call was served by that node.
     ///
     /// # Panics
-    /// If none is within ten seconds.
+    /// If none is within thirty seconds.
     pub async fn served_by(&self, node: &str) {
         let mut last = self.last.subscribe();
         let served =
-            tokio::time::timeout(Duration::from_secs(10), last.wait_for(|served| served == node)).await;
-        assert!(served.is_ok(), "no call was served by {node} within ten seconds: {}", self.tally);
+            tokio::time::timeout(Duration::from_secs(30), last.wait_for(|served| served == node)).await;
+        assert!(served.is_ok(), "no call was served by {node} within thirty seconds: {}", self.tally);
     }
 
     /// Waits until so many more calls were answered.
     ///
     /// # Panics
-    /// If they are not within ten seconds.
+    /// If they are not within thirty seconds.
     pub async fn answers(&self, more: u64) {
         let mut last = self.last.subscribe();
         let enough = self.tally.answered() + more;
-        let answered = tokio::time::timeout(Duration::from_secs(10), async {
+        let answered = tokio::time::timeout(Duration::from_secs(30), async {
             while self.tally.answered() < enough {
                 // The sender is ours.
                 drop(last.changed().await);
             }
         });
-        assert!(answered.await.is_ok(), "no {more} calls were answered within ten seconds: {}", self.tally);
+        assert!(
+            answered.await.is_ok(),
+            "no {more} calls were answered within thirty seconds: {}",
+            self.tally
+        );
     }
 
     /// Stops the callers, once their calls have ended.

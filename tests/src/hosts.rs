@@ -22,9 +22,9 @@ mod world;
 use std::{os::unix::process::CommandExt as _, process::Command, time::Duration};
 
 use anyhow::{Context as _, Error, Result};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::Stalls;
+use crate::{Stalls, millis};
 
 /// The argument of the program within its namespaces.
 pub const INSIDE: &str = "--inside";
@@ -56,14 +56,19 @@ pub fn enter() -> Error {
 /// The network cannot be made, or something does not hold: [`Disturbed`] if the machine stood still meanwhile. Whatever was
 /// made ends with the process.
 pub async fn run() -> Result<()> {
-    let stalls = Stalls::watch();
-    let ran = tokio::select! {
+    tokio::select! {
         biased;
-        stopped = tokio::signal::ctrl_c() => {
-            return Err(stopped.err().map_or_else(|| Error::msg("interrupted"), Error::new));
-        }
+        stopped = tokio::signal::ctrl_c() => Err(stopped.err().map_or_else(|| Error::msg("interrupted"), Error::new)),
         ran = timeout(RUN_MAX, scenarios::run()) => ran.with_context(|| format!("not done within {RUN_MAX:?}")).flatten(),
-    };
+    }
+}
+
+/// Runs a scenario, and tells if the machine stood still while something did not hold.
+async fn calmly(what: &'static str, scenario: impl Future<Output = Result<()>>) -> Result<()> {
+    let stalls = Stalls::watch();
+    let ran = scenario.await.context(what);
+    // After a pause both are awake, and this one may be the first.
+    sleep(millis(30)).await;
     let longest = stalls.longest();
     ran.map_err(|error| if longest < DISTURBANCE { error } else { Disturbed(longest, error).into() })
 }

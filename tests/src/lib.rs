@@ -1,7 +1,7 @@
 //! What the tests of whole meshes share.
 //!
 //! - [`Mesh`]: nodes in this process, over memory or QUIC
-//! - [`watch`]: waiting for what a directory says
+//! - [`watch`]: waiting for what a directory says, and for sessions
 //! - [`work`]: a service that tells who serves
 //! - [`shapes`]: a service with calls of each shape, and what its handlers saw
 //! - [`Tally`]: what became of calls; no call is without an outcome

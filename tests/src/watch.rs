@@ -1,10 +1,13 @@
-//! Waiting for what a directory says.
+//! Waiting for what a directory says, and for sessions.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use qmesh::{Node, NodeState, Snapshot};
 use tokio::time::{Instant, sleep, timeout};
+
+/// A session that is so old has no replaced one beside it, unless calls take long.
+const SETTLED: Duration = Duration::from_millis(800);
 
 /// Waits until the directory of `node` is as wanted; returns how long that took.
 ///
@@ -47,9 +50,6 @@ pub async fn endpoints(node: &Node, service: &str, count: usize) {
     until(node, Duration::from_secs(30), &what, |snapshot| snapshot.endpoints(service).len() == count).await;
 }
 
-/// A session that is so old has no replaced one beside it, unless calls take long.
-const SETTLED: Duration = Duration::from_millis(800);
-
 /// Waits until the session of `node` with `peer` has been up for a while: one that it replaced, whose calls might end at another
 /// time, has ended then.
 ///
@@ -64,7 +64,7 @@ pub async fn settled(node: &Node, peer: &str) {
     assert!(settled.await.is_ok(), "{} keeps no session with {peer}", node.name());
 }
 
-/// For how long the session of `node` with `peer` has been up.
+/// For how long the session of `node` with `peer` has been up. Whoever asks has the node measure its calls for ten seconds.
 #[must_use]
 pub fn session_age(node: &Node, peer: &str) -> Option<Duration> {
     let sessions = node.traffic().sessions;

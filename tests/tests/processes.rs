@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use qmesh::{MeshEvent, prelude::*};
 use qmesh_tests::{Background, Process, Stalls, millis, secs, watch, work::WorkClient};
 use tokio::time::{Instant, sleep, timeout};
@@ -78,23 +78,29 @@ impl Lane {
                 return Ok(after);
             }
             // So long a pause of the machine ends sessions with those who live, whose calls are repeated then.
+            let longest = stalls.longest();
+            ensure!(
+                longest > millis(300),
+                "the session with one who lives was lost, and the machine slept {longest:?}"
+            );
         }
         bail!("the machine stands still again and again")
     }
 
-    /// Waits until a killed node has neither a place in the directory nor a session, whichever ends first.
+    /// Waits until a killed node has neither a place in the directory nor a session, whichever ends last.
     async fn gone(&self, name: &str, stalls: &Stalls) -> Gone {
         let killed_at = Instant::now();
         let (mut known_at, mut connected_at, mut retries) = (killed_at, killed_at, 0);
+        let mut lost_before = stalls.lost();
         loop {
             let is_known = self.client.nodes().iter().any(|node| node.name == name);
             if is_known {
                 known_at = Instant::now();
             }
             if watch::session_age(&self.client, name).is_some() {
-                connected_at = Instant::now();
+                (connected_at, lost_before) = (Instant::now(), stalls.lost());
             }
-            if connected_at.elapsed() < PICKED_LATEST + stalls.lost() {
+            if connected_at.elapsed() < PICKED_LATEST + (stalls.lost() - lost_before) {
                 retries = self.client.counts().retries;
             } else if !is_known {
                 return Gone { after: known_at - killed_at, retries };

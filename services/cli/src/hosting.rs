@@ -48,11 +48,11 @@ pub(crate) struct Hosting {
 /// How soon silence means that a session is lost: the presets of [`Config`].
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Preset {
-    /// Within a second.
+    /// After one second.
     Local,
-    /// Within five seconds.
+    /// After five seconds.
     Lan,
-    /// Within half a minute.
+    /// After half a minute.
     Wan,
 }
 

@@ -1,7 +1,8 @@
 //! A node in a process of its own: `qmesh-tests-endpoint <data directory> <name> [<shape> | patient]`.
 //!
-//! It has the local preset, but where it is patient: then a machine that stands still costs no session. It serves `tests.Work` and `tests.Shapes`; with a shape, it serves nothing and calls that method of `tests.Shapes`
-//! without end. It says `ready` when it is up, and shuts down when its standard input is closed.
+//! It serves `tests.Work` and `tests.Shapes`; with a shape, it serves nothing and calls that method of `tests.Shapes` without
+//! end. It has the local preset unless it is patient: then a machine that stands still costs no session. It says `ready` when it
+//! is up, and shuts down when its standard input is closed.
 
 use anyhow::{Context, Result, bail};
 use qmesh::{prelude::*, stream};

@@ -5,7 +5,10 @@ use std::{io::Write as _, net::Ipv4Addr, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::{Instant, sleep};
 
-use super::world::{A, B, C, World};
+use super::{
+    calmly,
+    world::{A, B, C, World},
+};
 use crate::{millis, secs};
 
 /// A node that was killed has left the directories by then.
@@ -33,15 +36,17 @@ pub(super) async fn run() -> Result<()> {
 }
 
 async fn all(world: &mut World, began: Instant) -> Result<()> {
-    tell("three hosts start", &[("all know each other", world.until_whole(began).await?)])?;
+    let starts =
+        async { tell("three hosts start", &[("all know each other", world.until_whole(began).await?)]) };
+    calmly("the hosts meet", starts).await?;
     sleep(CALM).await;
-    cut_both_ways(world).await.context("a host is cut off")?;
-    let one_way = [(B, A)];
-    cut_a_path(world, "what b sends to a is lost", &one_way).await.context("a path is cut one way")?;
-    let both_ways = [(A, B), (B, A)];
-    cut_a_path(world, "a and b reach c alone", &both_ways).await.context("a path is cut both ways")?;
-    change_address(world).await.context("an address changes")?;
-    kill(world).await.context("a process is killed")?;
+    calmly("a host is cut off", cut_both_ways(world)).await?;
+    let one_way = cut_a_path(world, "what b sends to a is lost", &[(B, A)]);
+    calmly("a path is cut one way", one_way).await?;
+    let both_ways = cut_a_path(world, "a and b reach c alone", &[(A, B), (B, A)]);
+    calmly("a path is cut both ways", both_ways).await?;
+    calmly("an address changes", change_address(world)).await?;
+    calmly("a process is killed", kill(world)).await?;
     tell("done", &[("all scenarios", began.elapsed())])
 }
 

@@ -24,7 +24,7 @@ const MTU_MAX: u16 = 6500;
 #[non_exhaustive]
 pub struct QuicConfig {
     /// A session in which nothing was heard for this long has ended. Default 5 s (local 1 s, wan 30 s). The smaller of
-    /// both sides' values counts. After a kill it is noticed up to a `keep_alive` later. Also bounds a dial that nobody answers. Cost
+    /// both sides' values counts. A kill is noticed up to a `keep_alive` later than that. Also bounds a dial that nobody answers. Cost
     /// of a small one: false alarms on a bad path.
     pub idle_timeout: Duration,
     /// A session sends something at least this often. Default 1.5 s (local 300 ms, wan 9 s). At most half of
@@ -62,7 +62,7 @@ pub struct QuicConfig {
 }
 
 impl QuicConfig {
-    /// Nodes of one host, and tests: a killed peer is noticed within a second.
+    /// Nodes of one host, and tests: a killed peer is noticed after a good second.
     #[must_use]
     pub fn local() -> Self {
         Self { idle_timeout: Duration::from_secs(1), keep_alive: Duration::from_millis(300), ..Self::lan() }
